@@ -1,0 +1,151 @@
+// Package correction is the heart of Andon: the closed catalogue of
+// corrections, what they reach, and how they combine into one verdict.
+//
+// It is pure. It does no I/O and reads no clock: the time is a parameter. The
+// same code decides live, in preview, in replay and in the exercise.
+//
+// A Policy is immutable once compiled and safe for any number of concurrent
+// callers. Policy.Decide neither allocates nor locks.
+//
+// Two properties hold, and both are tested: adding a correction never makes a
+// verdict less restrictive, and the order in which corrections are given never
+// changes a verdict.
+package correction
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Kind is one of the five kinds of the toolkit. The catalogue is closed.
+type Kind string
+
+// The five kinds, from the one that takes most away to the one that takes least.
+const (
+	Stop       Kind = "stop"       // takes a model away, by level
+	Access     Kind = "access"     // blocks subjects, or allows only the listed ones
+	Use        Kind = "use"        // prohibits a class of use
+	Capability Kind = "capability" // switches a feature off, or clamps a value
+	Rate       Kind = "rate"       // limits how much and how often
+)
+
+// Mode says whether a correction acts or only counts what it would have done.
+type Mode string
+
+// The modes. The zero value means Enforce.
+const (
+	Enforce Mode = "enforce"
+	Shadow  Mode = "shadow"
+)
+
+// Correction is one restriction, as written by an operator and as carried in
+// an order. ID and AppliedAt are set by the control plane when it accepts it.
+type Correction struct {
+	ID           string    `json:"id,omitempty"`
+	Kind         Kind      `json:"kind"`
+	Params       Params    `json:"params"`
+	Scope        Scope     `json:"scope"`
+	Except       *Scope    `json:"except,omitempty"`        // who is spared although in scope
+	Mode         Mode      `json:"mode,omitempty"`          // default enforce
+	Share        float64   `json:"share,omitempty"`         // stable part of the subjects, 0 < share <= 1; 0 means all
+	StartsAt     time.Time `json:"starts_at,omitzero"`      // default: at once
+	ReviewBy     time.Time `json:"review_by,omitzero"`      // when a person looks again; does not end the correction
+	ExpiresAt    time.Time `json:"expires_at,omitzero"`     // when it ends by itself; zero means it has to be lifted
+	Reason       string    `json:"reason"`                  // for operators and the record
+	PublicReason string    `json:"public_reason,omitempty"` // what the caller is told
+	Incident     string    `json:"incident,omitempty"`
+	Fallback     string    `json:"fallback,omitempty"` // a model; "none"; "" is the model's own for stop, none for the other kinds
+	AppliedAt    time.Time `json:"applied_at,omitzero"`
+}
+
+// Params are the parameters of all kinds. Validate refuses those that do not
+// belong to the correction's kind.
+type Params struct {
+	// access
+	Mode string `json:"mode,omitempty"` // block | allow_only
+
+	// rate
+	Metric   string   `json:"metric,omitempty"`    // requests | input_tokens | output_tokens | total_tokens | concurrent
+	Limit    *int64   `json:"limit,omitempty"`     // at least 1
+	Window   Duration `json:"window,omitempty"`    // 1s to 31d; not for concurrent
+	Per      string   `json:"per,omitempty"`       // user | org | key | ip | model | global; default global
+	OnExceed string   `json:"on_exceed,omitempty"` // reject (default) | queue
+
+	// capability: exactly one of the two
+	Disable []string         `json:"disable,omitempty"` // features of the registry
+	Clamp   map[string]int64 `json:"clamp,omitempty"`   // clamps of the registry, e.g. output_tokens
+
+	// use
+	UseCase string `json:"use_case,omitempty"` // a node of the taxonomy; covers its children ("a" covers "a/b")
+	Basis   string `json:"basis,omitempty"`    // declared (default)
+	Action  string `json:"action,omitempty"`   // block (default)
+
+	// stop
+	Level string   `json:"level,omitempty"` // L0 to L4
+	Drain Duration `json:"drain,omitempty"` // L2: how long running work may go on; default 2m, at most 24h
+}
+
+// Scope says what a correction reaches, or in Except what it spares. Each
+// field is a list; all that are given must match, and any value of one
+// suffices. An empty scope must be written as {"all": true}.
+type Scope struct {
+	All        bool     `json:"all,omitempty"`
+	Models     []string `json:"models,omitempty"`
+	Versions   []string `json:"versions,omitempty"`
+	Surfaces   []string `json:"surfaces,omitempty"`
+	Orgs       []string `json:"orgs,omitempty"`
+	Users      []string `json:"users,omitempty"`
+	Keys       []string `json:"keys,omitempty"` // ids of keys, never secrets
+	Tiers      []string `json:"tiers,omitempty"`
+	IPs        []string `json:"ips,omitempty"` // addresses or prefixes
+	Countries  []string `json:"countries,omitempty"`
+	Attributes []string `json:"attributes,omitempty"` // "name=value"
+	Tools      []string `json:"tools,omitempty"`
+	UseCases   []string `json:"use_cases,omitempty"`
+	Lists      []string `json:"lists,omitempty"`
+	When       string   `json:"when,omitempty"` // a CEL expression over the request
+}
+
+// Features is a set of features that a request uses.
+type Features uint64
+
+// The feature registry.
+const (
+	Tools     Features = 1 << iota // the request offers tools, of any type
+	Streaming                      // the answer is a stream
+)
+
+// Request is what a policy decides on: the facts about one call, whatever wire
+// it came on. Lists that the caller can influence may hold several values: a
+// correction reaches the request if any of them is in its scope, but spares it
+// (except, allow_only) only if all of them are listed, so that naming one
+// more value never loosens anything.
+type Request struct {
+	Model   string
+	Version string
+	Surface string
+
+	Org        string
+	Users      []string // the key's own user first, then what the body claims; at most 4
+	Key        string   // id of the key
+	Tier       string
+	IP         netip.Addr // unmapped
+	Country    string
+	Attributes []string // verified, "name=value"
+	UseCases   []string // from the key, then from the header
+
+	Features     Features
+	Tools        []string // names and types of the tools offered
+	OutputTokens int64    // bound that the caller asked for; 0 means none
+
+	Continues bool // goes on with a session that this gateway, or the provider, knows
+	Live      bool // already running: asked again because the policy changed
+}
+
+// Span is the interval within which the true time lies, in Unix nanoseconds.
+// A start is judged by Late and an end by Early, so that a clock in doubt
+// never loosens a correction.
+type Span struct{ Early, Late int64 }
+
+// At returns the span of a clock that is not in doubt.
+func At(t time.Time) Span { n := t.UnixNano(); return Span{n, n} }

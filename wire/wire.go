@@ -1,0 +1,129 @@
+// Package wire holds what the provider APIs have in common: how a request's
+// envelope is read once, rewritten where a correction asks, how an answer is
+// cut into events, and how a refusal is spoken in the provider's own shape.
+// Each provider has a package of its own below it.
+//
+// Readers are strict about what a decision rests on and blind to everything
+// else: what Andon decides on is what the provider reads, and fields it does
+// not know pass untouched. Nothing here does I/O; values are safe for
+// concurrent use unless they say otherwise.
+package wire
+
+import (
+	"time"
+)
+
+// Op is what a route does, as far as corrections care.
+type Op uint8
+
+// The operations.
+const (
+	OpGenerate    Op = iota + 1 // produces model output
+	OpEmbed                     // produces embeddings
+	OpCountTokens               // counts, produces nothing
+	OpListModels                // GET the list of models
+	OpGetModel                  // GET one model; Route.Model names it
+)
+
+// Route is a known method and path of a wire.
+type Route struct {
+	API    string // stable name for logs and metrics: "openai.chat", "anthropic.messages", …
+	Op     Op
+	Model  string // from the path, where the wire puts it there (Gemini); decoded
+	Stream bool   // the path itself asks for a stream (Gemini)
+	SSE    bool   // a stream on this route is server-sent events (false: Gemini's JSON array)
+}
+
+// Wire is one family of provider APIs.
+type Wire interface {
+	// Name is "openai", "anthropic" or "gemini".
+	Name() string
+
+	// Match knows a route by its method, its escaped path exactly as sent
+	// (no cleaning), and its raw query. ok is false for everything it does not
+	// know. header looks one request header up, for the one path that two wires
+	// share (/v1/models).
+	Match(method, escapedPath, rawQuery string, header func(string) string) (rt Route, ok bool)
+
+	// Read reads the envelope of a request body in one pass, into e, which it
+	// resets first. e aliases body. The error is a *Problem with status 400 that
+	// names what is wrong and where.
+	Read(rt Route, body []byte, e *Envelope) error
+
+	// AppendError appends the body of a plain refusal: the wire's own error
+	// envelope, with Andon's members inside its error object.
+	AppendError(dst []byte, p *Problem) []byte
+
+	// AppendStreamEnd appends the wire's own terminal error event(s), complete
+	// with framing, for a stream of this route that is cut at an event boundary.
+	AppendStreamEnd(dst []byte, rt Route, p *Problem) []byte
+
+	// Usage reads token counts from a plain response body or from the data of
+	// one stream event into u. It leaves u alone and returns false if there are
+	// none. Later, larger counts replace earlier ones (Anthropic's are cumulative).
+	Usage(rt Route, data []byte, u *Usage) bool
+
+	// AppendModels appends the wire's model listing for the given names, or for
+	// OpGetModel the single object of names[0].
+	AppendModels(dst []byte, rt Route, names []string) []byte
+}
+
+// Envelope is what a request body says, as far as decisions need it. Offsets
+// are into the body that was read.
+type Envelope struct {
+	Model     string // decoded; from the body or, for Gemini, from the path
+	Stream    bool
+	HasTools  bool
+	Tools     []string // names and types of tools offered, decoded; reused between reads
+	Users     []string // end users the body claims: safety_identifier, user, metadata.user_id; in that order
+	MaxTokens int64    // the largest output bound given; 0 means none
+	Continues bool     // carries a provider-issued continuation id (previous_response_id, conversation)
+	Prior     bool     // carries earlier model turns (an assistant or model message)
+	First     []byte   // raw bytes of the first message, content or input item: a session's fingerprint
+
+	ModelAt   Region   // the model's value, quotes included; zero if it is not in the body
+	MaxAt     []Region // every output bound in the body, the values only
+	InsertAt  int      // offset just after the '{' into which a missing output bound belongs
+	InsertKey string   // JSON text to insert there before the number, e.g. `"max_tokens":`; "" if it cannot be inserted
+	InsertEnd string   // JSON text to insert after the number; with a comma where one is needed
+}
+
+// Region is a half-open range of bytes in a body.
+type Region struct{ Start, End int }
+
+// Usage is what a provider says a call consumed, in tokens.
+type Usage struct{ Input, Output int64 }
+
+// Problem is a refusal or an error of Andon itself, in the members of RFC 9457
+// and those of interface.md. It never carries prompt text.
+type Problem struct {
+	Status int    // HTTP status
+	Code   string // stable: "andon_correction", "invalid_json", "unknown_route", …
+	Title  string // short, the same for each code
+	Detail string // what is wrong, where, and what is allowed; public
+	Param  string // the field at fault, if there is one
+
+	// Of a correction.
+	CorrectionID string
+	Corrections  []string // all that decided
+	Kind         string
+	Scope        string // human-readable scope, public part only
+	Reason       string // the public one
+	ReviewBy     time.Time
+	Reversible   bool
+	Fallback     string
+	NoticeURL    string
+	AppealURL    string
+
+	RetryAfter time.Duration // 0: none
+	Retry      bool          // a retry of the same request can succeed soon
+	RequestID  string
+	Revision   uint64
+}
+
+func (p *Problem) Error() string {
+	if p.Param != "" {
+		return p.Code + ": " + p.Param + ": " + p.Detail
+	}
+	return p.Code + ": " + p.Detail
+}
