@@ -1,0 +1,114 @@
+// Package config reads andon.yaml: what one installation of Andon is made of.
+//
+// Values come from the file, then from ANDON_* variables, then from flags; each
+// later layer wins, and every value remembers where it came from. Reading is
+// strict: a field that is not known, a reference that leads nowhere or a
+// variable that is not set is an error that says where, and what is allowed.
+// A Config is not changed once Load has returned it.
+package config
+
+import (
+	"time"
+)
+
+// Config is the whole file. One file describes an installation; each half
+// (control plane, gateway) reads the sections that it needs.
+type Config struct {
+	Data    string  `yaml:"data"` // folder for everything that has to last; default ./andon-data
+	Control Control `yaml:"control"`
+	Gateway Gateway `yaml:"gateway"`
+	Sim     Sim     `yaml:"sim"`
+
+	sources map[string]string // path of a value → where it came from
+	places  map[string]place  // path of a value → its place in the file
+}
+
+// Control is the control plane.
+type Control struct {
+	Listen    string `yaml:"listen"`     // HTTP API; default 127.0.0.1:7070
+	Store     string `yaml:"store"`      // sqlite (default): <data>/ledger.db
+	Bus       string `yaml:"bus"`        // embedded (default), or nats://host:port[,nats://…] of a cluster
+	BusListen string `yaml:"bus_listen"` // where the embedded bus takes gateways of other machines; default: nowhere
+	Token     string `yaml:"token"`      // shared secret of the bus; both halves present the same
+}
+
+// Gateway is an enforcement point and what it serves.
+type Gateway struct {
+	Name           string     `yaml:"name"`            // unique among the gateways of a control plane; default gw-1
+	Listen         string     `yaml:"listen"`          // callers; default 127.0.0.1:8080
+	Admin          string     `yaml:"admin"`           // health, metrics, emergency orders; default 127.0.0.1:8081
+	Bus            string     `yaml:"bus"`             // nats://host:port of the control plane's bus; only for `andon gateway`
+	Trust          []string   `yaml:"trust"`           // public keys whose orders are obeyed; only for `andon gateway`
+	EmergencyTrust []string   `yaml:"emergency_trust"` // public keys whose emergency orders are obeyed, and adopted by the control plane
+	Surface        string     `yaml:"surface"`         // the channel that this gateway serves; default api
+	Identity       Identity   `yaml:"identity"`
+	Lease          Duration   `yaml:"lease"`      // how long an order is held as current without news; 1s to 1h, default 15s
+	MaxBody        Size       `yaml:"max_body"`   // largest request body; default 32MiB
+	NoticeURL      string     `yaml:"notice_url"` // told to callers in refusals
+	AppealURL      string     `yaml:"appeal_url"` // told to callers in refusals
+	Upstreams      []Upstream `yaml:"upstreams"`
+	Models         []Model    `yaml:"models"`
+}
+
+// Identity says how a caller is known.
+type Identity struct {
+	Mode           string   `yaml:"mode"`            // keys (default), header, open
+	TrustedProxies []string `yaml:"trusted_proxies"` // networks whose identity headers are believed; header mode needs them
+}
+
+// Upstream is a provider, or anything that speaks like one.
+type Upstream struct {
+	Name    string `yaml:"name"`
+	Wire    string `yaml:"wire"`     // openai, anthropic, gemini, all
+	BaseURL string `yaml:"base_url"` // scheme, host and an optional path prefix
+	Key     string `yaml:"key"`      // the provider's credential; empty: none is sent
+}
+
+// Model is a name that callers use.
+type Model struct {
+	Name          string   `yaml:"name"`
+	Upstream      string   `yaml:"upstream"`
+	Version       string   `yaml:"version"`
+	UpstreamModel string   `yaml:"upstream_model"` // name sent to the provider; default: name
+	OnStale       string   `yaml:"on_stale"`       // once the lease has run out: hold (default), refuse, fallback
+	Fallback      string   `yaml:"fallback"`       // model that answers when this one is stopped
+	Aliases       []string `yaml:"aliases"`
+}
+
+// Sim is the simulated provider.
+type Sim struct {
+	Listen string `yaml:"listen"` // `andon serve` starts it only if this is set
+}
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		Data:    "./andon-data",
+		Control: Control{Listen: "127.0.0.1:7070", Store: "sqlite", Bus: "embedded"},
+		Gateway: Gateway{
+			Name: "gw-1", Listen: "127.0.0.1:8080", Admin: "127.0.0.1:8081", Surface: "api",
+			Identity: Identity{Mode: "keys"}, Lease: Duration(15 * time.Second), MaxBody: 32 << 20,
+		},
+		sources: map[string]string{},
+		places:  map[string]place{},
+	}
+}
+
+// Model returns the model of that name, or nil.
+func (g *Gateway) Model(name string) *Model {
+	for i := range g.Models {
+		if g.Models[i].Name == name {
+			return &g.Models[i]
+		}
+	}
+	return nil
+}
+
+// Source says where the value at a path came from: "default", "andon.yaml:12",
+// "environment ANDON_DATA", "flag --data".
+func (c *Config) Source(path string) string {
+	if s := c.sources[path]; s != "" {
+		return s
+	}
+	return "default"
+}
