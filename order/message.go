@@ -1,0 +1,94 @@
+package order
+
+import (
+	"time"
+)
+
+// The subjects on the bus, and who says what there.
+const (
+	SubjectOrder     = "andon.order"     // control → all: signed Order
+	SubjectSync      = "andon.sync"      // gateway → control, request "" → signed State
+	SubjectBeat      = "andon.beat"      // gateway → control, request Beat → signed Lease
+	SubjectAck       = "andon.ack"       // gateway → control: Ack
+	SubjectEmergency = "andon.emergency" // gateway → control: signed Emergency
+	SubjectExplain   = "andon.explain"   // control → gateways, request ExplainRequest → Decision, from who knows
+	SubjectLive      = "andon.live"      // control → gateways, request a correction → Live
+)
+
+// Beat is what an enforcement point says of itself, several times a lease.
+type Beat struct {
+	Gateway     string   `json:"gateway"`
+	Boot        string   `json:"boot"`     // random for each process
+	Nonce       string   `json:"nonce"`    // the lease in answer repeats it
+	Revision    uint64   `json:"revision"` // enforcing, not merely received
+	Head        Hash     `json:"head"`
+	Live        int64    `json:"live"`  // requests running now
+	Stale       bool     `json:"stale"` // its lease has run out; postures apply
+	Version     string   `json:"version,omitempty"`
+	Features    []string `json:"features,omitempty"`
+	Emergencies []string `json:"emergencies,omitempty"` // held and not yet adopted
+	Error       string   `json:"error,omitempty"`       // why it is not on the current revision
+	Models      []string `json:"models,omitempty"`
+}
+
+// The phases of an Ack.
+const (
+	PhaseAccepted  = "accepted"  // verified and kept on disk
+	PhaseEnforcing = "enforcing" // swapped in, and everything now forbidden has ended
+	PhaseRefused   = "refused"   // not obeyed; Error says why
+)
+
+// Ack is what an enforcement point did with a revision.
+type Ack struct {
+	Gateway    string `json:"gateway"`
+	Boot       string `json:"boot"`
+	Revision   uint64 `json:"revision"`
+	Phase      string `json:"phase"`
+	Cut        int    `json:"cut,omitempty"` // live requests that were ended
+	TookMicros int64  `json:"took_micros"`   // µs since the order was received
+	Error      string `json:"error,omitempty"`
+}
+
+// The actions of a Decision.
+const (
+	ActionRefused  = "refused"
+	ActionCut      = "cut"
+	ActionFallback = "fallback"
+	ActionClamped  = "clamped"
+	ActionShadow   = "shadow"
+	ActionLimited  = "limited"
+)
+
+// ExplainRequest asks what became of one request.
+type ExplainRequest struct {
+	RequestID string `json:"request_id"`
+}
+
+// Decision is what a gateway remembers of one request that a correction
+// touched. It holds no prompt text and no end user's name.
+type Decision struct {
+	RequestID   string    `json:"request_id"`
+	Gateway     string    `json:"gateway"`
+	At          time.Time `json:"at"`
+	Revision    uint64    `json:"revision"`
+	API         string    `json:"api"`
+	Model       string    `json:"model"`
+	Org         string    `json:"org,omitempty"`
+	Key         string    `json:"key,omitempty"`
+	User        string    `json:"user,omitempty"` // first 12 hex digits of SHA-256
+	Action      string    `json:"action"`
+	Status      int       `json:"status,omitempty"`
+	Corrections []string  `json:"corrections"`
+	ServedBy    string    `json:"served_by,omitempty"`
+}
+
+// Live is one gateway's answer to a preview: what the correction would end
+// there now. Lists are distinct and let control join several gateways' answers;
+// a nil list was not measured.
+type Live struct {
+	Gateway     string   `json:"gateway"`
+	LiveStreams int64    `json:"live_streams"`
+	Users       []string `json:"users,omitempty"` // first 12 hex digits of SHA-256
+	Orgs        []string `json:"orgs,omitempty"`
+	Keys        []string `json:"keys,omitempty"`
+}
