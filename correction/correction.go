@@ -5,11 +5,42 @@
 // same code decides live, in preview, in replay and in the exercise.
 //
 // A Policy is immutable once compiled and safe for any number of concurrent
-// callers. Policy.Decide neither allocates nor locks.
+// callers. Policy.Decide neither allocates nor locks, except to evaluate a CEL
+// expression for a request that everything else in a rule already reaches.
 //
 // Two properties hold, and both are tested: adding a correction never makes a
 // verdict less restrictive, and the order in which corrections are given never
 // changes a verdict.
+//
+// # What is unknown
+//
+// An empty value in a request is an unknown one and is never in any list. So it
+// escapes a scope, is not spared by an except, and is refused by allow_only.
+// A CEL expression that fails at run time counts as a match in a scope and as
+// none in an except. A clock in doubt is judged against the caller (Span).
+//
+// # Names the caller can add
+//
+// Users, attributes, use cases and tools of a request are lists. A scope
+// reaches the request if any value is listed; an except or an allow_only spares
+// it only if there is at least one value and all of them are listed. Tools are
+// the names and the types of what is offered, so sparing a tool takes both.
+//
+// # Units and bounds
+//
+//   - values: 1 to 512 bytes of UTF-8, compared byte for byte; at most 10,000 in
+//     one dimension of one correction (Compile itself has no such bound)
+//   - countries: ISO 3166-1 alpha-2, in any case
+//   - ips: an address or a prefix; an IPv4-mapped IPv6 address is IPv4, and an
+//     IPv6 prefix never covers IPv4
+//   - attributes: "name=value"; use cases: "a/b/c", at most 16 segments
+//   - when: CEL, at most 2,048 bytes, result bool, at most 10,000 cost units an
+//     evaluation
+//   - reason: 1 to 4,096 bytes; public_reason: at most 1,024 bytes
+//   - limit: at least 1, in requests, tokens or calls at once; window: 1s to
+//     31d; drain: up to 24h, 2m unless said; clamp: at least 1
+//   - share: 0 < share <= 1, a part of the subjects
+//   - times: nanoseconds; beyond the years 1678 to 2261 they mean always, never
 package correction
 
 import (
@@ -45,9 +76,9 @@ type Correction struct {
 	Kind         Kind      `json:"kind"`
 	Params       Params    `json:"params"`
 	Scope        Scope     `json:"scope"`
-	Except       *Scope    `json:"except,omitempty"`        // who is spared although in scope
+	Except       *Scope    `json:"except,omitzero"`         // who is spared although in scope
 	Mode         Mode      `json:"mode,omitempty"`          // default enforce
-	Share        float64   `json:"share,omitempty"`         // stable part of the subjects, 0 < share <= 1; 0 means all
+	Share        float64   `json:"share,omitzero"`          // stable part of the subjects, 0 < share <= 1; 0 means all
 	StartsAt     time.Time `json:"starts_at,omitzero"`      // default: at once
 	ReviewBy     time.Time `json:"review_by,omitzero"`      // when a person looks again; does not end the correction
 	ExpiresAt    time.Time `json:"expires_at,omitzero"`     // when it ends by itself; zero means it has to be lifted
@@ -66,8 +97,8 @@ type Params struct {
 
 	// rate
 	Metric   string   `json:"metric,omitempty"`    // requests | input_tokens | output_tokens | total_tokens | concurrent
-	Limit    *int64   `json:"limit,omitempty"`     // at least 1
-	Window   Duration `json:"window,omitempty"`    // 1s to 31d; not for concurrent
+	Limit    *int64   `json:"limit,omitzero"`      // at least 1
+	Window   Duration `json:"window,omitzero"`     // 1s to 31d; not for concurrent
 	Per      string   `json:"per,omitempty"`       // user | org | key | ip | model | global; default global
 	OnExceed string   `json:"on_exceed,omitempty"` // reject (default) | queue
 
@@ -82,14 +113,14 @@ type Params struct {
 
 	// stop
 	Level string   `json:"level,omitempty"` // L0 to L4
-	Drain Duration `json:"drain,omitempty"` // L2: how long running work may go on; default 2m, at most 24h
+	Drain Duration `json:"drain,omitzero"`  // L2: how long running work may go on; default 2m, at most 24h
 }
 
 // Scope says what a correction reaches, or in Except what it spares. Each
 // field is a list; all that are given must match, and any value of one
 // suffices. An empty scope must be written as {"all": true}.
 type Scope struct {
-	All        bool     `json:"all,omitempty"`
+	All        bool     `json:"all,omitzero"`
 	Models     []string `json:"models,omitempty"`
 	Versions   []string `json:"versions,omitempty"`
 	Surfaces   []string `json:"surfaces,omitempty"`

@@ -1,0 +1,173 @@
+package correction
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The benchmarks' policies hold 1 M blocked ids, 100 k blocked prefixes and
+// 1,000 scoped corrections. Requests rotate over prepared ones, each with
+// strings of its own, so that no lookup finds its cache lines warm.
+const (
+	benchUsers    = 1_000_000
+	benchPrefixes = 100_000
+	benchScoped   = 1_000
+	benchRequests = 4096
+)
+
+func benchUser(i int) string { return fmt.Sprintf("user-%016x", uint64(i)*0x9e3779b97f4a7c15) }
+
+func benchPrefix(rng *rand.Rand) string {
+	if rng.IntN(4) == 0 {
+		var b [16]byte
+		b[0], b[1], b[2], b[3], b[4], b[5] = 0x20, 0x01, 0x0d, byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32())
+		p, _ := netip.AddrFrom16(b).Prefix(32 + rng.IntN(17))
+		return p.String()
+	}
+	a := netip.AddrFrom4([4]byte{byte(rng.IntN(127)), byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32())})
+	p, _ := a.Prefix(16 + rng.IntN(17))
+	return p.String()
+}
+
+// benchScopedCorrections are 1,000 of all kinds, scoped by models, orgs, tiers,
+// countries, attributes and tools, as operators write them.
+func benchScopedCorrections(rng *rand.Rand) []Correction {
+	pick := func(format string, n int) []string { return []string{fmt.Sprintf(format, rng.IntN(n))} }
+	cs := make([]Correction, benchScoped)
+	for i := range cs {
+		c := Correction{ID: fmt.Sprintf("s-%04d", i), Reason: "bench", Kind: Access, Params: Params{Mode: "block"}}
+		c.Scope.Models = pick("model-%d", 20)
+		switch i % 10 {
+		case 0:
+			c.Kind, c.Params = Rate, Params{Metric: "requests", Limit: ptr(int64(100)), Window: Duration(time.Minute), Per: "user"}
+			c.Scope.Orgs = pick("org-%d", 500)
+		case 1:
+			c.Kind, c.Params = Capability, Params{Clamp: map[string]int64{"output_tokens": 1000}}
+			c.Scope.Orgs = pick("org-%d", 500)
+		case 2:
+			c.Kind, c.Params = Capability, Params{Disable: []string{"tools"}}
+			c.Scope.Attributes = pick("cohort=%d", 300)
+		case 3:
+			c.Kind, c.Params = Use, Params{UseCase: fmt.Sprintf("area-%d/topic-%d", rng.IntN(10), rng.IntN(20))}
+		case 4:
+			c.Kind, c.Params = Stop, Params{Level: "L3"}
+			c.Scope.Versions = pick("version-%d", 200)
+		case 5:
+			c.Scope.Tools = pick("tool-%d", 200)
+			c.Except = &Scope{Orgs: pick("org-%d", 500)}
+		case 6:
+			c.Scope.Keys = pick("key-%d", 5000)
+			c.Mode = Shadow
+		case 7:
+			c.Scope.Tiers, c.Scope.Countries = pick("tier-%d", 4), []string{string([]byte{'A' + byte(rng.IntN(26)), 'A' + byte(rng.IntN(10))})}
+			c.Share = 0.5
+		default:
+			c.Scope.Users = []string{benchUser(benchUsers + rng.IntN(100_000))}
+			c.ExpiresAt = at.Add(time.Hour)
+		}
+		cs[i] = c
+	}
+	return cs
+}
+
+// benchPolicy: many has one rule for each user and each prefix; otherwise one
+// rule has them all.
+func benchPolicy(tb testing.TB, many bool) *Policy {
+	rng := rand.New(rand.NewPCG(1, 2))
+	cs := benchScopedCorrections(rng)
+	block := func(id string, s Scope) {
+		cs = append(cs, Correction{ID: id, Kind: Access, Params: Params{Mode: "block"}, Scope: s, Reason: "bench"})
+	}
+	users, prefixes := make([]string, benchUsers), make([]string, benchPrefixes)
+	for i := range users {
+		users[i] = benchUser(i)
+	}
+	for i := range prefixes {
+		prefixes[i] = benchPrefix(rng)
+	}
+	if many {
+		for i := range users {
+			block(fmt.Sprintf("u-%07d", i), Scope{Users: users[i : i+1]})
+		}
+		for i := range prefixes {
+			block(fmt.Sprintf("v-%07d", i), Scope{IPs: prefixes[i : i+1]})
+		}
+	} else {
+		block("u", Scope{Users: users})
+		block("v", Scope{IPs: prefixes})
+	}
+	return compile(tb, cs...)
+}
+
+// benchRequest is a request with two users, two attributes, three tools and a
+// use case; hit names a blocked user and a blocked prefix's neighbourhood.
+func benchRequest(rng *rand.Rand, hit bool) Request {
+	clone := func(s string) string { return string(append([]byte(nil), s...)) }
+	n := func(format string, n int) string { return fmt.Sprintf(format, rng.IntN(n)) }
+	user := benchUser(benchUsers + 100_000 + rng.IntN(1_000_000))
+	ip := netip.AddrFrom4([4]byte{byte(128 + rng.IntN(90)), byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32())})
+	if hit {
+		user = benchUser(rng.IntN(benchUsers))
+		ip = netip.AddrFrom4([4]byte{byte(rng.IntN(127)), byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32())})
+	}
+	return Request{
+		Model: n("model-%d", 40), Version: n("version-%d", 400), Surface: n("surface-%d", 4),
+		Org: n("org-%d", 1000), Key: n("key-%d", 20_000), Tier: n("tier-%d", 8), Country: clone("DE"), IP: ip,
+		Users:      []string{clone(user), n("customer-%d", 1_000_000)},
+		Attributes: []string{n("cohort=%d", 600), "verified=yes"},
+		UseCases:   []string{fmt.Sprintf("area-%d/topic-%d/detail", rng.IntN(20), rng.IntN(40))},
+		Tools:      []string{"function", n("tool-%d", 400), n("tool-%d", 400)},
+		Features:   Tools | Streaming, OutputTokens: 4096,
+	}
+}
+
+func benchmarkDecide(b *testing.B, many, hit bool) {
+	p := benchPolicy(b, many)
+	rng := rand.New(rand.NewPCG(3, 4))
+	requests := make([]Request, benchRequests)
+	for i := range requests {
+		requests[i] = benchRequest(rng, hit)
+	}
+	var v Verdict
+	refused := 0
+	for i := range requests { // grows the slices of v
+		p.Decide(&requests[i], At(at), &v)
+		if !v.Allowed() {
+			refused++
+		}
+	}
+	if hit && refused != benchRequests || !hit && refused > benchRequests/2 {
+		b.Fatalf("%d of %d requests are refused", refused, benchRequests)
+	}
+	now := At(at)
+	// The median over batches, since a mean on a shared machine measures the others.
+	const batch = 1024
+	var batches []float64
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; {
+		size := min(batch, b.N-n)
+		from := time.Now()
+		for i := n; i < n+size; i++ {
+			p.Decide(&requests[i%benchRequests], now, &v)
+		}
+		if size == batch {
+			batches = append(batches, float64(time.Since(from).Nanoseconds())/batch)
+		}
+		n += size
+	}
+	b.StopTimer()
+	if len(batches) > 0 {
+		slices.Sort(batches)
+		b.ReportMetric(batches[len(batches)/2], "median-ns/op")
+	}
+}
+
+func BenchmarkDecideOneRuleMiss(b *testing.B)   { benchmarkDecide(b, false, false) }
+func BenchmarkDecideOneRuleHit(b *testing.B)    { benchmarkDecide(b, false, true) }
+func BenchmarkDecideManyRulesMiss(b *testing.B) { benchmarkDecide(b, true, false) }
+func BenchmarkDecideManyRulesHit(b *testing.B)  { benchmarkDecide(b, true, true) }

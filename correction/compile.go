@@ -1,0 +1,300 @@
+package correction
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	"cel.dev/cel-go/cel"
+)
+
+// Policy is a compiled set of corrections. It is immutable, and safe for any
+// number of concurrent callers. It keeps the corrections that it was compiled
+// from, which nobody may change afterwards.
+type Policy struct {
+	rules   []Rule // most severe first, then by id
+	ix      index
+	changes []int64 // instants at which a verdict may change, ascending
+}
+
+// Rule is one correction of a Policy.
+type Rule struct {
+	Correction *Correction // read-only
+
+	rank       uint32 // place in Policy.rules
+	start, end int64  // in force from start until just before end, Unix ns
+	drained    int64  // L2: when live requests end as well
+	share      uint64 // see shareLimit
+	clamp      int64  // of output tokens
+	disable    Features
+	act        act
+	shadow     bool
+
+	reach  []cond      // what the index has not settled already
+	when   cel.Program // nil if there is none
+	listed *spared     // allow_only: who is allowed
+	except *spared     // nil if nobody is
+}
+
+// act is what a rule does to a request that it reaches.
+type act uint8
+
+const (
+	actNothing act = iota // L0
+	actRefuse
+	actRefuseNew   // L1
+	actDrain       // L2
+	actRefuseUsing // capability disable
+	actClamp
+	actLimit
+)
+
+// severity orders refusals: stop by descending level, access, use, capability,
+// rate.
+func severity(c *Correction) int {
+	switch c.Kind {
+	case Stop:
+		return 6 - c.Level()
+	case Access:
+		return 7
+	case Use:
+		return 8
+	case Capability:
+		return 9
+	}
+	return 10
+}
+
+const severities = 11
+
+// Compile makes a policy. Ids have to differ; their order in cs does not
+// matter. It checks what Validate checks about kind, parameters and scope, so
+// that nothing in an order is silently not enforced, but knows no bound on the
+// number of values, no reason and no current time. A stop at L5 or L6 is
+// compiled like L4. One bad correction makes all of them fail: the caller keeps
+// the policy it has.
+func Compile(cs []Correction) (*Policy, error) {
+	if len(cs) >= int(isList) {
+		return nil, fmt.Errorf("compile corrections: %d are too many", len(cs))
+	}
+	p := &Policy{rules: make([]Rule, 0, len(cs))}
+	if err := p.order(cs); err != nil {
+		return nil, err
+	}
+	t, err := newTally(p.rules)
+	if err != nil {
+		return nil, fmt.Errorf("compile corrections: %w", err)
+	}
+	chosen := make([]dim, len(p.rules))
+	var sizes [numDims]int
+	for i := range p.rules {
+		r := &p.rules[i]
+		d, ok := t.choose(r.Correction)
+		if !ok {
+			d = numDims
+		} else {
+			literals(r.Correction, func(have dim, values []string) {
+				if have == d {
+					sizes[d] += len(values)
+				}
+			})
+		}
+		chosen[i] = d
+		if err := r.compile(d); err != nil {
+			return nil, fmt.Errorf("compile correction %s: %w", quote(r.Correction.ID), err)
+		}
+	}
+	for d, n := range sizes {
+		if n > 0 && dim(d) != dimIP {
+			p.ix.texts[d] = make(map[string]posting, n)
+		}
+	}
+	for i := range p.rules {
+		if err := p.index(uint32(i), chosen[i]); err != nil {
+			return nil, fmt.Errorf("compile correction %s: %w", quote(p.rules[i].Correction.ID), err)
+		}
+	}
+	p.ix.link()
+	p.findChanges()
+	return p, nil
+}
+
+// order checks the corrections and makes a rule of each, in order of severity
+// and id.
+func (p *Policy) order(cs []Correction) error {
+	var groups [severities][]*Correction
+	ascending := true
+	for i := range cs {
+		c := &cs[i]
+		if err := c.check(false); err != nil {
+			return fmt.Errorf("compile correction %s: %w", quote(c.ID), err)
+		}
+		if i > 0 && cs[i-1].ID >= c.ID {
+			ascending = false
+		}
+		s := severity(c)
+		groups[s] = append(groups[s], c)
+	}
+	if !ascending {
+		seen := make(map[string]struct{}, len(cs))
+		for i := range cs {
+			if _, ok := seen[cs[i].ID]; ok {
+				return fmt.Errorf("compile corrections: id %s stands for more than one", quote(cs[i].ID))
+			}
+			seen[cs[i].ID] = struct{}{}
+		}
+	}
+	for _, g := range groups {
+		slices.SortFunc(g, func(a, b *Correction) int { return cmp.Compare(a.ID, b.ID) })
+		for _, c := range g {
+			p.rules = append(p.rules, Rule{Correction: c, rank: uint32(len(p.rules))})
+		}
+	}
+	return nil
+}
+
+// compile fills a rule in. settled is the dimension that the index will have
+// matched before the rule is looked at.
+func (r *Rule) compile(settled dim) error {
+	c := r.Correction
+	r.start, r.end = start(c), math.MaxInt64
+	if !c.ExpiresAt.IsZero() {
+		r.end = nanos(c.ExpiresAt)
+	}
+	r.share = shareLimit(c.Share)
+	r.shadow = c.Mode == Shadow
+	r.setAct()
+
+	var err error
+	literals(c, func(d dim, values []string) {
+		if d == settled || err != nil {
+			return
+		}
+		var cd cond
+		if cd, err = newCond(d, values); err == nil {
+			r.reach = append(r.reach, cd)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if c.Scope.When != "" {
+		if r.when, err = compileWhen(c.Scope.When); err != nil {
+			return err
+		}
+	}
+	if c.allowOnly() {
+		if r.listed, err = newSpared(&c.Scope, func(d *dimension) bool { return d.subject }); err != nil {
+			return err
+		}
+	}
+	if c.Except != nil {
+		if r.except, err = newSpared(c.Except, func(*dimension) bool { return true }); err != nil {
+			return err
+		}
+		if c.Except.When != "" {
+			if r.except.when, err = compileWhen(c.Except.When); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Rule) setAct() {
+	c := r.Correction
+	switch c.Kind {
+	case Stop:
+		switch c.Level() {
+		case 0:
+			r.act = actNothing
+		case 1:
+			r.act = actRefuseNew
+		case 2:
+			r.act = actDrain
+			drain := time.Duration(c.Params.Drain)
+			if drain == 0 {
+				drain = DefaultDrain
+			}
+			r.drained = r.start + int64(drain)
+			if r.drained < r.start {
+				r.drained = math.MaxInt64
+			}
+		default:
+			r.act = actRefuse
+		}
+	case Access, Use:
+		r.act = actRefuse
+	case Capability:
+		r.act = actRefuseUsing
+		if n, ok := c.Params.Clamp[clampOutputTokens]; ok {
+			r.act, r.clamp = actClamp, n
+		}
+		for _, name := range c.Params.Disable {
+			for _, f := range features {
+				if f.Name == name {
+					r.disable |= f.bit
+				}
+			}
+		}
+	case Rate:
+		r.act = actLimit
+	}
+}
+
+// index puts a rule under all its values of one dimension.
+func (p *Policy) index(rule uint32, d dim) error {
+	r := &p.rules[rule]
+	if r.act == actNothing {
+		return nil
+	}
+	if d == numDims {
+		p.ix.always = append(p.ix.always, rule)
+		return nil
+	}
+	var err error
+	literals(r.Correction, func(have dim, values []string) {
+		if have != d || err != nil {
+			return
+		}
+		for _, v := range values {
+			if d != dimIP {
+				p.ix.addText(d, lookupForm(d, v), rule)
+				continue
+			}
+			var pre netip.Prefix
+			if pre, err = parsePrefix(v); err != nil {
+				return
+			}
+			p.ix.addPrefix(pre, rule)
+		}
+	})
+	return err
+}
+
+// start is when a correction takes force: the later of when it was accepted and
+// when it is meant to start.
+func start(c *Correction) int64 {
+	from := int64(math.MinInt64)
+	if !c.AppliedAt.IsZero() {
+		from = nanos(c.AppliedAt)
+	}
+	if !c.StartsAt.IsZero() {
+		from = max(from, nanos(c.StartsAt))
+	}
+	return from
+}
+
+// nanos is a time in Unix nanoseconds, at the bounds of what they can hold.
+func nanos(t time.Time) int64 {
+	switch y := t.UTC().Year(); {
+	case y < 1678:
+		return math.MinInt64
+	case y > 2261:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}

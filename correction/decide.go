@@ -1,0 +1,179 @@
+package correction
+
+import "strings"
+
+// Decide says what the policy makes of a request, at a time that lies within
+// now, and writes it into v, which it resets first. v refers to the policy's
+// rules, not to r. It allocates only to grow v's slices and to evaluate when
+// expressions.
+func (p *Policy) Decide(r *Request, now Span, v *Verdict) {
+	v.reset()
+	q := newQuery(r)
+	for _, i := range p.ix.always {
+		p.rules[i].judge(&q, now, v)
+	}
+	for d := range p.ix.texts {
+		if m := p.ix.texts[d]; m != nil {
+			p.lookUp(m, dim(d), &q, now, v)
+		}
+	}
+	if p.ix.trie != nil && q.ip.IsValid() {
+		if n, ok := p.ix.trie.Lookup(q.ip); ok {
+			for i := int32(n); i >= 0; i = p.ix.nodes[i].up {
+				p.judgeAll(p.ix.nodes[i].posting, &q, now, v)
+			}
+		}
+	}
+	v.settle()
+}
+
+// lookUp judges the rules that stand under the request's values of a dimension.
+func (p *Policy) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verdict) {
+	if !d.multi() {
+		if value := q.one(d); value != "" {
+			if l, ok := m[value]; ok {
+				p.judgeAll(l, q, now, v)
+			}
+		}
+		return
+	}
+	var done seen
+	for _, value := range q.several(d) {
+		if d == dimNode {
+			p.lookUpNodes(m, value, &done, q, now, v)
+			continue
+		}
+		if l, ok := m[value]; ok && done.add(l) {
+			p.judgeAll(l, q, now, v)
+		}
+	}
+}
+
+// lookUpNodes looks up a use case and all above it. A caller writes it, so only
+// as much of it is looked at as a node can have.
+func (p *Policy) lookUpNodes(m map[string]posting, use string, done *seen, q *query, now Span, v *Verdict) {
+	end := 0
+	for range MaxUseCaseDepth {
+		next := strings.IndexByte(use[end:], '/')
+		if next < 0 {
+			end = len(use)
+		} else {
+			end += next
+		}
+		if end > MaxValueBytes {
+			return
+		}
+		if l, ok := m[use[:end]]; ok && done.add(l) {
+			p.judgeAll(l, q, now, v)
+		}
+		if end == len(use) {
+			return
+		}
+		end++
+	}
+}
+
+// seen remembers the first postings that a request's values led to. A request
+// may say the same value a thousand times ("function", for each of its tools),
+// and what stands under it is judged once.
+type seen struct {
+	n        int
+	postings [16]posting
+}
+
+// add says whether a posting is new, as far as it remembers.
+func (s *seen) add(l posting) bool {
+	for _, have := range s.postings[:s.n] {
+		if have == l {
+			return false
+		}
+	}
+	if s.n < len(s.postings) {
+		s.postings[s.n] = l
+		s.n++
+	}
+	return true
+}
+
+func (p *Policy) judgeAll(l posting, q *query, now Span, v *Verdict) {
+	if l&isList == 0 {
+		p.rules[l].judge(q, now, v)
+		return
+	}
+	for _, i := range p.ix.lists[l&^isList] {
+		p.rules[i].judge(q, now, v)
+	}
+}
+
+// judge applies one rule. What is cheap is asked first, and the expressions last.
+func (r *Rule) judge(q *query, now Span, v *Verdict) {
+	if now.Late < r.start || now.Early >= r.end {
+		return
+	}
+	draining := false
+	switch r.act {
+	case actRefuseNew:
+		if q.r.Continues || q.r.Live {
+			return
+		}
+	case actDrain:
+		draining = q.r.Live && now.Late < r.drained
+	case actRefuseUsing:
+		if q.r.Features&r.disable == 0 {
+			return
+		}
+	case actClamp, actLimit:
+		if q.r.Live {
+			return
+		}
+	}
+	if !r.reaches(q) {
+		return
+	}
+	if r.shadow {
+		within := r.act == actClamp && q.r.OutputTokens > 0 && q.r.OutputTokens <= r.clamp
+		if !draining && !within {
+			v.Shadow = append(v.Shadow, r)
+		}
+		return
+	}
+	switch r.act {
+	case actLimit:
+		v.Limits = append(v.Limits, r)
+	case actClamp:
+		v.Clamps = append(v.Clamps, r)
+		if v.OutputTokens == 0 || r.clamp < v.OutputTokens {
+			v.OutputTokens = r.clamp
+		}
+	default:
+		if !draining {
+			v.Refused = append(v.Refused, r)
+		} else if v.Drain == 0 || r.drained < v.Drain {
+			v.Drain = r.drained
+		}
+	}
+}
+
+// reaches says whether the request is in the rule's scope and share, and not
+// spared.
+func (r *Rule) reaches(q *query) bool {
+	for i := range r.reach {
+		if !r.reach[i].any(q) {
+			return false
+		}
+	}
+	if !inShare(r.Correction.ID, r.share, q) {
+		return false
+	}
+	if r.listed != nil && r.listed.holds(q) {
+		return false
+	}
+	late := r.except != nil && r.except.when != nil
+	if r.except != nil && !late && r.except.holds(q) {
+		return false
+	}
+	if r.when != nil && !holds(r.when, q.r, true) {
+		return false
+	}
+	return !late || !r.except.holds(q)
+}

@@ -1,0 +1,179 @@
+package correction
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+)
+
+// index finds the rules that may reach a request. Each rule stands under all
+// values of one of its dimensions, the most selective one, or in always.
+type index struct {
+	always []uint32
+	texts  [numDims]map[string]posting
+	nodes  []ipNode
+	trie   *bart.Table[uint32] // prefix to its node; nil if there are none
+	lists  [][]uint32
+}
+
+// posting is the rules under one value: one rule, or with the high bit set the
+// number of a list. A million values with a rule each so take no lists.
+type posting uint32
+
+const isList posting = 1 << 31
+
+// ipNode is one listed prefix. One lookup finds the longest prefix that covers
+// an address, and up lead to all the others, at most 128.
+type ipNode struct {
+	posting posting
+	up      int32 // the next shorter listed prefix that covers this one; -1 if none
+}
+
+// add puts a rule under a posting. Rules come in ascending order.
+func (ix *index) add(p posting, present bool, rule uint32) posting {
+	switch {
+	case !present:
+		return posting(rule)
+	case p&isList != 0:
+		l := &ix.lists[p&^isList]
+		if (*l)[len(*l)-1] != rule {
+			*l = append(*l, rule)
+		}
+		return p
+	case p == posting(rule):
+		return p // the same value twice in one rule
+	}
+	ix.lists = append(ix.lists, []uint32{uint32(p), rule})
+	return isList | posting(len(ix.lists)-1)
+}
+
+func (ix *index) addText(d dim, value string, rule uint32) {
+	m := ix.texts[d]
+	p, ok := m[value]
+	m[value] = ix.add(p, ok, rule)
+}
+
+func (ix *index) addPrefix(p netip.Prefix, rule uint32) {
+	if ix.trie == nil {
+		ix.trie = new(bart.Table[uint32])
+	}
+	if n, ok := ix.trie.Get(p); ok {
+		ix.nodes[n].posting = ix.add(ix.nodes[n].posting, true, rule)
+		return
+	}
+	ix.trie.Insert(p, uint32(len(ix.nodes)))
+	ix.nodes = append(ix.nodes, ipNode{posting: posting(rule), up: -1})
+}
+
+// link ties each prefix to the one around it, once all are in.
+func (ix *index) link() {
+	if ix.trie == nil {
+		return
+	}
+	for p, n := range ix.trie.All() {
+		if p.Bits() == 0 {
+			continue
+		}
+		around := netip.PrefixFrom(p.Addr(), p.Bits()-1).Masked()
+		if up, ok := ix.trie.LookupPrefix(around); ok {
+			ix.nodes[n].up = int32(up)
+		}
+	}
+}
+
+// literals calls fn with the values by which a rule can be indexed, dimension by
+// dimension.
+func literals(c *Correction, fn func(d dim, values []string)) {
+	if c.Kind == Use {
+		fn(dimNode, []string{c.Params.UseCase})
+	}
+	allowOnly := c.allowOnly()
+	for i := range dimensions {
+		d := &dimensions[i]
+		if allowOnly && d.subject {
+			continue // it reaches those who are not listed
+		}
+		if values := d.values(&c.Scope); len(values) > 0 {
+			fn(d.dim, values)
+		}
+	}
+}
+
+func (c *Correction) allowOnly() bool { return c.Kind == Access && c.Params.Mode == "allow_only" }
+
+// tally counts how many rules stand under a value, in the dimensions where some
+// rule has a choice.
+type tally struct {
+	wanted [numDims]bool
+	texts  [numDims]map[string]int32
+	ips    map[netip.Prefix]int32
+}
+
+func newTally(rules []Rule) (*tally, error) {
+	t := &tally{ips: map[netip.Prefix]int32{}}
+	for i := range rules {
+		n := 0
+		literals(rules[i].Correction, func(dim, []string) { n++ })
+		if n > 1 {
+			literals(rules[i].Correction, func(d dim, _ []string) { t.wanted[d] = true })
+		}
+	}
+	for d := range t.texts {
+		t.texts[d] = map[string]int32{}
+	}
+	var err error
+	for i := range rules {
+		literals(rules[i].Correction, func(d dim, values []string) {
+			if !t.wanted[d] {
+				return
+			}
+			for _, v := range values {
+				if d != dimIP {
+					t.texts[d][lookupForm(d, v)]++
+					continue
+				}
+				p, e := parsePrefix(v)
+				if e != nil {
+					err = e
+					return
+				}
+				t.ips[p]++
+			}
+		})
+	}
+	return t, err
+}
+
+// lookupForm is the form in which a value is indexed.
+func lookupForm(d dim, v string) string {
+	if d == dimCountry {
+		return country(v)
+	}
+	return v
+}
+
+// choose picks the dimension under which a rule is indexed: the one whose
+// fullest value holds the fewest rules. ok is false if the rule has none.
+func (t *tally) choose(c *Correction) (best dim, ok bool) {
+	var bestFull int32
+	literals(c, func(d dim, values []string) {
+		var full int32
+		if t.wanted[d] {
+			for _, v := range values {
+				n := int32(0)
+				if d == dimIP {
+					if p, err := parsePrefix(v); err == nil {
+						n = t.ips[p]
+					}
+				} else {
+					n = t.texts[d][lookupForm(d, v)]
+				}
+				full = max(full, n)
+			}
+		}
+		if !ok || full < bestFull || full == bestFull && d < best {
+			best, bestFull, ok = d, full, true
+		}
+	})
+	return best, ok
+}

@@ -1,0 +1,221 @@
+package correction
+
+import (
+	"net/netip"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"github.com/gaissmai/bart"
+)
+
+// query is a request in the form in which it is matched.
+type query struct {
+	r       *Request
+	ip      netip.Addr // without zone, IPv4 where it is IPv4-mapped
+	country string     // upper case; "" if it is not a code
+}
+
+func newQuery(r *Request) query {
+	return query{r: r, ip: r.IP.Unmap().WithZone(""), country: country(r.Country)}
+}
+
+// one is the value of a single-valued text dimension.
+func (q *query) one(d dim) string {
+	switch d {
+	case dimKey:
+		return q.r.Key
+	case dimOrg:
+		return q.r.Org
+	case dimTier:
+		return q.r.Tier
+	case dimCountry:
+		return q.country
+	case dimVersion:
+		return q.r.Version
+	case dimSurface:
+		return q.r.Surface
+	case dimModel:
+		return q.r.Model
+	}
+	return ""
+}
+
+// several are the values of a multi-valued dimension.
+func (q *query) several(d dim) []string {
+	switch d {
+	case dimUser:
+		return q.r.Users
+	case dimAttribute:
+		return q.r.Attributes
+	case dimTool:
+		return q.r.Tools
+	case dimUseCase, dimNode:
+		return q.r.UseCases
+	}
+	return nil
+}
+
+func (d dim) multi() bool {
+	return d == dimUser || d == dimAttribute || d == dimTool || d == dimUseCase || d == dimNode
+}
+
+// fewValues is how many values are compared one by one; beyond, a map is faster.
+const fewValues = 8
+
+// cond is one dimension of a scope: a set of values.
+type cond struct {
+	dim  dim
+	few  []string
+	many map[string]struct{}
+	ips  []netip.Prefix
+	trie *bart.Lite
+}
+
+func newCond(d dim, values []string) (cond, error) {
+	c := cond{dim: d}
+	switch {
+	case d == dimIP:
+		return c, c.setPrefixes(values)
+	case d == dimCountry:
+		upper := make([]string, len(values))
+		for i, v := range values {
+			upper[i] = country(v)
+		}
+		values = upper
+	}
+	if len(values) <= fewValues {
+		c.few = values
+		return c, nil
+	}
+	c.many = make(map[string]struct{}, len(values))
+	for _, v := range values {
+		c.many[v] = struct{}{}
+	}
+	return c, nil
+}
+
+func (c *cond) setPrefixes(values []string) error {
+	if len(values) > fewValues {
+		c.trie = new(bart.Lite)
+	}
+	for _, v := range values {
+		p, err := parsePrefix(v)
+		if err != nil {
+			return err
+		}
+		if c.trie != nil {
+			c.trie.Insert(p)
+		} else {
+			c.ips = append(c.ips, p)
+		}
+	}
+	return nil
+}
+
+// has says whether a value is listed. An unknown value never is.
+func (c *cond) has(v string) bool {
+	if v == "" {
+		return false
+	}
+	if c.many != nil {
+		_, ok := c.many[v]
+		return ok
+	}
+	for _, w := range c.few {
+		if v == w {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *cond) hasAddr(a netip.Addr) bool {
+	if !a.IsValid() {
+		return false
+	}
+	if c.trie != nil {
+		return c.trie.Contains(a)
+	}
+	for _, p := range c.ips {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// any says whether one value of the request is listed: how a scope reaches.
+func (c *cond) any(q *query) bool {
+	switch {
+	case c.dim == dimIP:
+		return c.hasAddr(q.ip)
+	case c.dim == dimNode:
+		for _, u := range q.r.UseCases {
+			if covers(c.few[0], u) {
+				return true
+			}
+		}
+		return false
+	case c.dim.multi():
+		for _, v := range q.several(c.dim) {
+			if c.has(v) {
+				return true
+			}
+		}
+		return false
+	}
+	return c.has(q.one(c.dim))
+}
+
+// all says whether the request has a value and all of them are listed: how an
+// except spares and how allow_only allows.
+func (c *cond) all(q *query) bool {
+	if !c.dim.multi() {
+		return c.any(q)
+	}
+	values := q.several(c.dim)
+	for _, v := range values {
+		if !c.has(v) {
+			return false
+		}
+	}
+	return len(values) > 0
+}
+
+// covers says whether a use case is the node or below it.
+func covers(node, use string) bool {
+	return strings.HasPrefix(use, node) && (len(use) == len(node) || use[len(node)] == '/')
+}
+
+// spared is a compiled except, or the list of an allow_only.
+type spared struct {
+	conds []cond
+	when  cel.Program
+}
+
+func (s *spared) holds(q *query) bool {
+	for i := range s.conds {
+		if !s.conds[i].all(q) {
+			return false
+		}
+	}
+	return s.when == nil || holds(s.when, q.r, false)
+}
+
+// newSpared compiles the dimensions of a scope that keep wants.
+func newSpared(s *Scope, keep func(*dimension) bool) (*spared, error) {
+	out := new(spared)
+	for i := range dimensions {
+		d := &dimensions[i]
+		values := d.values(s)
+		if len(values) == 0 || !keep(d) {
+			continue
+		}
+		c, err := newCond(d.dim, values)
+		if err != nil {
+			return nil, err
+		}
+		out.conds = append(out.conds, c)
+	}
+	return out, nil
+}

@@ -1,0 +1,131 @@
+package correction
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+// check looks at one scope; field is "scope" or "except". bounded adds the
+// bound on the number of values.
+func (s *Scope) check(field string, bounded bool) *FieldError {
+	given := s.When != ""
+	for i := range dimensions {
+		d := &dimensions[i]
+		values := d.values(s)
+		if values == nil {
+			continue
+		}
+		given = true
+		at := field + "." + d.name
+		if len(values) == 0 {
+			return wrong(at, "is an empty list, which matches nobody; name somebody, or leave it out to match everybody")
+		}
+		if bounded && len(values) > MaxValues {
+			return wrong(at, fmt.Sprintf("has %d values, at most %d; longer ones are a named list", len(values), MaxValues))
+		}
+		for j, v := range values {
+			if err := checkValue("", d.dim, v); err != nil {
+				err.Field = fmt.Sprintf("%s[%d]", at, j)
+				return err
+			}
+		}
+	}
+	if s.Lists != nil {
+		return wrong(field+".lists", "no list is loaded; give the values themselves")
+	}
+	if s.All && given {
+		return wrong(field+".all", "cannot stand beside conditions; give one or the other")
+	}
+	if !s.All && !given {
+		return wrong(field, `no condition is given; write {"all": true} to reach everything`, scopeNames...)
+	}
+	if s.When != "" {
+		if _, err := compileWhen(s.When); err != nil {
+			return &FieldError{Field: field + ".when", Detail: err.Error(), Allowed: whenNames}
+		}
+	}
+	return nil
+}
+
+// scopeNames are the conditions that a scope can have now.
+var scopeNames = func() []string {
+	var names []string
+	for i := range dimensions {
+		names = append(names, dimensions[i].name)
+	}
+	return append(names, "when", "all")
+}()
+
+func (s *Scope) hasSubject() bool {
+	for i := range dimensions {
+		if dimensions[i].subject && len(dimensions[i].values(s)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// checkValue looks at one value of a dimension.
+func checkValue(field string, d dim, v string) *FieldError {
+	switch {
+	case v == "":
+		return wrong(field, "is an empty text; an unknown value cannot be listed")
+	case len(v) > MaxValueBytes:
+		return wrong(field, fmt.Sprintf("has %d bytes; at most %d", len(v), MaxValueBytes))
+	case !utf8.ValidString(v):
+		return wrong(field, "is not valid UTF-8")
+	}
+	switch d {
+	case dimIP:
+		if _, err := parsePrefix(v); err != nil {
+			return wrong(field, err.Error())
+		}
+	case dimCountry:
+		if country(v) == "" {
+			return wrong(field, quote(v)+` is not an ISO 3166-1 alpha-2 code; write for example "DE"`)
+		}
+	case dimAttribute:
+		if name, value, _ := strings.Cut(v, "="); name == "" || value == "" {
+			return wrong(field, quote(v)+` is not of the form "name=value"`)
+		}
+	case dimNode, dimUseCase:
+		if strings.HasPrefix(v, "/") || strings.HasSuffix(v, "/") || strings.Contains(v, "//") {
+			return wrong(field, quote(v)+` has an empty segment; write "a" or "a/b"`)
+		}
+		if strings.Count(v, "/") >= MaxUseCaseDepth {
+			return wrong(field, fmt.Sprintf("has more than %d segments", MaxUseCaseDepth))
+		}
+	}
+	return nil
+}
+
+// parsePrefix reads an address or a prefix, in the one form in which it is
+// compared: masked, without zone, and IPv4 where it is IPv4-mapped.
+func parsePrefix(s string) (netip.Prefix, error) {
+	var p netip.Prefix
+	if strings.Contains(s, "/") {
+		var err error
+		if p, err = netip.ParsePrefix(s); err != nil {
+			return p, fmt.Errorf("%s is not an address or a prefix; write for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32", quote(s))
+		}
+	} else {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return p, fmt.Errorf("%s is not an address or a prefix; write for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32", quote(s))
+		}
+		if a.Zone() != "" {
+			return p, errors.New(quote(s) + " has a zone, which means nothing here; leave it out")
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	if p.Addr().Is4In6() {
+		if p.Bits() < 96 {
+			return p, errors.New(quote(s) + " covers more than IPv4-mapped addresses; write the IPv4 and IPv6 prefixes apart")
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
+}
