@@ -66,6 +66,7 @@ func (f *Follower) path(name string) string { return filepath.Join(f.dir, name) 
 func (f *Follower) loadState() error {
 	var good []byte
 	var mend []string
+	broken := false
 	for _, name := range []string{stateFile, copyFile} {
 		data, err := os.ReadFile(f.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -81,12 +82,14 @@ func (f *Follower) loadState() error {
 				return err
 			}
 			mend = append(mend, name)
+			broken = true
 			continue
 		}
 		if good == nil || s.Revision > f.state.Revision {
 			f.state, good = &s, data
 		}
 	}
+	f.lost = broken && good == nil
 	for _, name := range mend {
 		if good == nil {
 			break
@@ -111,10 +114,12 @@ func (f *Follower) loadTail() error {
 	records, good := splitTail(data)
 	f.tail = len(records)
 	if good < len(data) {
+		f.lost = true
 		f.note("%s is torn at byte %d of %d; the rest was passed over", tailFile, good, len(data))
 	}
 	for i, r := range records {
 		if err := f.replay(r); err != nil {
+			f.lost = true
 			f.note("%s: order %d of %d does not follow revision %d; it and the rest were passed over: %w", tailFile, i+1, len(records), f.state.Revision, err)
 			break
 		}
@@ -288,6 +293,7 @@ func (f *Follower) loadEmergencies() error {
 			err = fmt.Errorf("it holds %s", e.ID)
 		}
 		if err != nil {
+			f.lost = true
 			f.note("emergency order %.40q is broken and was passed over: %w", name, err)
 			continue
 		}

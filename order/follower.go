@@ -48,6 +48,7 @@ type Follower struct {
 	raw         map[string][]byte // signed emergencies by id
 	unkept      []string          // ids of emergencies that could not be written yet
 	damage      error
+	lost        bool
 }
 
 // State is the state held now. It is read-only; a later change makes a new one.
@@ -57,6 +58,11 @@ func (f *Follower) State() *State { return f.state }
 // was opened; nil if nothing. What is held may then be older than what had been
 // accepted: the owner should treat its lease as run out until a Resync.
 func (f *Follower) Damage() error { return f.damage }
+
+// Lost reports whether the damage may have taken an accepted correction with
+// it: the tail or an emergency order was broken, or both copies of the state. An
+// owner that cannot reach control should then serve nothing rather than guess.
+func (f *Follower) Lost() bool { return f.lost }
 
 // NeedsState reports whether so many orders lie beside the state on disk that
 // the owner should resync, which replaces them all by one state.

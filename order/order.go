@@ -145,6 +145,8 @@ func (s *State) Apply(o *Order, head Hash) error {
 		return fmt.Errorf("apply order %d to revision %d: %w", o.Revision, s.Revision, ErrRollback)
 	case o.Revision > s.Revision+1:
 		return fmt.Errorf("apply order %d to revision %d: %w", o.Revision, s.Revision, ErrGap)
+	case head.IsZero():
+		return fmt.Errorf("apply order %d: %w: no head", o.Revision, ErrMalformed)
 	case o.Prev != s.Head:
 		return fmt.Errorf("apply order %d: previous head %.12s, held %.12s: %w", o.Revision, o.Prev, s.Head, ErrMismatch)
 	}
@@ -157,6 +159,9 @@ func (s *State) Apply(o *Order, head Hash) error {
 		return fmt.Errorf("apply order %d: keys: %w", o.Revision, err)
 	}
 	adopted := s.Adopted
+	if slices.Contains(o.Adopted, "") {
+		return fmt.Errorf("apply order %d: adopted: %w: an empty id", o.Revision, ErrMalformed)
+	}
 	if len(o.Adopted) > 0 {
 		adopted = slices.Concat(s.Adopted, o.Adopted)
 		slices.Sort(adopted)
