@@ -24,19 +24,25 @@ type Policy struct {
 type Rule struct {
 	Correction *Correction // read-only
 
-	rank       uint32 // place in Policy.rules
+	// A block of one user among a million is met once and never warm in a
+	// cache: what is needed to judge it fits into one cache line.
 	start, end int64  // in force from start until just before end, Unix ns
-	drained    int64  // L2: when live requests end as well
-	share      uint64 // see shareLimit
-	clamp      int64  // of output tokens
-	disable    Features
+	rank       uint32 // place in Policy.rules
 	act        act
 	shadow     bool
+	detail     *detail // nil if the index has settled all
+}
 
-	reach  []cond      // what the index has not settled already
-	when   cel.Program // nil if there is none
-	listed *spared     // allow_only: who is allowed
-	except *spared     // nil if nobody is
+// detail is what remains to be asked of a rule that the index has found.
+type detail struct {
+	reach   []cond      // the other dimensions of the scope
+	when    cel.Program // nil if there is none
+	listed  *spared     // allow_only: who is allowed
+	except  *spared     // nil if nobody is
+	share   uint64      // see shareLimit
+	drained int64       // actDrain: when live requests end as well, Unix ns
+	clamp   int64       // actClamp, in tokens
+	disable Features    // actRefuseUsing
 }
 
 // act is what a rule does to a request that it reaches.
@@ -164,85 +170,95 @@ func (r *Rule) compile(settled dim) error {
 	if !c.ExpiresAt.IsZero() {
 		r.end = nanos(c.ExpiresAt)
 	}
-	r.share = shareLimit(c.Share)
 	r.shadow = c.Mode == Shadow
-	r.setAct()
 
+	d := detail{share: shareLimit(c.Share)}
+	r.act = d.setAct(c, r.start)
+	var reach []cond
 	var err error
-	literals(c, func(d dim, values []string) {
-		if d == settled || err != nil {
+	literals(c, func(have dim, values []string) {
+		if have == settled || err != nil {
 			return
 		}
 		var cd cond
-		if cd, err = newCond(d, values); err == nil {
-			r.reach = append(r.reach, cd)
+		if cd, err = newCond(have, values); err == nil {
+			reach = append(reach, cd)
 		}
 	})
 	if err != nil {
 		return err
 	}
+	d.reach = reach
 	if c.Scope.When != "" {
-		if r.when, err = compileWhen(c.Scope.When); err != nil {
+		if d.when, err = compileWhen(c.Scope.When); err != nil {
 			return err
 		}
 	}
 	if c.allowOnly() {
-		if r.listed, err = newSpared(&c.Scope, func(d *dimension) bool { return d.subject }); err != nil {
+		if d.listed, err = newSpared(&c.Scope, func(d *dimension) bool { return d.subject }); err != nil {
 			return err
 		}
 	}
 	if c.Except != nil {
-		if r.except, err = newSpared(c.Except, func(*dimension) bool { return true }); err != nil {
+		if d.except, err = newSpared(c.Except, func(*dimension) bool { return true }); err != nil {
 			return err
 		}
 		if c.Except.When != "" {
-			if r.except.when, err = compileWhen(c.Except.When); err != nil {
+			if d.except.when, err = compileWhen(c.Except.When); err != nil {
 				return err
 			}
 		}
 	}
+	if d.needed(r.act) {
+		own := d
+		r.detail = &own
+	}
 	return nil
 }
 
-func (r *Rule) setAct() {
-	c := r.Correction
+// needed says whether a rule with this detail asks anything of a request, or
+// has anything to say about it, beyond its act.
+func (d *detail) needed(a act) bool {
+	return len(d.reach) > 0 || d.when != nil || d.listed != nil || d.except != nil || d.share != math.MaxUint64 ||
+		a == actDrain || a == actClamp || a == actRefuseUsing
+}
+
+// setAct says what a correction does, and fills in with what.
+func (d *detail) setAct(c *Correction, start int64) act {
 	switch c.Kind {
 	case Stop:
 		switch c.Level() {
 		case 0:
-			r.act = actNothing
+			return actNothing
 		case 1:
-			r.act = actRefuseNew
+			return actRefuseNew
 		case 2:
-			r.act = actDrain
 			drain := time.Duration(c.Params.Drain)
 			if drain == 0 {
 				drain = DefaultDrain
 			}
-			r.drained = r.start + int64(drain)
-			if r.drained < r.start {
-				r.drained = math.MaxInt64
+			if d.drained = start + int64(drain); d.drained < start {
+				d.drained = math.MaxInt64
 			}
-		default:
-			r.act = actRefuse
+			return actDrain
 		}
-	case Access, Use:
-		r.act = actRefuse
 	case Capability:
-		r.act = actRefuseUsing
 		if n, ok := c.Params.Clamp[clampOutputTokens]; ok {
-			r.act, r.clamp = actClamp, n
+			d.clamp = n
+			return actClamp
 		}
 		for _, name := range c.Params.Disable {
 			for _, f := range features {
 				if f.Name == name {
-					r.disable |= f.bit
+					d.disable |= f.bit
 				}
 			}
 		}
+		return actRefuseUsing
 	case Rate:
-		r.act = actLimit
+		return actLimit
 	}
+	return actRefuse
 }
 
 // index puts a rule under all its values of one dimension.

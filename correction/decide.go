@@ -1,6 +1,9 @@
 package correction
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // Decide says what the policy makes of a request, at a time that lies within
 // now, and writes it into v, which it resets first. v refers to the policy's
@@ -110,6 +113,7 @@ func (r *Rule) judge(q *query, now Span, v *Verdict) {
 	if now.Late < r.start || now.Early >= r.end {
 		return
 	}
+	d := r.detail
 	draining := false
 	switch r.act {
 	case actRefuseNew:
@@ -117,9 +121,9 @@ func (r *Rule) judge(q *query, now Span, v *Verdict) {
 			return
 		}
 	case actDrain:
-		draining = q.r.Live && now.Late < r.drained
+		draining = q.r.Live && now.Late < d.drained
 	case actRefuseUsing:
-		if q.r.Features&r.disable == 0 {
+		if q.r.Features&d.disable == 0 {
 			return
 		}
 	case actClamp, actLimit:
@@ -127,11 +131,11 @@ func (r *Rule) judge(q *query, now Span, v *Verdict) {
 			return
 		}
 	}
-	if !r.reaches(q) {
+	if d != nil && !d.reaches(r.Correction, q) {
 		return
 	}
 	if r.shadow {
-		within := r.act == actClamp && q.r.OutputTokens > 0 && q.r.OutputTokens <= r.clamp
+		within := r.act == actClamp && q.r.OutputTokens > 0 && q.r.OutputTokens <= d.clamp
 		if !draining && !within {
 			v.Shadow = append(v.Shadow, r)
 		}
@@ -142,38 +146,38 @@ func (r *Rule) judge(q *query, now Span, v *Verdict) {
 		v.Limits = append(v.Limits, r)
 	case actClamp:
 		v.Clamps = append(v.Clamps, r)
-		if v.OutputTokens == 0 || r.clamp < v.OutputTokens {
-			v.OutputTokens = r.clamp
+		if v.OutputTokens == 0 || d.clamp < v.OutputTokens {
+			v.OutputTokens = d.clamp
 		}
 	default:
 		if !draining {
 			v.Refused = append(v.Refused, r)
-		} else if v.Drain == 0 || r.drained < v.Drain {
-			v.Drain = r.drained
+		} else if v.Drain == 0 || d.drained < v.Drain {
+			v.Drain = d.drained
 		}
 	}
 }
 
-// reaches says whether the request is in the rule's scope and share, and not
-// spared.
-func (r *Rule) reaches(q *query) bool {
-	for i := range r.reach {
-		if !r.reach[i].any(q) {
+// reaches says whether the request is in what the index has left open of the
+// scope, and in the share, and not spared.
+func (d *detail) reaches(c *Correction, q *query) bool {
+	for i := range d.reach {
+		if !d.reach[i].any(q) {
 			return false
 		}
 	}
-	if !inShare(r.Correction.ID, r.share, q) {
+	if d.share != math.MaxUint64 && !inShare(c.ID, d.share, q) {
 		return false
 	}
-	if r.listed != nil && r.listed.holds(q) {
+	if d.listed != nil && d.listed.holds(q) {
 		return false
 	}
-	late := r.except != nil && r.except.when != nil
-	if r.except != nil && !late && r.except.holds(q) {
+	late := d.except != nil && d.except.when != nil
+	if d.except != nil && !late && d.except.holds(q) {
 		return false
 	}
-	if r.when != nil && !holds(r.when, q.r, true) {
+	if d.when != nil && !holds(d.when, q.r, true) {
 		return false
 	}
-	return !late || !r.except.holds(q)
+	return !late || !d.except.holds(q)
 }

@@ -28,8 +28,8 @@ func (p *Policy) findChanges() {
 			continue
 		}
 		at := []int64{r.start, r.end}
-		if r.act == actDrain && r.drained < r.end {
-			at = append(at, r.drained)
+		if r.act == actDrain && r.detail.drained < r.end {
+			at = append(at, r.detail.drained)
 		}
 		for _, t := range at {
 			if t != math.MinInt64 && t != math.MaxInt64 {

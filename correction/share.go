@@ -29,9 +29,6 @@ func shareLimit(share float64) uint64 {
 
 // inShare says whether the request's subject is inside.
 func inShare(id string, limit uint64, q *query) bool {
-	if limit == math.MaxUint64 {
-		return true
-	}
 	h := hashText(fnvOffset, id) * fnvPrime // the 0x00
 	r := q.r
 	if user := first(r.Users); user != "" {
