@@ -110,6 +110,8 @@ type responseVoice struct {
 	seq  int64  // of the next event
 	head []byte // of the delta events, up to the text
 	tail []byte // and after it, up to the sequence number
+
+	failure []byte // the error object of a failed response, without its closing brace
 }
 
 func (v *responseVoice) kind() []string { return typeSSE }
@@ -145,7 +147,13 @@ func (v *responseVoice) response(b []byte, status string) []byte {
 	} else {
 		b = append(b, "null"...)
 	}
-	b = append(b, `,"error":null,"incomplete_details":`...)
+	b = append(b, `,"error":`...)
+	if status == "failed" {
+		b = append(append(b, v.failure...), '}')
+	} else {
+		b = append(b, "null"...)
+	}
+	b = append(b, `,"incomplete_details":`...)
 	if status == "incomplete" {
 		b = append(b, `{"reason":"max_output_tokens"}`...)
 	} else {
@@ -342,18 +350,27 @@ func (v *responseVoice) end(o *stream) {
 	o.last(endComplete)
 }
 
-// fail is the stream's error event, whose members stand at the top.
+// fail is the error event and the failed response, as recorded exchanges have
+// them: the error is an object of its own, which is what SDKs raise on.
 func (v *responseVoice) fail(o *stream, status int) {
-	_, code := openaiError(status)
-	v.event(o, "error")
-	o.buf = append(o.buf, `,"code":`...)
+	kind, code := openaiError(status)
 	if code == "" {
 		code = "server_error"
 	}
+	v.event(o, "error")
+	o.buf = append(o.buf, `,"error":{"type":`...)
+	o.buf = quote(o.buf, kind)
+	o.buf = append(o.buf, `,"code":`...)
 	o.buf = quote(o.buf, code)
 	o.buf = append(o.buf, `,"message":`...)
 	o.buf = quote(o.buf, statusMessage(status))
-	o.buf = append(o.buf, `,"param":null`...)
+	o.buf = append(o.buf, `,"param":null}`...)
+	v.sequence(o)
+	o.emit()
+	v.failure = quote(append(quote([]byte(`{"code":`), code), `,"message":`...), statusMessage(status))
+	v.event(o, "response.failed")
+	o.buf = append(o.buf, `,"response":`...)
+	o.buf = v.response(o.buf, "failed")
 	v.sequence(o)
 	o.last(endComplete)
 }

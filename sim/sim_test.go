@@ -232,3 +232,10 @@ func TestSameRequestSameWords(t *testing.T) {
 		t.Fatal("escapes in generated words")
 	}
 }
+
+func decode(t testing.TB, data string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(data), v); err != nil {
+		t.Fatalf("decode %s: %v", data, err)
+	}
+}
