@@ -10,6 +10,7 @@ import (
 // Result codes of SQLite (https://www.sqlite.org/rescode.html). The low byte is
 // the kind, the rest says more.
 const (
+	codeError    = 1
 	codeIOErr    = 10
 	codeCorrupt  = 11
 	codeFull     = 13
@@ -54,6 +55,13 @@ func damaged(err error) bool {
 	}
 	k := c.Code() & 0xff
 	return k == codeCorrupt || k == codeNotADB
+}
+
+// unreadable reports whether err says that the file is damaged, or that its
+// tables are not those of a ledger.
+func unreadable(err error) bool {
+	var c coded
+	return damaged(err) || errors.As(err, &c) && c.Code()&0xff == codeError
 }
 
 func checkpointPath(db string) string { return filepath.Join(filepath.Dir(db), "checkpoint") }

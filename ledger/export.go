@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// The last line of an export is one JSON object around the signed checkpoint,
+// so that the whole file is JSON lines.
+const (
+	checkpointHead = `{"checkpoint":`
+	checkpointTail = `}`
+)
+
+// maxLine bounds a line of an export: a body of MaxBody and the rest.
+const maxLine = MaxBody + 1<<16
+
+// Export writes the ledger at path as JSON lines: each entry as Entry.Encode
+// gives it, body included, then {"checkpoint": "<signed checkpoint>"}. It is one
+// consistent state, and may be taken while the owner appends. Export does not
+// verify; VerifyExport does, wherever the file has travelled.
+func Export(ctx context.Context, path string, w io.Writer) error {
+	s, err := openScan(ctx, path)
+	if err != nil {
+		return fmt.Errorf("export ledger: %w", describe(err))
+	}
+	defer s.close()
+	signed, size, err := readCheckpoint(ctx, s.tx)
+	if err != nil {
+		return fmt.Errorf("export ledger: read checkpoint: %w", describe(err))
+	}
+	b := bufio.NewWriterSize(w, 1<<16)
+	next := uint64(0)
+	err = s.leaves(ctx, 0, size, func(seq uint64, leaf []byte) error {
+		if seq != next {
+			return fmt.Errorf("entry %d is missing; verify the ledger", next)
+		}
+		next++
+		e, err := s.entry(ctx, seq, leaf)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", seq, err)
+		}
+		line, err := e.Encode()
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", seq, err)
+		}
+		_, err = b.Write(append(line, '\n'))
+		return err
+	})
+	if err == nil && next != size {
+		err = fmt.Errorf("entry %d is missing; verify the ledger", next)
+	}
+	if err != nil {
+		return fmt.Errorf("export ledger: %w", describe(err))
+	}
+	last, err := jsontext.AppendQuote([]byte(checkpointHead), signed)
+	if err == nil {
+		_, err = b.Write(append(last, checkpointTail+"\n"...))
+	}
+	if err = errors.Join(err, b.Flush()); err != nil {
+		return fmt.Errorf("export ledger: %w", err)
+	}
+	return nil
+}
+
+// VerifyExport checks what Export wrote, from its bytes alone. An export holds
+// no stored hashes, so an entry that was altered with care is found but cannot
+// be named: Fault.Entry is then -1. Errors are as with Verify.
+func VerifyExport(ctx context.Context, r io.Reader, v note.Verifier, o VerifyOptions) (Report, error) {
+	var report Report
+	var trusted *watch
+	if o.Trusted != nil {
+		cp, err := OpenCheckpoint(o.Trusted, v)
+		if err != nil {
+			return report, fmt.Errorf("verify export: trusted checkpoint: %w", err)
+		}
+		trusted = &watch{cp, "the trusted checkpoint"}
+	}
+	err := verifyExport(ctx, r, v, &o, trusted, &report)
+	if err == nil || errors.As(err, &report.Fault) {
+		return report, err
+	}
+	return report, fmt.Errorf("verify export: %w", err)
+}
+
+func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOptions, trusted *watch, report *Report) error {
+	in := bufio.NewReaderSize(r, 1<<16)
+	var e edge
+	var rewritten *Fault
+	for {
+		if trusted != nil && rewritten == nil {
+			rewritten = trusted.check(&e)
+		}
+		line, err := readLine(in)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return fault(FaultTruncated, int64(e.size), "the file ends before its checkpoint")
+		}
+		if errors.Is(err, bufio.ErrTooLong) {
+			return fault(FaultAltered, int64(e.size), "the line is longer than any entry")
+		}
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(line, []byte(checkpointHead)) {
+			if err := finishExport(in, line, v, &e, report); err != nil {
+				return err
+			}
+			break
+		}
+		leaf, err := exportedLeaf(line, e.size)
+		if err != nil {
+			return err
+		}
+		e.add(LeafHash(leaf), nil)
+		if e.size%chunk == 0 {
+			o.progress(e.size, 0)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	}
+	o.progress(e.size, e.size)
+	if rewritten != nil {
+		return rewritten
+	}
+	if trusted != nil {
+		if f := trusted.beyond(e.size); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// exportedLeaf returns the leaf of the entry in a line, which must be entry n.
+func exportedLeaf(line []byte, n uint64) ([]byte, error) {
+	entry, err := Decode(line)
+	if err != nil {
+		return nil, fault(FaultAltered, int64(n), "%v", err)
+	}
+	if entry.Seq != n {
+		return nil, fault(FaultMoved, int64(n), "in its place stands what says it is entry %d", entry.Seq)
+	}
+	leaf, _, err := entry.Leaf()
+	if err != nil {
+		return nil, fault(FaultAltered, int64(n), "%v", err)
+	}
+	return leaf, nil
+}
+
+// finishExport checks the last line against the tree of those before it.
+func finishExport(in *bufio.Reader, line []byte, v note.Verifier, e *edge, report *Report) error {
+	quoted, ok := bytes.CutSuffix(line[len(checkpointHead):], []byte(checkpointTail))
+	signed, err := jsontext.AppendUnquote(nil, quoted)
+	if again, _ := jsontext.AppendQuote(nil, signed); !ok || err != nil || !bytes.Equal(again, quoted) {
+		return fault(FaultCheckpoint, -1, "the line of the checkpoint is malformed")
+	}
+	cp, err := OpenCheckpoint(signed, v)
+	if errors.Is(err, errOtherKey) {
+		return fault(FaultKey, -1, "%v", err)
+	}
+	if err != nil {
+		return fault(FaultCheckpoint, -1, "%v", err)
+	}
+	report.Origin, report.Size, report.Root, report.Checkpoint = cp.Origin, cp.Size, cp.Root, signed
+	switch _, err := in.ReadByte(); {
+	case err == nil:
+		return fault(FaultUnsigned, -1, "something follows the checkpoint")
+	case !errors.Is(err, io.EOF):
+		return err
+	case e.size < cp.Size:
+		return fault(FaultTruncated, int64(e.size), "the checkpoint covers %d entries and the file has %d", cp.Size, e.size)
+	case e.size > cp.Size:
+		return fault(FaultUnsigned, int64(cp.Size), "the checkpoint covers %d entries and the file has %d", cp.Size, e.size)
+	case e.root() != cp.Root:
+		return fault(FaultAltered, -1, "the entries do not give the signed root: at least one is not what was signed")
+	}
+	return nil
+}
+
+// readLine returns the next line without its end, at most maxLine bytes. A last
+// line without an end is io.ErrUnexpectedEOF: whoever wrote it was cut off.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > maxLine:
+			return nil, bufio.ErrTooLong
+		case err == nil:
+			return line[:len(line)-1], nil
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return nil, io.ErrUnexpectedEOF
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		}
+	}
+}
