@@ -11,6 +11,8 @@ package wire
 
 import (
 	"time"
+
+	"andon/wire/scan"
 )
 
 // Op is what a route does, as far as corrections care.
@@ -32,6 +34,8 @@ type Route struct {
 	Model  string // from the path, where the wire puts it there (Gemini); decoded
 	Stream bool   // the path itself asks for a stream (Gemini)
 	SSE    bool   // a stream on this route is server-sent events (false: Gemini's JSON array)
+
+	ModelPath Region // where the escaped path names the model, its collection included; zero if it does not
 }
 
 // Wire is one family of provider APIs.
@@ -55,7 +59,9 @@ type Wire interface {
 	AppendError(dst []byte, p *Problem) []byte
 
 	// AppendStreamEnd appends the wire's own terminal error event(s), complete
-	// with framing, for a stream of this route that is cut at an event boundary.
+	// with framing, for a stream of this route that is cut at an event boundary
+	// after at least one event. Framer.AppendEnd knows when there was none, which
+	// matters for a JSON array.
 	AppendStreamEnd(dst []byte, rt Route, p *Problem) []byte
 
 	// Usage reads token counts from a plain response body or from the data of
@@ -69,7 +75,8 @@ type Wire interface {
 }
 
 // Envelope is what a request body says, as far as decisions need it. Offsets
-// are into the body that was read.
+// are into the body that was read, and its strings alias that body: clone what
+// is kept for longer.
 type Envelope struct {
 	Model     string // decoded; from the body or, for Gemini, from the path
 	Stream    bool
@@ -77,19 +84,32 @@ type Envelope struct {
 	Tools     []string // names and types of tools offered, decoded; reused between reads
 	Users     []string // end users the body claims: safety_identifier, user, metadata.user_id; in that order
 	MaxTokens int64    // the largest output bound given; 0 means none
+	Choices   int64    // answers asked for, each with its own output bound; 1 unless the body says otherwise
+	Others    []string // further models that the body lets the provider use (fallbacks, a tool's own model)
 	Continues bool     // carries a provider-issued continuation id (previous_response_id, conversation)
+	Stored    bool     // builds on what is stored at the provider (a prompt, cached content), which may bring tools of its own
 	Prior     bool     // carries earlier model turns (an assistant or model message)
 	First     []byte   // raw bytes of the first message, content or input item: a session's fingerprint
 
 	ModelAt   Region   // the model's value, quotes included; zero if it is not in the body
+	ModelToo  []Region // values that repeat the path's model as a resource name, quotes included (Gemini)
 	MaxAt     []Region // every output bound in the body, the values only
 	InsertAt  int      // offset just after the '{' into which a missing output bound belongs
-	InsertKey string   // JSON text to insert there before the number, e.g. `"max_tokens":`; "" if it cannot be inserted
+	InsertTo  int      // end of what the insertion replaces (a member that is null); InsertAt if nothing
+	InsertKey string   // JSON text to insert there before the number, e.g. `"max_tokens":`; "" if the body has one or cannot have one
 	InsertEnd string   // JSON text to insert after the number; with a comma where one is needed
 }
 
+// Reset empties e and keeps its memory.
+func (e *Envelope) Reset() {
+	*e = Envelope{
+		Tools: e.Tools[:0], Users: e.Users[:0], Others: e.Others[:0],
+		ModelToo: e.ModelToo[:0], MaxAt: e.MaxAt[:0], Choices: 1,
+	}
+}
+
 // Region is a half-open range of bytes in a body.
-type Region struct{ Start, End int }
+type Region = scan.Span
 
 // Usage is what a provider says a call consumed, in tokens.
 type Usage struct{ Input, Output int64 }

@@ -90,6 +90,9 @@ func (s *Scanner) Err() *Error { return s.err }
 // Offset is how far the body has been read.
 func (s *Scanner) Offset() int { return s.i }
 
+// Bytes is what the body has at a span.
+func (s *Scanner) Bytes(at Span) []byte { return s.b[at.Start:at.End:at.End] }
+
 // NameAt is where the name of the member that Member returned last begins, its
 // quote included.
 func (s *Scanner) NameAt() int { return s.nameAt }

@@ -167,6 +167,21 @@ func (s *Scanner) Count() (v int64, at Span, ok bool) {
 	return v, at, true
 }
 
+// Number reads over the next value, whatever it is, and returns it if it is a
+// number of the form that Count takes, else 0. It is for answers, which nothing
+// is refused over.
+func (s *Scanner) Number() int64 {
+	at := s.Skip()
+	var v int64
+	for _, c := range s.b[at.Start:at.End] {
+		if c-'0' > 9 || v > (1<<63-1-int64(c-'0'))/10 {
+			return 0
+		}
+		v = v*10 + int64(c-'0')
+	}
+	return v
+}
+
 // mustBe reports the next value as being of the wrong type.
 func (s *Scanner) mustBe(what string) bool {
 	return s.fail(CodeType, s.i, s.last("must be "+what))
