@@ -59,7 +59,7 @@ func (w wire) appendModel(b []byte, name string) []byte {
 		b = quote(b, name)
 		b = append(b, `,"display_name":`...)
 		b = quote(b, "Simulated "+name)
-		return append(b, `,"created_at":"2026-01-01T00:00:00Z","max_input_tokens":200000,"max_tokens":64000,"capabilities":null}`...)
+		return append(b, `,"created_at":"2026-01-01T00:00:00Z","max_input_tokens":200000,"max_tokens":64000,"capabilities":null,"lifecycle":"active","line":null,"deprecated_at":null,"retires_at":null}`...)
 	case gemini:
 		b = append(b, `{"name":`...)
 		b = quote(b, "models/"+name)
