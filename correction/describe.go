@@ -57,8 +57,7 @@ func (s *Scope) describe(write func(*strings.Builder, *dimension, []string)) str
 	}
 	if len(s.Lists) > 0 {
 		sep()
-		b.WriteString("list ")
-		writeValues(&b, s.Lists)
+		write(&b, &dimension{name: "lists", one: "list", subject: true}, s.Lists)
 	}
 	if s.When != "" {
 		sep()

@@ -54,10 +54,23 @@ func shapeError(data []byte, err error) *FieldError {
 		name := sem.JSONPointer.LastToken()
 		return wrong(field, "unknown field "+quote(name), namesAt(data, sem.JSONPointer.Parent())...)
 	}
-	if sem.Err != nil && !errors.Is(sem.Err, errors.ErrUnsupported) {
+	numeral := sem.GoType == reflect.TypeFor[Duration]() && sem.JSONKind != '"'
+	if sem.Err != nil && !numeral {
 		return wrong(field, sem.Err.Error())
 	}
-	return wrong(field, "wrong type: a JSON "+sem.JSONKind.String()+" cannot stand here; "+wanted(sem.GoType))
+	return wrong(field, "wrong type: "+kindName(sem.JSONKind)+" cannot stand here; "+wanted(sem.GoType))
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '[':
+		return "a JSON array"
+	case '{':
+		return "a JSON object"
+	case 't', 'f':
+		return "a JSON boolean"
+	}
+	return "a JSON " + k.String()
 }
 
 // wanted says in words of JSON what a Go type takes.

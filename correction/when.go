@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -88,6 +89,9 @@ func compileWhen(expr string) (cel.Program, error) {
 	if len(expr) > MaxWhenBytes {
 		return nil, fmt.Errorf("has %d bytes; at most %d", len(expr), MaxWhenBytes)
 	}
+	if !utf8.ValidString(expr) {
+		return nil, errors.New("is not valid UTF-8")
+	}
 	whenCache.Lock()
 	prg, ok := whenCache.programs[expr]
 	whenCache.Unlock()
@@ -126,6 +130,9 @@ func celError(iss *cel.Issues) error {
 		return errors.New(oneLine(iss.Err().Error()))
 	}
 	e := errs[0]
+	if e.Location.Line() < 1 {
+		return errors.New(oneLine(e.Message)) // about the whole
+	}
 	return fmt.Errorf("line %d, column %d: %s", e.Location.Line(), e.Location.Column()+1, oneLine(e.Message))
 }
 
