@@ -39,5 +39,9 @@ func lock(path string) (release func() error, err error) {
 	if f.Truncate(0) == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
-	return f.Close, nil
+	return func() error {
+		// Unlocked by hand: a child that is just being forked holds a copy of the
+		// descriptor until it execs, and closing ours alone would leave it locked.
+		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}, nil
 }
