@@ -32,7 +32,7 @@ type Emergency struct {
 }
 
 // NewEmergency builds a valid emergency order that can be accepted for window
-// from now. It numbers the corrections and sets when they apply.
+// from now. It numbers the corrections.
 func NewEmergency(by string, now time.Time, window time.Duration, cs ...correction.Correction) (Emergency, error) {
 	var id [8]byte
 	rand.Read(id[:])
@@ -40,7 +40,12 @@ func NewEmergency(by string, now time.Time, window time.Duration, cs ...correcti
 	e := Emergency{ID: "e-" + hex.EncodeToString(id[:]), IssuedAt: now, NotAfter: now.Add(window), By: by}
 	for i, c := range cs {
 		c.ID = e.correctionID(i)
-		c.AppliedAt = now
+		// In force on arrival, whatever the clock of who signed it says: a start in
+		// the future of a gateway would delay a stop. Only L2 counts from a start.
+		c.AppliedAt = time.Time{}
+		if c.Level() == 2 {
+			c.AppliedAt = now
+		}
 		e.Corrections = append(e.Corrections, c)
 	}
 	return e, e.Validate()
