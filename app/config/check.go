@@ -87,6 +87,9 @@ func (k *checker) common() {
 	if c.Control.Store != "sqlite" {
 		k.fail("control.store", fmt.Sprintf("%q is not available", Redact("control.store", c.Control.Store)), "sqlite")
 	}
+	if c.Control.Origin == "" || strings.ContainsAny(c.Control.Origin, "+ \t\r\n") {
+		k.fail("control.origin", "the name of the ledger: without blanks and +, such as example.com/andon")
+	}
 	if c.Control.Bus != "embedded" {
 		k.nats("control.bus", c.Control.Bus, "embedded, or nats://host:port")
 		if c.Control.BusListen != "" {

@@ -28,6 +28,7 @@ type Control struct {
 	Listen    string `yaml:"listen"`     // HTTP API; default 127.0.0.1:7070
 	Store     string `yaml:"store"`      // sqlite (default): <data>/ledger.db
 	Bus       string `yaml:"bus"`        // embedded (default), or nats://host:port[,nats://…] of a cluster
+	Origin    string `yaml:"origin"`     // name of the ledger in its checkpoints, a URL without scheme; fixed once it exists; default andon.local
 	BusListen string `yaml:"bus_listen"` // where the embedded bus takes gateways of other machines; default: nowhere
 	Token     string `yaml:"token"`      // shared secret of the bus; both halves present the same
 }
@@ -84,7 +85,7 @@ type Sim struct {
 func Default() *Config {
 	return &Config{
 		Data:    "./andon-data",
-		Control: Control{Listen: "127.0.0.1:7070", Store: "sqlite", Bus: "embedded"},
+		Control: Control{Listen: "127.0.0.1:7070", Store: "sqlite", Bus: "embedded", Origin: "andon.local"},
 		Gateway: Gateway{
 			Name: "gw-1", Listen: "127.0.0.1:8080", Admin: "127.0.0.1:8081", Surface: "api",
 			Identity: Identity{Mode: "keys"}, Lease: Duration(15 * time.Second), MaxBody: 32 << 20,

@@ -69,7 +69,7 @@ func TestLoadReadsEveryLayer(t *testing.T) {
 	}
 	want := Default()
 	want.Data = "/var/lib/andon"
-	want.Control = Control{Listen: "127.0.0.1:1", Store: "sqlite", Bus: "embedded", BusListen: "0.0.0.0:4222", Token: "b-secret"}
+	want.Control = Control{Listen: "127.0.0.1:1", Store: "sqlite", Bus: "embedded", Origin: "andon.local", BusListen: "0.0.0.0:4222", Token: "b-secret"}
 	g := &want.Gateway
 	g.Name, g.Listen, g.Lease, g.MaxBody = "gw-eu", "127.0.0.1:3", Duration(5*time.Second), 8<<20
 	g.Identity = Identity{Mode: "header", TrustedProxies: []string{"10.1.0.0/16", "10.2.0.0/16"}}

@@ -146,7 +146,7 @@ func shown(path string, f reflect.Value) any {
 	return fmt.Sprint(f.Interface())
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z_./][A-Za-z0-9_./@:+-]*[A-Za-z0-9_/+]$|^[0-9]+[A-Za-z][A-Za-z0-9]*$|^[0-9][0-9.]*:[0-9]+$`)
+var plain = regexp.MustCompile(`^[A-Za-z_./]([A-Za-z0-9_./@:+-]*[A-Za-z0-9_/+])?$|^[0-9]+[A-Za-z][A-Za-z0-9]*$|^[0-9][0-9.]*:[0-9]+$`)
 
 // flow writes a value so that YAML reads the same text back.
 func flow(v any) string {
@@ -166,7 +166,7 @@ func flow(v any) string {
 	return fmt.Sprint(v)
 }
 
-var reserved = map[string]bool{"true": true, "false": true, "null": true, "yes": true, "no": true, "on": true, "off": true}
+var reserved = map[string]bool{"true": true, "false": true, "null": true, "yes": true, "no": true, "on": true, "off": true, "y": true, "n": true}
 
 // quoted writes a JSON string, which is a YAML one; ${ is kept from being
 // taken for a variable when the output is read again.

@@ -1,0 +1,38 @@
+package config
+
+import "path/filepath"
+
+// Layout names the files of a data folder. Nothing else decides where
+// something lies.
+type Layout struct{ dir string }
+
+// Layout returns the names below the data folder.
+func (c *Config) Layout() Layout { return Layout{c.Data} }
+
+// LayoutOf returns the names below a folder.
+func LayoutOf(dir string) Layout { return Layout{dir} }
+
+func (l Layout) join(name ...string) string {
+	return filepath.Join(append([]string{l.dir}, name...)...)
+}
+
+// Ledger is the record.
+func (l Layout) Ledger() string { return l.join("ledger.db") }
+
+// LedgerKey signs the record's checkpoints; LedgerKey()+".pub" verifies them.
+func (l Layout) LedgerKey() string { return l.join("ledger.key") }
+
+// OrderKey signs orders.
+func (l Layout) OrderKey() string { return l.join("order.key") }
+
+// OperatorToken holds the token of the first operator, mode 0600.
+func (l Layout) OperatorToken() string { return l.join("operator.token") }
+
+// Gateway is the folder of one gateway: its last order and emergency orders.
+func (l Layout) Gateway(name string) string { return l.join("gateway", name) }
+
+// Dev is the file that `make run` leaves for tools, mode 0600.
+func (l Layout) Dev() string { return l.join("dev.json") }
+
+// EmergencyKey is the emergency key that `make run` makes, mode 0600.
+func (l Layout) EmergencyKey() string { return l.join("emergency.key") }

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"time"
+
+	"andon/correction"
+)
+
+// view is a correction as the control plane shows it.
+type view struct {
+	correction.Correction
+	State          string    `json:"state"`
+	Revision       uint64    `json:"revision"`
+	Effect         *effect   `json:"effect,omitempty"`
+	TimeToEffectMS *float64  `json:"time_to_effect_ms,omitempty"`
+	CreatedBy      string    `json:"created_by,omitempty"`
+	LiftedAt       time.Time `json:"lifted_at,omitzero"`
+}
+
+// effect is what was asked for against what is observed.
+type effect struct {
+	Desired   int           `json:"desired"`
+	Enforcing int           `json:"enforcing"`
+	Stale     int           `json:"stale"`
+	Refused   int           `json:"refused"`
+	Points    []pointEffect `json:"points"`
+}
+
+type pointEffect struct {
+	Name        string    `json:"name"`
+	State       string    `json:"state"`
+	Revision    uint64    `json:"revision"`
+	EnforcingAt time.Time `json:"enforcing_at,omitzero"`
+	Error       string    `json:"error,omitempty"`
+}
+
+// point is an enforcement point.
+type point struct {
+	Name       string    `json:"name"`
+	State      string    `json:"state"`
+	Revision   uint64    `json:"revision"`
+	Lease      time.Time `json:"lease,omitzero"`
+	Live       int64     `json:"live"`
+	Version    string    `json:"version"`
+	Features   []string  `json:"features"`
+	Error      string    `json:"error,omitempty"`
+	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
+}
+
+// previewAnswer is what a correction would reach. A number that is missing was
+// not measured.
+type previewAnswer struct {
+	Coverage       any      `json:"coverage,omitempty"`
+	Requests       *int64   `json:"requests,omitempty"`
+	Users          *int64   `json:"users,omitempty"`
+	Orgs           *int64   `json:"orgs,omitempty"`
+	Keys           *int64   `json:"keys,omitempty"`
+	LiveStreams    *int64   `json:"live_streams,omitempty"`
+	ShareOfTraffic *float64 `json:"share_of_traffic,omitempty"`
+	Dependants     []string `json:"dependants,omitempty"`
+	Unknown        any      `json:"unknown,omitempty"`
+}
+
+// key is a caller's key.
+type key struct {
+	ID         string    `json:"id"`
+	Secret     string    `json:"secret,omitempty"` // shown once
+	Org        string    `json:"org"`
+	User       string    `json:"user"`
+	Tier       string    `json:"tier"`
+	Surface    string    `json:"surface"`
+	Attributes []string  `json:"attributes"`
+	UseCases   []string  `json:"use_cases"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+	RevokedAt  time.Time `json:"revoked_at,omitzero"`
+}

@@ -1,0 +1,157 @@
+// Package cli is the command line of Andon: one verb for each thing that a
+// response team does, over the control API, and the verbs that start the
+// program's halves.
+//
+// It promises few words, the same exit codes everywhere (0 done, 1 failed, 2
+// wrong usage, 3 refused by authority, 4 applied but not yet enforced
+// everywhere), machine-readable output with -o json, and that text which came
+// from elsewhere cannot steer the terminal it is printed on. It keeps no state:
+// two commands may run at once.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"andon/app/config"
+)
+
+// Env is the world that a command runs in.
+type Env struct {
+	Args           []string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Lookup         func(string) (string, bool) // environment variables
+	Now            func() time.Time
+	Terminal       bool // stdout is a terminal: colour and refreshed views are welcome
+	Interactive    bool // somebody can answer a question
+	Version        string
+	Daemons        Daemons
+}
+
+// Daemons start the long-running parts. Each runs until ctx ends, and then
+// stops in good order. Out is for people; logs go elsewhere.
+type Daemons struct {
+	Serve   func(ctx context.Context, c *config.Config, out io.Writer) error
+	Control func(ctx context.Context, c *config.Config, out io.Writer) error
+	Gateway func(ctx context.Context, c *config.Config, out io.Writer) error
+	Dev     func(ctx context.Context, c *config.Config, out io.Writer) error
+	Sim     func(ctx context.Context, listen string, out io.Writer) error
+}
+
+// command is what the verbs share: the world and the global flags.
+type command struct {
+	Env
+	server, token, dev, output string
+	started                    bool // arguments were understood
+}
+
+// Main runs one command and returns its exit code.
+func Main(ctx context.Context, env Env) int {
+	c := &command{Env: env}
+	root := c.root()
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if !c.started && !isReported(err) {
+		var u *usageError
+		if !errors.As(err, &u) {
+			err = &usageError{detail: err.Error(), hint: "andon --help lists the commands"}
+		}
+	}
+	c.report(err)
+	return exitCode(err)
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "andon",
+		Short:         "Restrict, degrade or stop a deployed model, everywhere at once",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if c.output != "text" && c.output != "json" {
+				return usagef("write -o text or -o json", "unknown output %q", c.output)
+			}
+			c.started = true
+			return nil
+		},
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommandGroupID(groupRun)
+	f := root.PersistentFlags()
+	f.StringVar(&c.server, "server", "", "address of the control plane (ANDON_SERVER)")
+	f.StringVar(&c.token, "token", "", "operator token (ANDON_TOKEN)")
+	f.StringVar(&c.dev, "dev", "", "data `folder` of make run, to take address and token from its dev.json")
+	f.StringVarP(&c.output, "output", "o", "text", "text or json")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef(cmd.CommandPath()+" --help", "%v", err)
+	})
+	root.AddGroup(
+		&cobra.Group{ID: groupCorrect, Title: "Corrections:"},
+		&cobra.Group{ID: groupLook, Title: "What is in force:"},
+		&cobra.Group{ID: groupRecord, Title: "Record and emergencies:"},
+		&cobra.Group{ID: groupRun, Title: "Running Andon:"},
+	)
+	for _, cmd := range c.correctionVerbs() {
+		cmd.GroupID = groupCorrect
+		root.AddCommand(cmd)
+	}
+	for _, cmd := range []*cobra.Command{c.statusCmd(), c.correctionsCmd(), c.explainCmd(), c.watchCmd(), c.pointsCmd(), c.keysCmd()} {
+		cmd.GroupID = groupLook
+		root.AddCommand(cmd)
+	}
+	for _, cmd := range []*cobra.Command{c.ledgerCmd(), c.emergencyCmd()} {
+		cmd.GroupID = groupRecord
+		root.AddCommand(cmd)
+	}
+	for _, cmd := range []*cobra.Command{c.devCmd(), c.serveCmd(), c.controlCmd(), c.gatewayCmd(), c.simCmd(), c.configCmd(), c.versionCmd()} {
+		cmd.GroupID = groupRun
+		root.AddCommand(cmd)
+	}
+	return root
+}
+
+const (
+	groupCorrect = "correct"
+	groupLook    = "look"
+	groupRecord  = "record"
+	groupRun     = "run"
+)
+
+// exactly takes n arguments, named in the usage line.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return usagef(cmd.UseLine(), "%d arguments are needed, %d given", n, len(args))
+	}
+}
+
+// group makes a command that only has commands below it.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef(cmd.CommandPath()+" --help", "unknown command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(subs...)
+	return cmd
+}

@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"andon/correction"
+)
+
+// draft is a correction on its way to the control plane.
+type draft struct {
+	Kind         correction.Kind   `json:"kind"`
+	Params       params            `json:"params"`
+	Scope        correction.Scope  `json:"scope"`
+	Except       *correction.Scope `json:"except,omitempty"`
+	Mode         correction.Mode   `json:"mode,omitempty"`
+	Share        float64           `json:"share,omitzero"`
+	StartsAt     time.Time         `json:"starts_at,omitzero"`
+	ReviewBy     time.Time         `json:"review_by,omitzero"`
+	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
+	Reason       string            `json:"reason"`
+	PublicReason string            `json:"public_reason,omitempty"`
+	Incident     string            `json:"incident,omitempty"`
+	Fallback     string            `json:"fallback,omitempty"`
+}
+
+// options are the flags that every correction verb has.
+type options struct {
+	scope                          scopeFlags
+	reason, public, incident       string
+	fallback, idempotency          string
+	lasting, reviewIn, start, wait string
+	share                          float64
+	shadow, preview, yes           bool
+}
+
+func (o *options) add(cmd *cobra.Command) {
+	o.scope.add(cmd, "key")
+	f := cmd.Flags()
+	f.StringVar(&o.reason, "reason", "", "why, for operators and the record (required)")
+	f.StringVar(&o.public, "public-reason", "", "why, for callers")
+	f.StringVar(&o.incident, "incident", "", "incident it belongs to")
+	f.StringVar(&o.fallback, "fallback", "", "model to serve instead, or none")
+	f.StringVar(&o.lasting, "for", "", "how long, such as 2h or 7d (default: until lifted)")
+	f.StringVar(&o.reviewIn, "review-in", "", "when a person looks again, such as 24h")
+	f.StringVar(&o.start, "start", "", "when it begins: 10m from now, or an instant (RFC 3339)")
+	f.Float64Var(&o.share, "share", 0, "stable part of the subjects, above 0 up to 1")
+	f.BoolVar(&o.shadow, "shadow", false, "count what it would do, change nothing")
+	f.BoolVar(&o.preview, "preview", false, "show what it would reach, apply nothing")
+	f.BoolVar(&o.yes, "yes", false, "ask nothing")
+	f.StringVar(&o.idempotency, "idempotency-key", "", "same key, same correction (default: a new one)")
+	addWait(cmd, &o.wait)
+}
+
+func addWait(cmd *cobra.Command, wait *string) {
+	cmd.Flags().StringVar(wait, "wait", "5s", "how long to wait until every point enforces; 0 does not wait")
+}
+
+// correct builds the command of a verb.
+func (c *command) correct(v *verb) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use: v.use, Short: v.short, Long: v.long, Example: v.example,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := c.draft(v, &o, args)
+			if err != nil {
+				return err
+			}
+			wait, err := waiting(o.wait)
+			if err != nil {
+				return err
+			}
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			if o.preview {
+				return c.preview(cmd.Context(), cl, d)
+			}
+			if c.asks(d, o.yes) && !c.agreed(cmd.Context(), cl, d) {
+				c.printf("nothing was done\n")
+				return &reported{exitFailed, "not confirmed"}
+			}
+			return c.apply(cmd.Context(), cl, d, o.idempotency, wait)
+		},
+	}
+	o.add(cmd)
+	if v.flags != nil {
+		v.flags(cmd)
+	}
+	return cmd
+}
+
+func (c *command) draft(v *verb, o *options, args []string) (*draft, error) {
+	args = append([]string(nil), args...)
+	p, err := v.params(&args)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range args {
+		ok, err := pair(a, &o.scope.reach)
+		switch {
+		case err != nil:
+			return nil, err
+		case ok:
+		case v.bare == "model":
+			o.scope.reach.Models = append(o.scope.reach.Models, strings.Split(a, ",")...)
+		default:
+			return nil, usagef("org="+a+", user="+a+", key="+a+" or model="+a, "%q does not say what it names", a)
+		}
+	}
+	scope, except, err := o.scope.scopes()
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(o.reason) == "" && !o.preview {
+		return nil, usagef(`--reason "what happened"`, "a reason is required")
+	}
+	d := &draft{
+		Kind: v.kind, Params: p, Scope: scope, Except: except, Share: o.share,
+		Reason: o.reason, PublicReason: o.public, Incident: o.incident, Fallback: o.fallback,
+	}
+	if d.Reason == "" {
+		d.Reason = "preview"
+	}
+	if o.shadow {
+		d.Mode = correction.Shadow
+	}
+	now := c.Now()
+	begins := now
+	if o.start != "" {
+		if d.StartsAt, err = instant("--start", o.start, now); err != nil {
+			return nil, err
+		}
+		begins = d.StartsAt
+	}
+	if o.lasting != "" {
+		if d.ExpiresAt, err = after("--for", o.lasting, begins); err != nil {
+			return nil, err
+		}
+	}
+	if o.reviewIn != "" {
+		if d.ReviewBy, err = after("--review-in", o.reviewIn, now); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// instant reads a time span from now, or an instant.
+func instant(flag, text string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t.UTC(), nil
+	}
+	return after(flag, strings.TrimPrefix(text, "+"), now)
+}
+
+func after(flag, text string, from time.Time) (time.Time, error) {
+	d, err := correction.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return time.Time{}, usagef(flag+" 2h", "%s %q is not a time span", flag, text)
+	}
+	return from.Add(time.Duration(d)).UTC().Truncate(time.Millisecond), nil
+}
+
+func waiting(text string) (time.Duration, error) {
+	if text == "0" || text == "" {
+		return 0, nil
+	}
+	d, err := correction.ParseDuration(text)
+	if err != nil || time.Duration(d) > time.Hour {
+		return 0, usagef("--wait 5s", "--wait %q is not a time span up to 1h", text)
+	}
+	return time.Duration(d), nil
+}
+
+// describe says what a draft does, in words.
+func (d *draft) describe() string {
+	what := string(d.Kind)
+	for _, k := range []string{"level", "mode", "metric", "disable", "clamp", "filter", "pin", "use_case"} {
+		switch v := d.Params[k].(type) {
+		case string:
+			what += " " + v
+		case []string:
+			what += " " + strings.Join(v, ", ")
+		}
+	}
+	what += ": " + d.Scope.String()
+	if d.Except != nil {
+		what += ", except " + d.Except.String()
+	}
+	return what
+}
+
+// asks tells whether a person has to confirm: a stop, or a block of everything.
+func (c *command) asks(d *draft, yes bool) bool {
+	if yes || !c.Interactive || c.output == "json" || d.Mode == correction.Shadow {
+		return false
+	}
+	return d.Kind == correction.Stop || d.Kind == correction.Access && d.Scope.All
+}
+
+// agreed shows the consequence and asks. A preview that fails does not stand in
+// the way of a stop: it is shown as not known.
+func (c *command) agreed(ctx context.Context, cl *client, d *draft) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	streams := "running streams: not known"
+	var p previewAnswer
+	if err := cl.do(ctx, http.MethodPost, "/corrections/preview", nil, d, &p); err == nil && p.LiveStreams != nil {
+		streams = plural(*p.LiveStreams, "running stream") + " would be cut"
+	}
+	return c.confirm(d.describe() + "\n" + streams + ". Go on?")
+}
+
+func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, wait time.Duration) error {
+	if key == "" {
+		key = rand.Text()
+	}
+	sent := time.Now()
+	var v view
+	err := cl.do(ctx, http.MethodPost, "/corrections", http.Header{"Idempotency-Key": {key}}, d, &v)
+	if err != nil {
+		return err
+	}
+	return c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + v.ID + ` --reason "…"`})
+}

@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// accepted prepares a fake that takes any correction and enforces it at once.
+func accepted(t *testing.T) *fake {
+	return newFake(t).
+		on("POST /corrections", 201, `{"id":"c-1","revision":7,"state":"active"}`).
+		on("GET /corrections/c-1", 200, effectOf("enforcing", "2026-11-20T12:00:00.0032Z"))
+}
+
+func TestVerbsSendWhatTheySay(t *testing.T) {
+	type m = map[string]any
+	type l = []any
+	for _, tc := range []struct {
+		args []string
+		want m
+	}{
+		{[]string{"stop", "sim-large"}, m{"kind": "stop", "params": m{"level": "L3"}, "scope": m{"models": l{"sim-large"}}}},
+		{[]string{"stop", "a", "b", "--level", "2", "--drain", "5m", "--fallback", "none"},
+			m{"kind": "stop", "params": m{"level": "L2", "drain": "5m"}, "scope": m{"models": l{"a", "b"}}, "fallback": "none"}},
+		{[]string{"stop", "--all", "--level", "L4"}, m{"kind": "stop", "params": m{"level": "L4"}, "scope": m{"all": true}}},
+		{[]string{"block", "org=acme,initech", "--model", "x", "--except", "user=u1", "--except-key", "k-1"},
+			m{"kind": "access", "params": m{"mode": "block"}, "scope": m{"orgs": l{"acme", "initech"}, "models": l{"x"}}, "except": m{"users": l{"u1"}, "keys": l{"k-1"}}}},
+		{[]string{"block", "--attribute", "plan=free", "attribute=region=eu"},
+			m{"kind": "access", "params": m{"mode": "block"}, "scope": m{"attributes": l{"plan=free", "region=eu"}}}},
+		{[]string{"block", "--ip", "10.0.0.0/8", "--country", "DE", "--tier", "free", "--surface", "api", "--version", "v1", "--tool", "bash", "--use-case", "legal", "--user", "u", "--key", "k", "--when", `model == "x"`},
+			m{"kind": "access", "params": m{"mode": "block"}, "scope": m{"ips": l{"10.0.0.0/8"}, "countries": l{"DE"}, "tiers": l{"free"}, "surfaces": l{"api"}, "versions": l{"v1"},
+				"tools": l{"bash"}, "use_cases": l{"legal"}, "users": l{"u"}, "keys": l{"k"}, "when": `model == "x"`}}},
+		{[]string{"allow-only", "orgs=acme"}, m{"kind": "access", "params": m{"mode": "allow_only"}, "scope": m{"orgs": l{"acme"}}}},
+		{[]string{"limit", "--requests", "10/1m", "--per", "key", "--all"},
+			m{"kind": "rate", "params": m{"metric": "requests", "limit": 10., "window": "1m", "per": "key"}, "scope": m{"all": true}}},
+		{[]string{"limit", "sim-large", "--concurrent", "4", "--on-exceed", "reject"},
+			m{"kind": "rate", "params": m{"metric": "concurrent", "limit": 4., "on_exceed": "reject"}, "scope": m{"models": l{"sim-large"}}}},
+		{[]string{"disable", "tools,streaming", "org=acme"},
+			m{"kind": "capability", "params": m{"disable": l{"tools", "streaming"}}, "scope": m{"orgs": l{"acme"}}}},
+		{[]string{"clamp", "sim-large", "--output-tokens", "200"},
+			m{"kind": "capability", "params": m{"clamp": m{"output_tokens": 200.}}, "scope": m{"models": l{"sim-large"}}}},
+		{[]string{"clamp", "output_tokens=50", "--all"}, m{"kind": "capability", "params": m{"clamp": m{"output_tokens": 50.}}, "scope": m{"all": true}}},
+		{[]string{"prohibit", "legal/advice", "--all"}, m{"kind": "use", "params": m{"use_case": "legal/advice"}, "scope": m{"all": true}}},
+		{[]string{"filter", "--detector", "d", "--action", "cut", "--threshold", "0.5", "--all"},
+			m{"kind": "capability", "params": m{"filter": m{"direction": "output", "detector": "d", "threshold": .5, "action": "cut"}}, "scope": m{"all": true}}},
+		{[]string{"pin", "sim-large", "v1"}, m{"kind": "capability", "params": m{"pin": "v1"}, "scope": m{"models": l{"sim-large"}}}},
+		{[]string{"stop", "x", "--for", "2h", "--review-in", "30m", "--start", "10m", "--share", "0.1", "--shadow", "--incident", "i-1", "--public-reason", "p"},
+			m{"kind": "stop", "params": m{"level": "L3"}, "scope": m{"models": l{"x"}}, "starts_at": "2026-11-20T12:10:00Z", "expires_at": "2026-11-20T14:10:00Z",
+				"review_by": "2026-11-20T12:30:00Z", "share": .1, "mode": "shadow", "incident": "i-1", "public_reason": "p"}},
+	} {
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			f := accepted(t)
+			f.run(t, append(tc.args, "--reason", "because")...).want(t, 0)
+			sent := f.sent("POST /corrections")
+			if len(sent) != 1 {
+				t.Fatalf("%d corrections were sent", len(sent))
+			}
+			tc.want["reason"] = "because"
+			if d := cmp.Diff(tc.want, sent[0].body); d != "" {
+				t.Errorf("(-want +got)\n%s", d)
+			}
+			if len(sent[0].header.Get("Idempotency-Key")) < 20 {
+				t.Error("no idempotency key was made up")
+			}
+		})
+	}
+}
+
+func TestWrongUsageSaysWhatToAdd(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"stop", "x"}, `--reason "what happened"`},
+		{[]string{"stop", "--reason", "r"}, "does not say what it reaches"},
+		{[]string{"stop", "x", "--all", "--reason", "r"}, "--all contradicts"},
+		{[]string{"block", "acme", "--reason", "r"}, "org=acme, user=acme"},
+		{[]string{"block", "orgg=acme", "--reason", "r"}, "nothing that a correction can reach"},
+		{[]string{"block", "org=", "--reason", "r"}, "names no value"},
+		{[]string{"block", "org=a", "--except", "acme", "--reason", "r"}, "does not say what it names"},
+		{[]string{"limit", "--all", "--reason", "r"}, "does not say what to limit"},
+		{[]string{"limit", "--all", "--requests", "10", "--reason", "r"}, "--requests 10/1m"},
+		{[]string{"limit", "--all", "--requests", "x/1m", "--reason", "r"}, "whole number"},
+		{[]string{"limit", "--all", "--requests", "1/soon", "--reason", "r"}, "--requests"},
+		{[]string{"limit", "--all", "--concurrent", "1/1m", "--reason", "r"}, "no window"},
+		{[]string{"limit", "--all", "--requests", "1/1m", "--concurrent", "1", "--reason", "r"}, "two limits"},
+		{[]string{"disable", "--all", "--reason", "r"}, "what to switch off"},
+		{[]string{"clamp", "--all", "--reason", "r"}, "--output-tokens 200"},
+		{[]string{"prohibit", "--all", "--reason", "r"}, "one use case"},
+		{[]string{"pin", "x", "--reason", "r"}, "a model and a version"},
+		{[]string{"stop", "x", "--reason", "r", "--for", "soon"}, "--for"},
+		{[]string{"stop", "x", "--reason", "r", "--wait", "soon"}, "--wait 5s"},
+		{[]string{"stop", "x", "--reason", "r", "--nope"}, "unknown flag: --nope"},
+		{[]string{"lift", "--reason", "r"}, "which correction"},
+		{[]string{"lift", "c-1"}, "a reason is required"},
+		{[]string{"extend", "c-1", "--reason", "r"}, "--for 2h"},
+		{[]string{"halt", "x"}, "unknown command"},
+		{[]string{"keys", "make"}, "unknown command"},
+		{[]string{"explain"}, "1 arguments are needed"},
+		{[]string{"status", "-o", "xml"}, "-o text or -o json"},
+		{[]string{"keys", "create"}, "--org acme"},
+	} {
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			f := accepted(t)
+			f.run(t, tc.args...).want(t, 2, tc.want)
+			if len(f.seen) > 0 {
+				t.Error("something was sent")
+			}
+		})
+	}
+}
+
+func TestActionPrintsEffectAndUndo(t *testing.T) {
+	accepted(t).run(t, "stop", "sim-large", "--reason", "r").want(t, 0,
+		"c-1  active  stop L3: model sim-large", "revision 7", "gw-1  enforcing after 3.2 ms",
+		"in effect on every point after 3.2 ms", `undo: andon lift c-1 --reason "…"`)
+}
+
+func TestWaitsUntilEveryPointEnforces(t *testing.T) {
+	f := newFake(t).on("POST /corrections", 201, `{"id":"c-1","revision":7,"state":"active"}`).
+		on("GET /corrections/c-1", 200, effectOf("sent", "")).
+		on("GET /corrections/c-1", 200, effectOf("sent", "")).
+		on("GET /corrections/c-1", 200, effectOf("enforcing", "2026-11-20T12:00:00.004Z"))
+	f.run(t, "stop", "sim-large", "--reason", "r").want(t, 0, "in effect on every point")
+	if n := len(f.sent("GET /corrections/c-1")); n != 3 {
+		t.Errorf("asked %d times, want 3", n)
+	}
+}
+
+func TestPendingIsExitFourAndNamesThePoint(t *testing.T) {
+	f := newFake(t).on("POST /corrections", 201, `{"id":"c-1","revision":7,"state":"active"}`).
+		on("GET /corrections/c-1", 200, effectOf("sent", ""))
+	f.run(t, "stop", "sim-large", "--reason", "r", "--wait", "20ms").want(t, 4, "not yet everywhere", "gw-1 (sent)", "undo: andon lift c-1")
+	f.run(t, "stop", "sim-large", "--reason", "r", "--wait", "20ms", "-o", "json").want(t, 4, `"pending":["gw-1 (sent)"]`)
+	f.run(t, "stop", "sim-large", "--reason", "r", "--wait", "0").want(t, 0, "not waited for: gw-1 (sent)")
+
+	none := newFake(t).on("POST /corrections", 201, `{"id":"c-1"}`).
+		on("GET /corrections/c-1", 200, `{"id":"c-1","effect":{"desired":0,"enforcing":0,"points":[]}}`)
+	none.run(t, "stop", "sim-large", "--reason", "r", "--wait", "5ms").want(t, 4, "no enforcement point is connected")
+}
+
+func TestRefusalsKeepTheirMeaning(t *testing.T) {
+	for _, tc := range []struct {
+		status int
+		body   string
+		code   int
+		want   []string
+	}{
+		{403, `{"title":"Forbidden","detail":"your role may not stop a model","status":403}`, 3, []string{"andon: your role may not stop a model"}},
+		{400, `{"detail":"is not known","param":"params.filter","allowed":["disable","clamp"],"status":400}`, 2, []string{"is not known", "where: params.filter", "allowed: disable, clamp"}},
+		{422, `{"detail":"in the past","field":"expires_at","status":422}`, 2, []string{"where: expires_at"}},
+		{507, `{"detail":"the disk is full; nothing was applied","status":507}`, 1, []string{"disk is full"}},
+		{502, `<html>bad gateway</html>`, 1, []string{"bad gateway"}},
+		{500, ``, 1, []string{"500 Internal Server Error"}},
+	} {
+		f := newFake(t).on("POST /corrections", tc.status, tc.body)
+		f.run(t, "filter", "--detector", "d", "--all", "--reason", "r").want(t, tc.code, tc.want...)
+	}
+	f := newFake(t)
+	runWith(t, Env{Args: []string{"status", "--server", f.URL, "--token", "wrong"}}).want(t, 1, "no such token", "check --token")
+	f.on("POST /corrections", 403, `{"detail":"no","status":403,"code":"forbidden"}`)
+	f.run(t, "stop", "x", "--reason", "r", "-o", "json").want(t, 3, `"code":"forbidden"`, `"exit":3`)
+}
+
+func TestPreviewAppliesNothing(t *testing.T) {
+	f := newFake(t).on("POST /corrections/preview", 200, `{"coverage":{"requests":120},"live_streams":3,"orgs":1,"share_of_traffic":0.25,"unknown":{"country":0.63}}`)
+	f.run(t, "block", "org=acme", "--preview").want(t, 0, "nothing is applied", "live streams      3", "share of traffic  0.25", "country 0.63")
+	if len(f.sent("POST /corrections")) != 0 {
+		t.Error("a preview applied something")
+	}
+}
+
+func TestAsksBeforeAStopOnATerminal(t *testing.T) {
+	for _, tc := range []struct {
+		args   []string
+		answer string
+		sent   int
+		code   int
+	}{
+		{[]string{"stop", "sim-large"}, "y\n", 1, 0},
+		{[]string{"stop", "sim-large"}, "n\n", 0, 1},
+		{[]string{"stop", "sim-large"}, "", 0, 1},
+		{[]string{"stop", "sim-large", "--yes"}, "", 1, 0},
+		{[]string{"stop", "sim-large", "--shadow"}, "", 1, 0},
+		{[]string{"block", "--all"}, "n\n", 0, 1},
+		{[]string{"block", "org=acme"}, "", 1, 0},
+	} {
+		f := accepted(t).on("POST /corrections/preview", 200, `{"live_streams":12}`)
+		r := runWith(t, Env{Args: append(tc.args, "--reason", "r", "--server", f.URL, "--token", token), Stdin: strings.NewReader(tc.answer), Interactive: true})
+		r.want(t, tc.code)
+		if n := len(f.sent("POST /corrections")); n != tc.sent {
+			t.Errorf("%v with answer %q: %d corrections sent, want %d", tc.args, tc.answer, n, tc.sent)
+		}
+		if tc.answer != "" && !strings.Contains(r.err, "12 running streams would be cut. Go on? [y/N]") {
+			t.Errorf("the consequence is not shown: %q", r.err)
+		}
+	}
+}
+
+func TestLiftAndExtend(t *testing.T) {
+	f := newFake(t).
+		on("POST /corrections/c-1/lift", 200, effectOf("enforcing", "2026-11-20T12:00:01Z")).
+		on("POST /corrections/c-1/extend", 200, effectOf("enforcing", "2026-11-20T12:00:01Z")).
+		on("GET /corrections/c-1", 200, effectOf("enforcing", "2026-11-20T12:00:01Z"))
+	f.run(t, "lift", "c-1", "--reason", "patched").want(t, 0, "c-1", "in effect on every point")
+	if got := f.sent("POST /corrections/c-1/lift")[0].body["reason"]; got != "patched" {
+		t.Errorf("reason sent: %v", got)
+	}
+	f.run(t, "extend", "c-1", "--for", "4h", "--reason", "r").want(t, 0)
+	if got := f.sent("POST /corrections/c-1/extend")[0].body["expires_at"]; got != "2026-11-20T16:00:00Z" {
+		t.Errorf("expiry sent: %v", got)
+	}
+	f.run(t, "lift", "c-9", "--reason", "r").want(t, 1, "nothing here")
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+)
+
+func (c *command) emergencySendCmd() *cobra.Command {
+	var to []string
+	cmd := &cobra.Command{
+		Use: "send ORDER --to http://GATEWAY_ADMIN[,…]", Short: "Give a signed order to gateways, directly",
+		Example: "  andon emergency send order.json --to http://10.0.0.5:8081,http://10.0.0.6:8081",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			data, err := readInput(args[0], c.Stdin)
+			if err != nil {
+				return err
+			}
+			if len(to) == 0 {
+				d, _, err := c.readDev()
+				if err != nil {
+					return err
+				}
+				if d.Admin == "" {
+					return usagef("--to http://127.0.0.1:8081", "no gateway is named")
+				}
+				to = []string{d.Admin}
+			}
+			return c.emergencySend(cmd.Context(), data, to)
+		},
+	}
+	cmd.Flags().StringSliceVar(&to, "to", nil, "admin listeners of gateways")
+	return cmd
+}
+
+// sendResult is what one gateway said.
+type sendResult struct {
+	Gateway     string   `json:"gateway"`
+	ID          string   `json:"id,omitempty"`
+	Corrections []string `json:"corrections,omitempty"`
+	Cut         int64    `json:"cut"`
+	TookMS      float64  `json:"took_ms"`
+	Kept        bool     `json:"kept"` // it survives a restart of that gateway
+	Error       string   `json:"error,omitempty"`
+	status      int
+}
+
+// emergencySend posts to all gateways at once: one that hangs must not keep the
+// order from the next.
+func (c *command) emergencySend(ctx context.Context, data []byte, to []string) error {
+	results := make([]sendResult, len(to))
+	done := make(chan int)
+	for i, addr := range to {
+		go func() {
+			results[i] = post(ctx, data, addr)
+			done <- i
+		}()
+	}
+	failed, untrusted := 0, 0
+	for range to {
+		r := results[<-done]
+		if r.Error != "" {
+			failed++
+		}
+		if r.status == http.StatusForbidden {
+			untrusted++
+		}
+		if c.output == "json" {
+			continue
+		}
+		if r.Error != "" {
+			c.printf("%s  refused  %s\n", r.Gateway, r.Error)
+		} else {
+			c.printf("%s  enforcing  %s  cut %d  after %s\n", r.Gateway, r.ID, r.Cut, span(time.Duration(r.TookMS*float64(time.Millisecond))))
+			if !r.Kept {
+				c.printf("  NOT kept on its disk: a restart forgets it; send it again\n")
+			}
+		}
+	}
+	if c.output == "json" {
+		if err := c.json(results); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		code := exitFailed
+		if untrusted == failed {
+			code = exitRefused // the key is not one that they trust
+		}
+		return &reported{code, fmt.Sprintf("%d of %d gateways did not take the order", failed, len(to))}
+	}
+	return nil
+}
+
+func post(ctx context.Context, data []byte, addr string) sendResult {
+	r := sendResult{Gateway: addr}
+	if !strings.Contains(addr, "://") {
+		addr = "http://" + addr
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	begun := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(addr, "/")+"/emergency", bytes.NewReader(data))
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := httpClient().Do(req)
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	defer resp.Body.Close()
+	r.TookMS = float64(time.Since(begun).Microseconds()) / 1000
+	r.status = resp.StatusCode
+	if resp.StatusCode/100 != 2 {
+		r.Error = readProblem(resp).Error()
+		return r
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err == nil {
+		var ok struct {
+			ID          string   `json:"id"`
+			Corrections []string `json:"corrections"`
+			Cut         int64    `json:"cut"`
+			Kept        bool     `json:"kept"`
+		}
+		if err = json.Unmarshal(body, &ok); err == nil {
+			r.ID, r.Corrections, r.Cut, r.Kept = ok.ID, ok.Corrections, ok.Cut, ok.Kept
+		}
+	}
+	if err != nil {
+		r.Error = "the answer could not be read: " + err.Error()
+	}
+	return r
+}
+
+// readInput reads a file, or stdin for "-".
+func readInput(name string, stdin io.Reader) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(io.LimitReader(stdin, 16<<20))
+	}
+	data, err := os.ReadFile(filepath.Clean(name))
+	if err != nil {
+		return nil, fmt.Errorf("read order: %w", err)
+	}
+	return data, nil
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"andon/order"
+)
+
+// explanation is what the gateways and the record know of one request.
+type explanation struct {
+	RequestID   string           `json:"request_id"`
+	Decisions   []order.Decision `json:"decisions"`
+	Corrections []view           `json:"corrections"`
+}
+
+func (c *command) explainCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "explain REQUEST", Short: "Why a request was refused, cut or changed",
+		Long:    "Why a request was refused, cut or changed. REQUEST is the andon-request-id of the answer.",
+		Example: "  andon explain 01JD3V…",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			var e explanation
+			if err := cl.do(cmd.Context(), http.MethodGet, "/explain/"+url.PathEscape(args[0]), nil, nil, &e); err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(e)
+			}
+			for _, d := range e.Decisions {
+				c.printDecision(&d)
+			}
+			if len(e.Corrections) > 0 {
+				c.printf("\n")
+				c.printCorrections(c.Stdout, e.Corrections)
+			}
+			return nil
+		},
+	}
+}
+
+func (c *command) printDecision(d *order.Decision) {
+	what := d.Action
+	if d.Status != 0 {
+		what += " with " + http.StatusText(d.Status)
+	}
+	c.printf("%s  %s\n", d.RequestID, what)
+	c.printf("  at %s on %s under revision %d\n", d.At.Format(time.RFC3339Nano), d.Gateway, d.Revision)
+	who := []string{d.API, "model " + d.Model}
+	for _, p := range [][2]string{{"org", d.Org}, {"key", d.Key}, {"user", d.User}, {"served by", d.ServedBy}} {
+		if p[1] != "" {
+			who = append(who, p[0]+" "+p[1])
+		}
+	}
+	c.printf("  %s\n", strings.Join(who, ", "))
+	if len(d.Corrections) > 0 {
+		c.printf("  because of %s\n", strings.Join(d.Corrections, ", "))
+	}
+}

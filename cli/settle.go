@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// outcome is what is said once a command was accepted.
+type outcome struct {
+	what string // in words
+	undo string // the command that takes it back; "" if there is none
+}
+
+// settle waits until every point enforces what was accepted, prints where it
+// stands, and returns an error with exit code 4 if that took too long. The
+// command itself stands in either case.
+func (c *command) settle(ctx context.Context, cl *client, id string, sent time.Time, wait time.Duration, o outcome) error {
+	deadline := sent.Add(wait)
+	pause := 2 * time.Millisecond
+	for {
+		var v view
+		if err := cl.do(ctx, http.MethodGet, "/corrections/"+url.PathEscape(id), nil, nil, &v); err != nil {
+			c.printf("%s  accepted  %s\n", id, o.what)
+			return fmt.Errorf("read the effect of %s (it was accepted): %w", id, err)
+		}
+		pending := v.Effect.pending()
+		if len(pending) == 0 || wait == 0 || !time.Now().Before(deadline) {
+			return c.settled(&v, pending, wait, o)
+		}
+		select {
+		case <-ctx.Done():
+			c.printf("%s  accepted  %s\n", id, o.what)
+			return fmt.Errorf("wait for the effect of %s (it was accepted): %w", id, ctx.Err())
+		case <-time.After(min(pause, time.Until(deadline))):
+		}
+		pause = min(2*pause, 100*time.Millisecond)
+	}
+}
+
+// pending names the points that do not enforce yet, with their state. A point
+// whose lease has run out has taken its declared posture: it is contained, and
+// shown as stale.
+func (e *effect) pending() []string {
+	if e == nil {
+		return []string{"no effect is reported"}
+	}
+	if e.Desired == 0 {
+		return []string{"no enforcement point is connected"}
+	}
+	if e.Enforcing >= e.Desired {
+		return nil
+	}
+	var out []string
+	for _, p := range e.Points {
+		if p.EnforcingAt.IsZero() && p.State != "enforcing" && p.State != "synced" && p.State != "stale" {
+			text := p.Name + " (" + p.State
+			if p.Error != "" {
+				text += ": " + p.Error
+			}
+			out = append(out, text+")")
+		}
+	}
+	if len(out) == 0 && e.Enforcing+e.Stale < e.Desired {
+		out = append(out, fmt.Sprintf("%d of %d", e.Desired-e.Enforcing-e.Stale, e.Desired))
+	}
+	return out
+}
+
+func (c *command) settled(v *view, pending []string, wait time.Duration, o outcome) error {
+	late := len(pending) > 0 && wait > 0
+	var result error
+	if late {
+		result = &reported{exitPending, "not yet enforced everywhere"}
+	}
+	if c.output == "json" {
+		if err := c.json(struct {
+			*view
+			Pending []string `json:"pending,omitempty"`
+			Undo    string   `json:"undo,omitempty"`
+		}{v, pending, o.undo}); err != nil {
+			return err
+		}
+		return result
+	}
+	c.printf("%s  %s  %s\n", v.ID, v.State, o.what)
+	c.printf("revision %d\n", v.Revision)
+	if v.Effect != nil {
+		for _, p := range v.Effect.Points {
+			line := "  " + p.Name + "  " + p.State
+			if !p.EnforcingAt.IsZero() && !v.AppliedAt.IsZero() && p.EnforcingAt.After(v.AppliedAt) && v.State != "lifted" {
+				line += " after " + span(p.EnforcingAt.Sub(v.AppliedAt))
+			}
+			c.printf("%s\n", line)
+		}
+	}
+	switch {
+	case late:
+		c.printf("not yet everywhere after %s: %s\n", span(wait), strings.Join(pending, ", "))
+	case len(pending) > 0:
+		c.printf("not waited for: %s\n", strings.Join(pending, ", "))
+	case v.TimeToEffectMS != nil:
+		c.printf("in effect on every point after %s\n", span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond))))
+	default:
+		c.printf("in effect on every point\n")
+	}
+	if o.undo != "" {
+		c.printf("undo: %s\n", o.undo)
+	}
+	return result
+}
+
+func (c *command) preview(ctx context.Context, cl *client, d *draft) error {
+	var raw map[string]any
+	if err := cl.do(ctx, http.MethodPost, "/corrections/preview", nil, d, &raw); err != nil {
+		return err
+	}
+	if c.output == "json" {
+		return c.json(raw)
+	}
+	c.printf("%s\nnothing is applied; it would reach:\n", d.describe())
+	for _, name := range []string{"coverage", "live_streams", "requests", "share_of_traffic", "users", "orgs", "keys", "dependants", "unknown"} {
+		v, ok := raw[name]
+		if !ok || v == nil {
+			continue
+		}
+		c.printf("  %-17s %s\n", strings.ReplaceAll(name, "_", " "), words(v))
+	}
+	return nil
+}
+
+// words writes a JSON value in a line.
+func words(v any) string {
+	switch v := v.(type) {
+	case []any:
+		parts := make([]string, len(v))
+		for i, one := range v {
+			parts[i] = words(one)
+		}
+		return strings.Join(parts, ", ")
+	case map[string]any:
+		var parts []string
+		for _, k := range sortedKeys(v) {
+			parts = append(parts, strings.ReplaceAll(k, "_", " ")+" "+words(v[k]))
+		}
+		return strings.Join(parts, ", ")
+	case string:
+		return v
+	}
+	return fmt.Sprint(v)
+}

@@ -1,0 +1,271 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// pointList and correctionList are the lists of the control API.
+type pointList struct {
+	Revision uint64  `json:"revision"` // what every point should enforce
+	Points   []point `json:"points"`
+}
+
+type correctionList struct {
+	Revision    uint64 `json:"revision"`
+	Corrections []view `json:"corrections"`
+}
+
+// overview is what status shows: desired against observed.
+type overview struct {
+	Revision    uint64  `json:"revision"`
+	Points      []point `json:"points"`
+	Corrections []view  `json:"corrections"`
+}
+
+func (c *command) overview(ctx context.Context, cl *client) (*overview, error) {
+	var ps pointList
+	if err := cl.do(ctx, http.MethodGet, "/points", nil, nil, &ps); err != nil {
+		return nil, err
+	}
+	var cs correctionList
+	if err := cl.do(ctx, http.MethodGet, "/corrections", nil, nil, &cs); err != nil {
+		return nil, err
+	}
+	o := &overview{Revision: max(ps.Revision, cs.Revision), Points: ps.Points, Corrections: []view{}}
+	for _, v := range cs.Corrections {
+		if v.inForce() {
+			o.Corrections = append(o.Corrections, v)
+		}
+	}
+	return o, nil
+}
+
+// inForce is false for what was lifted or has expired.
+func (v *view) inForce() bool { return v.State != "lifted" && v.State != "expired" }
+
+func (c *command) statusCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Desired against observed on every gateway, and what is in force", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			o, err := c.overview(cmd.Context(), cl)
+			if err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(o)
+			}
+			c.printOverview(c.Stdout, o)
+			return nil
+		},
+	}
+}
+
+func (c *command) printOverview(w io.Writer, o *overview) {
+	cw := clean(w)
+	behind := 0
+	for _, p := range o.Points {
+		if p.State != "synced" {
+			behind++
+		}
+	}
+	fmt.Fprintf(cw, "revision %d, ", o.Revision)
+	switch {
+	case len(o.Points) == 0:
+		fmt.Fprintf(cw, "no gateway is connected\n")
+	case behind == 0:
+		fmt.Fprintf(cw, "in force on all of %s\n", plural(int64(len(o.Points)), "gateway"))
+	default:
+		fmt.Fprintf(cw, "NOT in force on %d of %s\n", behind, plural(int64(len(o.Points)), "gateway"))
+	}
+	if len(o.Points) > 0 {
+		fmt.Fprintln(cw)
+		c.printPoints(w, o.Points, o.Revision)
+	}
+	fmt.Fprintln(cw)
+	if len(o.Corrections) == 0 {
+		fmt.Fprintln(cw, "no corrections in force")
+		return
+	}
+	c.printCorrections(w, o.Corrections)
+}
+
+func (c *command) printPoints(w io.Writer, ps []point, desired uint64) {
+	now := c.Now()
+	rows := [][]string{{"GATEWAY", "STATE", "DESIRED", "OBSERVED", "LEASE", "LIVE", "NOTE"}}
+	for _, p := range ps {
+		rows = append(rows, []string{
+			p.Name, p.State, strconv.FormatUint(desired, 10), strconv.FormatUint(p.Revision, 10),
+			until(p.Lease, now), strconv.FormatInt(p.Live, 10), shorten(p.Error, 60),
+		})
+	}
+	table(w, rows)
+}
+
+func (c *command) printCorrections(w io.Writer, vs []view) {
+	now := c.Now()
+	rows := [][]string{{"ID", "STATE", "KIND", "REACHES", "ENFORCED", "ENDS", "REASON"}}
+	for _, v := range vs {
+		ends := "when lifted"
+		if !v.ExpiresAt.IsZero() {
+			ends = until(v.ExpiresAt, now)
+		}
+		enforced := "-"
+		if v.Effect != nil {
+			enforced = fmt.Sprintf("%d/%d", v.Effect.Enforcing, v.Effect.Desired)
+		}
+		reach := v.Scope.String()
+		if v.Except != nil {
+			reach += ", except " + v.Except.String()
+		}
+		rows = append(rows, []string{v.ID, v.State, v.kindText(), shorten(reach, 60), enforced, ends, shorten(v.Reason, 50)})
+	}
+	table(w, rows)
+}
+
+// kindText is the kind with the parameter that matters most.
+func (v *view) kindText() string {
+	text := string(v.Kind)
+	for _, s := range []string{v.Params.Level, v.Params.Mode, v.Params.Metric, v.Params.UseCase} {
+		if s != "" {
+			text += " " + s
+		}
+	}
+	for _, s := range v.Params.Disable {
+		text += " -" + s
+	}
+	for name, n := range v.Params.Clamp {
+		text += fmt.Sprintf(" %s<=%d", name, n)
+	}
+	if v.Params.Limit != nil {
+		text += " <=" + strconv.FormatInt(*v.Params.Limit, 10)
+	}
+	if v.Params.Window > 0 {
+		text += "/" + v.Params.Window.String()
+	}
+	if v.Mode == "shadow" {
+		text += " (shadow)"
+	}
+	return text
+}
+
+func (c *command) pointsCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "points", Short: "The enforcement points: state, revision, lease", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			var ps pointList
+			if err := cl.do(cmd.Context(), http.MethodGet, "/points", nil, nil, &ps); err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(ps)
+			}
+			c.printPoints(c.Stdout, ps.Points, ps.Revision)
+			return nil
+		},
+	}
+}
+
+func (c *command) correctionsCmd() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "corrections [ID]", Short: "The corrections in force, or one of them in full",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("andon corrections c-12", "one id at most")
+			}
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				return c.oneCorrection(cmd.Context(), cl, args[0])
+			}
+			var cs correctionList
+			if err := cl.do(cmd.Context(), http.MethodGet, "/corrections", nil, nil, &cs); err != nil {
+				return err
+			}
+			shown := []view{}
+			for _, v := range cs.Corrections {
+				if all || v.inForce() {
+					shown = append(shown, v)
+				}
+			}
+			if c.output == "json" {
+				return c.json(shown)
+			}
+			if len(shown) == 0 {
+				c.printf("no corrections in force\n")
+				return nil
+			}
+			c.printCorrections(c.Stdout, shown)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "lifted and expired ones too")
+	return cmd
+}
+
+func (c *command) oneCorrection(ctx context.Context, cl *client, id string) error {
+	var v view
+	if err := cl.do(ctx, http.MethodGet, "/corrections/"+url.PathEscape(id), nil, nil, &v); err != nil {
+		return err
+	}
+	if c.output == "json" {
+		return c.json(v)
+	}
+	now := c.Now()
+	row := func(name, value string) {
+		if value != "" {
+			c.printf("%-14s %s\n", name, value)
+		}
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.Format(time.RFC3339) + " (" + until(t, now) + ")"
+	}
+	row("id", v.ID)
+	row("state", v.State)
+	row("kind", v.kindText())
+	row("reaches", v.Scope.String())
+	if v.Except != nil {
+		row("except", v.Except.String())
+	}
+	row("reason", v.Reason)
+	row("public reason", v.PublicReason)
+	row("by", v.CreatedBy)
+	row("incident", v.Incident)
+	row("fallback", v.Fallback)
+	row("applied", at(v.AppliedAt))
+	row("starts", at(v.StartsAt))
+	row("review by", at(v.ReviewBy))
+	row("expires", at(v.ExpiresAt))
+	row("lifted", at(v.LiftedAt))
+	row("revision", strconv.FormatUint(v.Revision, 10))
+	if v.TimeToEffectMS != nil {
+		row("in effect", "after "+span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond))))
+	}
+	if v.Effect != nil {
+		for _, p := range v.Effect.Points {
+			row("point", p.Name+" "+p.State+" "+p.Error)
+		}
+	}
+	return nil
+}
