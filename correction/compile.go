@@ -173,7 +173,7 @@ func (r *Rule) compile(settled dim) error {
 	r.shadow = c.Mode == Shadow
 
 	d := detail{share: shareLimit(c.Share)}
-	r.act = d.setAct(c, r.start)
+	r.act = d.setAct(c)
 	var reach []cond
 	var err error
 	literals(c, func(have dim, values []string) {
@@ -224,7 +224,7 @@ func (d *detail) needed(a act) bool {
 }
 
 // setAct says what a correction does, and fills in with what.
-func (d *detail) setAct(c *Correction, start int64) act {
+func (d *detail) setAct(c *Correction) act {
 	switch c.Kind {
 	case Stop:
 		switch c.Level() {
@@ -237,7 +237,8 @@ func (d *detail) setAct(c *Correction, start int64) act {
 			if drain == 0 {
 				drain = DefaultDrain
 			}
-			if d.drained = start + int64(drain); d.drained < start {
+			from := began(c)
+			if d.drained = from + int64(drain); d.drained < from {
 				d.drained = math.MaxInt64
 			}
 			return actDrain
@@ -291,17 +292,24 @@ func (p *Policy) index(rule uint32, d dim) error {
 	return err
 }
 
-// start is when a correction takes force: the later of when it was accepted and
-// when it is meant to start.
+// start is when a correction takes force. One that is not put off is in force as
+// soon as it is in an order: a gateway whose clock is behind the control plane's
+// must not wait for its own to catch up.
 func start(c *Correction) int64 {
+	if c.StartsAt.IsZero() || !c.StartsAt.After(c.AppliedAt) {
+		return math.MinInt64
+	}
+	return nanos(c.StartsAt)
+}
+
+// began is what a drain is counted from: when the correction was accepted, or
+// when it was meant to start, whichever is later.
+func began(c *Correction) int64 {
 	from := int64(math.MinInt64)
 	if !c.AppliedAt.IsZero() {
 		from = nanos(c.AppliedAt)
 	}
-	if !c.StartsAt.IsZero() {
-		from = max(from, nanos(c.StartsAt))
-	}
-	return from
+	return max(from, start(c))
 }
 
 // nanos is a time in Unix nanoseconds, at the bounds of what they can hold.

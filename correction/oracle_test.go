@@ -159,7 +159,7 @@ func oracleStart(c *Correction) (time.Time, bool) {
 }
 
 func oracleActive(c *Correction, now Span) bool {
-	if from, ok := oracleStart(c); ok && time.Unix(0, now.Late).Before(from) {
+	if c.StartsAt.After(c.AppliedAt) && time.Unix(0, now.Late).Before(c.StartsAt) {
 		return false
 	}
 	return c.ExpiresAt.IsZero() || time.Unix(0, now.Early).Before(c.ExpiresAt)

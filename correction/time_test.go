@@ -22,12 +22,12 @@ func TestTimeBox(t *testing.T) {
 	}{
 		{"no times", with(none, none, none), At(at), true},
 		{"applied now", with(at, none, none), At(at), true},
-		{"applied later", with(at.Add(1), none, none), At(at), false},
+		{"applied later, by a clock ahead of ours", with(at.Add(1), none, none), At(at), true},
 		{"starts later than applied", with(m(-1), m(1), none), At(at), false},
-		{"started before it was applied", with(m(1), m(-1), none), At(at), false},
+		{"started before it was applied", with(m(1), m(-1), none), At(at), true},
 		{"both have passed", with(m(-2), m(-1), none), At(at), true},
-		{"may have started", with(m(1), none, none), Span{m(-5).UnixNano(), m(1).UnixNano()}, true},
-		{"cannot have started", with(m(1), none, none), Span{m(-5).UnixNano(), m(1).UnixNano() - 1}, false},
+		{"may have started", with(none, m(1), none), Span{m(-5).UnixNano(), m(1).UnixNano()}, true},
+		{"cannot have started", with(none, m(1), none), Span{m(-5).UnixNano(), m(1).UnixNano() - 1}, false},
 		{"expires now", with(none, none, at), At(at), false},
 		{"expires next", with(none, none, at.Add(1)), At(at), true},
 		{"may have expired", with(none, none, at), Span{at.UnixNano() - 1, m(5).UnixNano()}, true},
@@ -117,7 +117,7 @@ func TestNextChange(t *testing.T) {
 		}),
 	)
 	now := m(-1)
-	for _, want := range []int{1, 5, 7, 10, 12} {
+	for _, want := range []int{1, 7, 10, 12} {
 		now = p.NextChange(now)
 		if !now.Equal(m(want)) {
 			t.Fatalf("the next change is at %v, want %v", now, m(want))
