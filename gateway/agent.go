@@ -1,0 +1,436 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"andon/bus"
+	"andon/correction"
+	"andon/order"
+)
+
+// agent follows the control plane's orders. One goroutine owns the follower
+// and does everything that changes what is in force: verify, compile, swap,
+// sweep, keep, acknowledge. It never waits for the bus; what does (beats,
+// resyncs) runs beside it and hands in what came back.
+//
+//	order ──► Offer ──► compile ──► swap ──► sweep ──► Persist ──► ack accepted, ack enforcing
+//	            │ gap, mismatch, compile error
+//	            └──► resync, and until then the last good order stays in force
+type agent struct {
+	g        *Gateway
+	follower *order.Follower
+	jobs     chan func()
+	synced   bool          // a signed state was taken over, now or in an earlier life
+	trouble  string        // why the last order could not be put in force
+	resync   chan struct{} // asks for the full state
+	beat     chan struct{} // asks for a beat before its time
+	wake     *time.Timer   // the next moment at which time itself changes a verdict
+}
+
+func newAgent(g *Gateway) (*agent, error) {
+	f, err := order.OpenFollower(g.cfg.Data, g.cfg.Trust)
+	if err != nil {
+		return nil, err
+	}
+	a := &agent{g: g, follower: f, jobs: make(chan func(), 4096), resync: make(chan struct{}, 1), beat: make(chan struct{}, 1),
+		wake: time.NewTimer(time.Hour)}
+	s := f.State()
+	a.synced = s.Revision > 0 || !s.IssuedAt.IsZero()
+	if err := f.Damage(); err != nil {
+		g.log.Error("kept orders are damaged", "error", err, "revision", s.Revision, "lost", f.Lost())
+		if f.Lost() {
+			// What is missing may be a correction. Nothing is served until the
+			// control plane has said what is in force.
+			a.synced = false
+			a.trouble = "kept orders are damaged: waiting for a full state"
+		}
+	}
+	return a, nil
+}
+
+// run is the agent's loop. Every other goroutine of the gateway that wants
+// something changed sends it here.
+func (a *agent) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case job := <-a.jobs:
+			job()
+		case <-a.wake.C:
+			a.g.sweep(a.g.current.Load())
+		}
+		a.schedule()
+	}
+}
+
+// do runs f on the agent's goroutine and waits for it.
+func (a *agent) do(ctx context.Context, f func()) error {
+	finished := make(chan struct{})
+	select {
+	case a.jobs <- func() { f(); close(finished) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// listen subscribes to orders, and to the questions of the control plane.
+func (a *agent) listen(b *bus.Bus) error {
+	_, err := b.Subscribe(order.SubjectOrder, func(m bus.Msg) {
+		received := time.Now()
+		select {
+		case a.jobs <- func() { a.take(m.Data, received) }:
+		default:
+			a.ask(a.resync) // too many at once: one state replaces them all
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if _, err = b.Subscribe(order.SubjectExplain, func(m bus.Msg) {
+		var q order.ExplainRequest
+		if json.Unmarshal(m.Data, &q) != nil {
+			return
+		}
+		if d := a.g.decisions.find(q.RequestID); d != nil {
+			if data, err := json.Marshal(d); err == nil {
+				m.Respond(data)
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	_, err = b.Subscribe(order.SubjectLive, func(m bus.Msg) {
+		if live, err := a.g.preview(m.Data); err == nil {
+			if data, err := json.Marshal(live); err == nil {
+				m.Respond(data)
+			}
+		}
+	})
+	b.OnGap(func(error) { a.ask(a.resync) })
+	b.OnReconnect(func() { a.ask(a.resync); a.ask(a.beat) })
+	return err
+}
+
+func (a *agent) ask(what chan struct{}) {
+	select {
+	case what <- struct{}{}:
+	default:
+	}
+}
+
+// take obeys one order, and those that wait right behind it: of a burst, only
+// the last has to be compiled.
+func (a *agent) take(signed []byte, received time.Time) {
+	before := a.follower.State().Revision
+	if !a.offer(signed) {
+		return
+	}
+	if a.follower.State().Revision == before {
+		return
+	}
+	a.enforce(received)
+}
+
+func (a *agent) offer(signed []byte) bool {
+	step, err := a.follower.Offer(signed)
+	switch {
+	case err == nil && step == order.Gap, errors.Is(err, order.ErrMismatch), errors.Is(err, order.ErrGap):
+		a.g.metrics.orders.WithLabelValues("gap").Inc()
+		a.ask(a.resync)
+		return false
+	case errors.Is(err, order.ErrRollback):
+		// An old order on the bus is a replay, or a control plane that was reset.
+		a.g.metrics.orders.WithLabelValues("rollback").Inc()
+		a.g.log.Warn("refused an old order", "error", err)
+		a.ask(a.beat)
+		return false
+	case err != nil:
+		a.g.metrics.orders.WithLabelValues("refused").Inc()
+		a.g.log.Error("refused an order; the last good one stays in force", "error", err, "revision", a.follower.State().Revision)
+		a.refuse(err)
+		return false
+	}
+	a.g.metrics.orders.WithLabelValues(step.String()).Inc()
+	return true
+}
+
+// enforce puts the follower's state in force, and says so once it is kept.
+func (a *agent) enforce(received time.Time) int {
+	s := a.follower.State()
+	rl, err := compile(s, a.follower.Emergencies())
+	if err != nil {
+		a.trouble = err.Error()
+		a.g.log.Error("an order can not be put in force; the last good one stays", "error", err)
+		a.refuse(err)
+		return 0
+	}
+	a.g.current.Store(rl)
+	cut := a.g.sweep(rl)
+	a.trouble = ""
+	took := time.Since(received)
+	if err := a.follower.Persist(); err != nil {
+		a.trouble = err.Error()
+		a.g.log.Error("an order is in force but could not be kept", "revision", s.Revision, "error", err)
+		a.refuse(err)
+		return cut
+	}
+	a.acknowledge(order.Ack{Revision: s.Revision, Phase: order.PhaseAccepted, TookMicros: time.Since(received).Microseconds()})
+	a.acknowledge(order.Ack{Revision: s.Revision, Phase: order.PhaseEnforcing, Cut: cut, TookMicros: took.Microseconds()})
+	a.g.log.Info("order in force", "revision", s.Revision, "corrections", rl.policy.Len(), "cut", cut, "took", took)
+	if a.follower.NeedsState() {
+		a.ask(a.resync)
+	}
+	return cut
+}
+
+func (a *agent) refuse(err error) {
+	a.acknowledge(order.Ack{Revision: a.follower.State().Revision, Phase: order.PhaseRefused, Error: err.Error()})
+}
+
+func (a *agent) acknowledge(ack order.Ack) {
+	if a.g.cfg.Bus == nil {
+		return
+	}
+	ack.Gateway, ack.Boot = a.g.cfg.Name, a.g.boot
+	if data, err := json.Marshal(ack); err == nil {
+		a.g.cfg.Bus.Publish(order.SubjectAck, data) // a lost one is made up for by the next beat
+	}
+}
+
+// takeState takes over a full state.
+func (a *agent) takeState(signed []byte, received time.Time) error {
+	if err := a.follower.Resync(signed); err != nil {
+		a.trouble = err.Error()
+		a.g.log.Error("refused a full state; the last good order stays in force", "error", err)
+		a.refuse(err)
+		return err
+	}
+	a.synced = true
+	a.enforce(received)
+	return nil
+}
+
+// emergency obeys a signed emergency order, with nothing but this gateway.
+func (a *agent) emergency(signed []byte, received time.Time) (e order.Emergency, cut int, err error) {
+	now, _ := a.g.clock.span()
+	e, err = a.follower.OfferEmergency(signed, time.Unix(0, now.Early))
+	if errors.Is(err, order.ErrDuplicate) {
+		return e, 0, nil
+	}
+	if err != nil && !errors.Is(err, order.ErrNotKept) {
+		return e, 0, err
+	}
+	a.g.log.Warn("emergency order", "id", e.ID, "by", e.By, "corrections", len(e.Corrections), "kept", err == nil)
+	if a.synced {
+		cut = a.enforce(received)
+	}
+	a.ask(a.beat)
+	return e, cut, err
+}
+
+// schedule sets the timer for the next moment at which time itself ends
+// something: a start, the end of a drain, a key's expiry, the lease's end. A
+// timer that fires early does no harm, so none sleeps longer than a minute.
+func (a *agent) schedule() {
+	next := time.Minute
+	rl := a.g.current.Load()
+	now, mono := a.g.clock.span()
+	sooner := func(d int64) {
+		if d > 0 && d < int64(next) {
+			next = time.Duration(d)
+		}
+	}
+	if rl != nil {
+		late := time.Unix(0, now.Late)
+		if t := rl.policy.NextChange(late); !t.IsZero() {
+			sooner(t.UnixNano() - now.Late)
+		}
+		if t := rl.nextKeyExpiry(late); !t.IsZero() {
+			sooner(t.UnixNano() - now.Late)
+		}
+	}
+	sooner(a.g.lease.until.Load() - mono)
+	a.wake.Reset(next + time.Millisecond)
+}
+
+// renew beats several times a lease, and fetches the full state when asked to.
+// It waits for the bus, so that the agent does not have to.
+func (a *agent) renew(ctx context.Context, b *bus.Bus) {
+	every := a.g.cfg.Lease / 3
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	a.fetch(ctx, b, every)
+	a.sendBeat(ctx, b, every)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.resync:
+			if !a.fetch(ctx, b, every) {
+				pause(ctx, retryFetch)
+			}
+		case <-tick.C:
+		case <-a.beat:
+		}
+		a.sendBeat(ctx, b, every)
+	}
+}
+
+// retryFetch is how soon a full state that could not be had is asked for again.
+const retryFetch = 200 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (a *agent) fetch(ctx context.Context, b *bus.Bus, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, max(within, time.Second))
+	defer cancel()
+	received := time.Now()
+	data, err := b.Request(ctx, order.SubjectSync, nil)
+	if err != nil {
+		a.g.log.Warn("no full state from the control plane", "error", err) // the next beat asks again
+		return false
+	}
+	ok := false
+	return a.do(ctx, func() { ok = a.takeState(data, received) == nil }) == nil && ok
+}
+
+// sendBeat tells the control plane where this gateway stands, and renews the
+// lease if the control plane stands there, too.
+func (a *agent) sendBeat(ctx context.Context, b *bus.Bus, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var beat order.Beat
+	var emergencies [][]byte
+	var sent int64
+	if a.do(ctx, func() { beat, emergencies, sent = a.report() }) != nil {
+		return
+	}
+	for _, e := range emergencies {
+		b.Publish(order.SubjectEmergency, e)
+	}
+	data, err := json.Marshal(beat)
+	if err != nil {
+		return
+	}
+	answer, err := b.Request(ctx, order.SubjectBeat, data)
+	if err != nil {
+		return
+	}
+	l, err := order.OpenLease(answer, a.g.cfg.Trust)
+	if err != nil || l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
+		a.g.log.Error("refused a lease", "error", err, "gateway", l.Gateway)
+		return
+	}
+	switch {
+	case l.Revision > beat.Revision || a.g.current.Load() == nil:
+		a.ask(a.resync)
+	case l.Revision == beat.Revision && l.Head == beat.Head:
+		ttl := min(time.Duration(l.TTL), a.g.cfg.Lease)
+		a.g.lease.renew(sent + int64(ttl))
+		a.g.clock.heard(l.At, a.g.clock.mono(), sent+int64(ttl))
+		a.hand(func() {}) // so that the end of the new lease is scheduled
+	default:
+		a.g.log.Error("the control plane is behind this gateway: its record was rolled back, or it is another one", "control", l.Revision, "gateway", beat.Revision)
+	}
+}
+
+// hand hands a job in without waiting for it.
+func (a *agent) hand(f func()) {
+	select {
+	case a.jobs <- f:
+	default:
+	}
+}
+
+// report is what the next beat says.
+func (a *agent) report() (order.Beat, [][]byte, int64) {
+	var nonce [16]byte
+	rand.Read(nonce[:])
+	mono := a.g.clock.mono()
+	beat := order.Beat{Gateway: a.g.cfg.Name, Boot: a.g.boot, Nonce: hex.EncodeToString(nonce[:]), Live: int64(a.g.live.len()),
+		Stale: a.g.lease.over(mono), Version: Version, Features: features, Error: a.trouble}
+	if rl := a.g.current.Load(); rl != nil {
+		beat.Revision, beat.Head = rl.revision, rl.head
+	}
+	for _, m := range a.g.order {
+		beat.Models = append(beat.Models, m.Name)
+	}
+	var signed [][]byte
+	for _, e := range a.follower.Emergencies() {
+		beat.Emergencies = append(beat.Emergencies, e.ID)
+		signed = append(signed, a.follower.Signed(e.ID))
+	}
+	return beat, signed, mono
+}
+
+// features is what this gateway can enforce.
+var features = []string{
+	string(correction.Access), string(correction.Rate), string(correction.Capability) + ".disable",
+	string(correction.Capability) + ".clamp", string(correction.Use) + ".declared", string(correction.Stop),
+}
+
+// Version is the program's, set when it is built for release.
+var Version = "dev"
+
+// preview counts what a correction would end here now, by the code that would
+// end it.
+func (g *Gateway) preview(data []byte) (*order.Live, error) {
+	c, err := correction.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("preview: %w", err)
+	}
+	c.Mode, c.StartsAt, c.AppliedAt = correction.Enforce, time.Time{}, time.Time{}
+	p, err := correction.Compile([]correction.Correction{c})
+	if err != nil {
+		return nil, fmt.Errorf("preview: %w", err)
+	}
+	live := &order.Live{Gateway: g.cfg.Name}
+	users, orgs, keys := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	now, _ := g.clock.span()
+	var v correction.Verdict
+	g.live.all(func(c *call) {
+		q := c.req
+		q.Live = true
+		if p.Decide(&q, now, &v); v.Allowed() {
+			return
+		}
+		live.LiveStreams++
+		for _, u := range q.Users {
+			users[pseudonym(u)] = true
+		}
+		orgs[q.Org], keys[q.Key] = true, true
+	})
+	live.Users, live.Orgs, live.Keys = names(users), names(orgs), names(keys)
+	return live, nil
+}
+
+func names(set map[string]bool) []string {
+	list := []string{}
+	for n := range set {
+		if n != "" {
+			list = append(list, n)
+		}
+	}
+	return list
+}

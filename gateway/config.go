@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"andon/bus"
+	"andon/order"
+)
+
+// Config is what a gateway needs. It mirrors the gateway section of andon.yaml;
+// the zero value of a field takes the default that its comment names.
+type Config struct {
+	Name    string // required; unique among the gateways of one control plane
+	Listen  string // data listener, default 127.0.0.1:8080
+	Admin   string // health, metrics and emergency orders, default 127.0.0.1:8081
+	Data    string // folder for the last order and emergency orders; required
+	Surface string // the channel that this gateway serves, default "api"
+
+	Identity  Identity
+	Lease     time.Duration // default 15s; past it, models take their posture
+	Upstreams []Upstream
+	Models    []Model
+	MaxBody   int64 // bytes of a request body, default 32 MiB
+
+	NoticeURL string // told to callers in refusals
+	AppealURL string
+
+	Trust  order.Trust // keys whose orders, and whose emergency orders, are obeyed
+	Bus    *bus.Bus    // nil: no control plane; the last order and emergency orders alone
+	Logger *slog.Logger
+}
+
+// Identity says how a caller is known.
+type Identity struct {
+	Mode           string         // keys (default) | header | open
+	TrustedProxies []netip.Prefix // who may send identity and forwarding headers
+}
+
+// Upstream is a provider's API, or anything that speaks one.
+type Upstream struct {
+	Name    string
+	Wire    string // openai | anthropic | gemini | all
+	BaseURL string // scheme, host and an optional path prefix; no credentials, query or fragment
+	Key     string // the provider's credential; empty: none is sent
+}
+
+// Posture is what a model does once the gateway's lease has run out.
+type Posture string
+
+// The postures.
+const (
+	Hold   Posture = "hold"     // goes on under the last order (default)
+	Refuse Posture = "refuse"   // 503
+	Switch Posture = "fallback" // its fallback serves; 503 where it has none
+)
+
+// Model is a model that this gateway serves.
+type Model struct {
+	Name          string
+	Upstream      string
+	UpstreamModel string // name sent to the provider, default Name
+	Version       string
+	OnStale       Posture
+	Fallback      string // a model of this gateway; empty: none
+	Aliases       []string
+}
+
+func (c *Config) check() error {
+	if c.Name == "" {
+		return fmt.Errorf("check gateway config: name is missing")
+	}
+	if c.Data == "" {
+		return fmt.Errorf("check gateway config: data folder is missing")
+	}
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	if c.Admin == "" {
+		c.Admin = "127.0.0.1:8081"
+	}
+	if c.Surface == "" {
+		c.Surface = "api"
+	}
+	if c.Lease <= 0 {
+		c.Lease = 15 * time.Second
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = 32 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch c.Identity.Mode {
+	case "":
+		c.Identity.Mode = "keys"
+	case "keys", "open":
+	case "header":
+		if len(c.Identity.TrustedProxies) == 0 {
+			return fmt.Errorf("check gateway config: identity.mode header needs identity.trusted_proxies: nobody could be believed")
+		}
+	default:
+		return fmt.Errorf("check gateway config: identity.mode %q: allowed are keys, header, open", c.Identity.Mode)
+	}
+	ups := map[string]bool{}
+	for _, u := range c.Upstreams {
+		if u.Name == "" || ups[u.Name] {
+			return fmt.Errorf("check gateway config: upstream name %q is empty or given twice", u.Name)
+		}
+		ups[u.Name] = true
+		switch u.Wire {
+		case "openai", "anthropic", "gemini", "all":
+		default:
+			return fmt.Errorf("check gateway config: upstream %s: wire %q: allowed are openai, anthropic, gemini, all", u.Name, u.Wire)
+		}
+		b, err := url.Parse(u.BaseURL)
+		if err != nil || (b.Scheme != "http" && b.Scheme != "https") || b.Host == "" || b.User != nil || b.RawQuery != "" || b.Fragment != "" {
+			return fmt.Errorf("check gateway config: upstream %s: base_url must be http(s)://host[:port][/path] and nothing more", u.Name)
+		}
+	}
+	names := map[string]string{}
+	for i := range c.Models {
+		m := &c.Models[i]
+		if m.UpstreamModel == "" {
+			m.UpstreamModel = m.Name
+		}
+		if !ups[m.Upstream] {
+			return fmt.Errorf("check gateway config: model %s: upstream %q is not declared", m.Name, m.Upstream)
+		}
+		switch m.OnStale {
+		case "":
+			m.OnStale = Hold
+		case Hold, Refuse, Switch:
+		default:
+			return fmt.Errorf("check gateway config: model %s: on_stale %q: allowed are hold, refuse, fallback", m.Name, m.OnStale)
+		}
+		for _, n := range append([]string{m.Name}, m.Aliases...) {
+			if n == "" {
+				return fmt.Errorf("check gateway config: a model of upstream %s has no name", m.Upstream)
+			}
+			if other, dup := names[n]; dup {
+				return fmt.Errorf("check gateway config: the name %q stands for both %s and %s", n, other, m.Name)
+			}
+			names[n] = m.Name
+		}
+	}
+	for _, m := range c.Models {
+		if m.Fallback == m.Name {
+			return fmt.Errorf("check gateway config: model %s: its fallback is itself", m.Name)
+		}
+		if m.Fallback != "" && names[m.Fallback] != m.Fallback {
+			return fmt.Errorf("check gateway config: model %s: fallback %q is not a model of this gateway", m.Name, m.Fallback)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+// Package gateway is the data plane: it stands between callers and model
+// providers, decides every request under the order in force, and ends running
+// ones when a new order forbids them.
+//
+// What it promises:
+//   - Nothing on the path of a request waits for the control plane, a database
+//     or the bus. What is in force hangs on one pointer.
+//   - What touches no request changes no byte of it, in either direction.
+//   - A call is registered before it is decided, and a new order is swapped in
+//     before the running calls are swept: so no call slips through between.
+//   - A cut stream ends with the wire's own error event, at an event boundary;
+//     the provider's side is closed right after it.
+//   - It starts with the last order it kept, enforcing it, whatever else is down.
+//     Without any valid order it serves nothing.
+//   - When its lease runs out, each model takes its declared posture.
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"andon/correction"
+	"andon/gateway/limit"
+	"andon/gateway/upstream"
+)
+
+// Gateway is one enforcement point.
+type Gateway struct {
+	cfg       Config
+	log       *slog.Logger
+	boot      string // prefix of request ids, new for each process
+	requests  atomic.Uint64
+	current   atomic.Pointer[ruling]
+	models    map[string]*model // by name
+	names     map[string]*model // by name and alias
+	order     []*model          // as configured
+	hosts     map[string]*upstream.Host
+	clock     *clock
+	lease     lease
+	live      registry
+	limits    *limit.Limiter
+	sessions  *sessions
+	decisions decisions
+	metrics   *metrics
+	agent     *agent
+
+	data, admin net.Listener
+	servers     []*http.Server
+	stop        context.CancelFunc
+	running     sync.WaitGroup
+}
+
+// New checks the configuration and reads what is kept on disk. Nothing listens
+// or dials before Start.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	var id [4]byte
+	rand.Read(id[:])
+	g := &Gateway{cfg: cfg, log: cfg.Logger.With("gateway", cfg.Name), boot: "r-" + hex.EncodeToString(id[:]) + "-",
+		models: map[string]*model{}, names: map[string]*model{}, hosts: map[string]*upstream.Host{}, limits: limit.New(), sessions: newSessions()}
+	ups := map[string]Upstream{}
+	for _, u := range cfg.Upstreams {
+		h, err := upstream.New(u.BaseURL)
+		if err != nil {
+			return nil, fmt.Errorf("create gateway: upstream %s: %w", u.Name, err)
+		}
+		g.hosts[u.Name], ups[u.Name] = h, u
+	}
+	for _, mc := range cfg.Models {
+		m := &model{Model: mc, host: g.hosts[mc.Upstream], wire: ups[mc.Upstream].Wire, key: ups[mc.Upstream].Key}
+		g.models[m.Name] = m
+		g.order = append(g.order, m)
+		for _, n := range append([]string{m.Name}, m.Aliases...) {
+			g.names[n] = m
+		}
+	}
+	g.lease.end()
+	a, err := newAgent(g)
+	if err != nil {
+		return nil, fmt.Errorf("create gateway: %w", err)
+	}
+	g.agent = a
+	g.clock = newClock(time.Now, a.follower.State().IssuedAt)
+	g.metrics = newMetrics(g)
+	if a.synced {
+		rl, err := compile(a.follower.State(), a.follower.Emergencies())
+		if err != nil {
+			return nil, fmt.Errorf("create gateway: kept order: %w", err)
+		}
+		g.current.Store(rl)
+	}
+	return g, nil
+}
+
+// serves reports whether the model is reached over this wire.
+func (m *model) serves(wire string) bool { return m.wire == "all" || m.wire == wire }
+
+// Start listens, and follows the control plane if there is one.
+func (g *Gateway) Start(ctx context.Context) error {
+	var err error
+	if g.data, err = net.Listen("tcp", g.cfg.Listen); err != nil {
+		return fmt.Errorf("start gateway: %w", err)
+	}
+	if g.admin, err = net.Listen("tcp", g.cfg.Admin); err != nil {
+		g.data.Close()
+		return fmt.Errorf("start gateway: admin: %w", err)
+	}
+	ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if g.cfg.Bus != nil {
+		if err := g.agent.listen(g.cfg.Bus); err != nil {
+			g.data.Close()
+			g.admin.Close()
+			g.stop()
+			return fmt.Errorf("start gateway: %w", err)
+		}
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	quiet := slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)
+	data := &http.Server{Handler: g, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: quiet}
+	admin := &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, ErrorLog: quiet}
+	g.servers = []*http.Server{data, admin}
+	g.spawn(func() { g.agent.run(ctx) })                     // without it no order takes force
+	g.spawn(func() { g.serve(data, g.data) })                // the callers
+	g.spawn(func() { g.serve(admin, g.admin) })              // health, metrics, emergency orders
+	g.spawn(func() { g.tidy(ctx) })                          // without it idle connections and buckets pile up
+	g.spawn(func() { g.watchDrop(ctx, emergencyDropEvery) }) // emergency orders from files
+	if g.cfg.Bus != nil {
+		g.spawn(func() { g.agent.renew(ctx, g.cfg.Bus) }) // without it the lease runs out
+	}
+	return nil
+}
+
+func (g *Gateway) spawn(f func()) {
+	g.running.Add(1)
+	go func() {
+		defer g.running.Done()
+		f()
+	}()
+}
+
+func (g *Gateway) serve(s *http.Server, l net.Listener) {
+	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		g.log.Error("listener failed", "address", l.Addr().String(), "error", err)
+	}
+}
+
+// tidy forgets what nobody uses any more.
+func (g *Gateway) tidy(ctx context.Context) {
+	t := time.NewTicker(30 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, h := range g.hosts {
+			h.Prune()
+		}
+		if rl := g.current.Load(); rl != nil {
+			inForce := map[string]bool{}
+			rl.policy.Each(func(r *correction.Rule) bool {
+				inForce[r.Correction.ID] = true
+				return true
+			})
+			g.limits.Sweep(g.clock.mono(), func(id string) bool { return inForce[id] })
+		}
+	}
+}
+
+// Addr is the data listener's address, once started.
+func (g *Gateway) Addr() string { return g.data.Addr().String() }
+
+// AdminAddr is the admin listener's address, once started.
+func (g *Gateway) AdminAddr() string { return g.admin.Addr().String() }
+
+// Stop ends the gateway: no new calls, running ones may finish until ctx ends,
+// then they are broken off.
+func (g *Gateway) Stop(ctx context.Context) error {
+	var errs []error
+	for _, s := range g.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			s.Close()
+			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	g.stop()
+	g.running.Wait()
+	for _, h := range g.hosts {
+		h.CloseIdle()
+	}
+	return errors.Join(errs...)
+}
+
+// all visits every call that runs.
+func (r *registry) all(visit func(*call)) {
+	for i := range r.shards {
+		r.each(i, visit)
+	}
+}
+
+// Ready reports whether the gateway enforces a valid order, and why not.
+func (g *Gateway) Ready() (bool, string) {
+	if g.current.Load() == nil {
+		return false, "no valid order yet"
+	}
+	return true, ""
+}

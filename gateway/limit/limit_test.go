@@ -1,0 +1,112 @@
+package limit
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestConcurrentRequestsNeverExceedTheLimit(t *testing.T) {
+	l := New()
+	var admitted atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range 1000 {
+				if _, _, ok := l.Reserve(Key{"c-1", "u"}, Spec{100, time.Minute}, 5, 1, false); ok {
+					admitted.Add(1)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if admitted.Load() != 100 {
+		t.Fatalf("admitted %d, want exactly 100", admitted.Load())
+	}
+}
+
+// Whatever the arrivals, no interval of the window's length admits more than
+// the limit, and waiting as long as told suffices when nobody else comes.
+func TestSlidingWindowAgainstALog(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := New()
+		window := time.Duration(rapid.Int64Range(int64(time.Second), int64(time.Hour)).Draw(t, "window"))
+		limit := rapid.Int64Range(1, 20).Draw(t, "limit")
+		spec := Spec{limit, window}
+		type hit struct{ at, n int64 }
+		var log []hit
+		now := rapid.Int64Range(0, int64(time.Hour)).Draw(t, "start")
+		for range rapid.IntRange(1, 60).Draw(t, "arrivals") {
+			now += rapid.Int64Range(0, int64(window)/3).Draw(t, "gap")
+			n := rapid.Int64Range(1, limit).Draw(t, "n")
+			_, wait, ok := l.Reserve(Key{"c", ""}, spec, now, n, false)
+			if !ok && rapid.Bool().Draw(t, "waits") {
+				if wait <= 0 || wait > window+window/31+steps {
+					t.Fatalf("told to wait %v of a window of %v", wait, window)
+				}
+				now += int64(wait)
+				if _, _, ok = l.Reserve(Key{"c", ""}, spec, now, n, false); !ok {
+					t.Fatalf("refused again after waiting %v", wait)
+				}
+			}
+			if !ok {
+				continue
+			}
+			log = append(log, hit{now, n})
+			var sum int64
+			for _, h := range log {
+				if now-h.at < int64(window) {
+					sum += h.n
+				}
+			}
+			if sum > limit {
+				t.Fatalf("%d admitted within %v, limit %d", sum, window, limit)
+			}
+		}
+	})
+}
+
+func TestSettleCountsWhatWasUsed(t *testing.T) {
+	l, k, s := New(), Key{"c", "org"}, Spec{1000, time.Minute}
+	g, _, ok := l.Reserve(k, s, 1, 5000, true)
+	if !ok {
+		t.Fatal("an oversized estimate must be cut down to what is left")
+	}
+	if _, _, ok := l.Reserve(k, s, 2, 1, true); ok {
+		t.Fatal("a full bucket admitted one more")
+	}
+	g.Settle(3, 400)
+	if _, _, ok := l.Reserve(k, s, 4, 600, false); !ok {
+		t.Fatal("settling to 400 must leave 600")
+	}
+	g.Settle(5, 1600)
+	if _, wait, ok := l.Reserve(k, s, 6, 1, true); ok || wait <= 0 {
+		t.Fatal("overshoot must keep the next one out")
+	}
+}
+
+func TestConcurrencyIsFreedAndForgotten(t *testing.T) {
+	l, k, s := New(), Key{"c", "key"}, Spec{2, 0}
+	a, _, _ := l.Reserve(k, s, 0, 1, false)
+	if _, _, ok := l.Reserve(k, s, 0, 1, false); !ok {
+		t.Fatal("second refused")
+	}
+	if _, _, ok := l.Reserve(k, s, 0, 1, false); ok {
+		t.Fatal("third admitted")
+	}
+	a.Free(0)
+	b, _, ok := l.Reserve(k, s, 0, 1, false)
+	if !ok {
+		t.Fatal("a freed place was not given")
+	}
+	b.Free(0)
+	l.Sweep(0, func(string) bool { return false })
+	if l.Len() != 1 {
+		t.Fatalf("%d buckets, want the one still held", l.Len())
+	}
+}

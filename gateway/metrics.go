@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"andon/correction"
+	"andon/wire/wires"
+)
+
+// metrics are a gateway's own. Series are resolved once, so that counting is
+// an atomic addition.
+type metrics struct {
+	registry       *prometheus.Registry
+	requests       map[string]map[string]prometheus.Counter // wire, outcome
+	refusals       map[string]prometheus.Counter
+	fallbacks      prometheus.Counter
+	shadow         prometheus.Counter
+	upstreamErrors prometheus.Counter
+	cuts           prometheus.Counter
+	sweep          prometheus.Histogram
+	orders         *prometheus.CounterVec
+}
+
+var outcomes = []string{"ok", "refused", "cut", "client_gone", "broken"}
+
+func newMetrics(g *Gateway) *metrics {
+	reg := prometheus.NewRegistry()
+	m := &metrics{registry: reg, requests: map[string]map[string]prometheus.Counter{}, refusals: map[string]prometheus.Counter{}}
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_requests_total", Help: "Requests by wire and how they ended."}, []string{"wire", "outcome"})
+	refusals := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_refusals_total", Help: "Requests refused, by kind of correction."}, []string{"kind"})
+	for _, w := range wires.All {
+		m.requests[w.Name()] = map[string]prometheus.Counter{}
+		for _, o := range outcomes {
+			m.requests[w.Name()][o] = requests.WithLabelValues(w.Name(), o)
+		}
+	}
+	for _, k := range []correction.Kind{correction.Stop, correction.Access, correction.Use, correction.Capability, correction.Rate, ""} {
+		name := string(k)
+		if name == "" {
+			name = "posture"
+		}
+		m.refusals[string(k)] = refusals.WithLabelValues(name)
+	}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string, f func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	m.fallbacks = counter("andon_fallbacks_total", "Requests that a fallback served.")
+	m.shadow = counter("andon_shadow_total", "What shadow corrections would have done.")
+	m.upstreamErrors = counter("andon_upstream_errors_total", "Calls on which a provider failed or broke off.")
+	m.cuts = counter("andon_cuts_total", "Running calls ended by a correction, a posture or a revoked key.")
+	m.sweep = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "andon_sweep_seconds", Help: "Time to look at every running call after a new order.",
+		Buckets: prometheus.ExponentialBuckets(1e-5, 4, 10)})
+	m.orders = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_orders_total", Help: "Orders received, by what became of them."}, []string{"result"})
+	gauge("andon_live_requests", "Requests that run now.", func() float64 { return float64(g.live.len()) })
+	gauge("andon_revision", "Revision of the order in force; -1 if there is none.", func() float64 {
+		if rl := g.current.Load(); rl != nil {
+			return float64(rl.revision)
+		}
+		return -1
+	})
+	gauge("andon_lease_valid", "1 while the control plane's lease holds.", func() float64 {
+		if g.lease.over(g.clock.mono()) {
+			return 0
+		}
+		return 1
+	})
+	gauge("andon_limit_buckets", "Rate limit buckets held.", func() float64 { return float64(g.limits.Len()) })
+	reg.MustRegister(requests, refusals, m.sweep, m.orders, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) outcome(x *exchange, outcome string) { m.requests[x.wr.Name()][outcome].Inc() }
+
+func (m *metrics) refused(kind string) { m.refusals[kind].Inc() }

@@ -1,0 +1,363 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"andon/correction"
+	"andon/gateway/upstream"
+	"andon/wire"
+)
+
+// exchange is the working memory of one request, reused by later ones.
+type exchange struct {
+	g   *Gateway
+	w   http.ResponseWriter
+	r   *http.Request
+	id  string
+	wr  wire.Wire
+	rt  wire.Route
+	env wire.Envelope
+
+	verdict     correction.Verdict
+	body        []byte // as received
+	sent        []byte // as rewritten, where it was
+	head        []byte
+	buf         []byte
+	grants      []grant
+	fingerprint uint64 // of its conversation; 0: not taken yet
+	usage       wire.Usage
+	scratch     []byte // for events whose data spans lines
+	events      int64  // of a stream, counted where its usage matters
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+const (
+	keepBytes    = 1 << 20 // larger buffers are not kept for reuse
+	writeTimeout = 30 * time.Second
+	maxEvent     = 16 << 20 // bytes of one stream event
+	maxHops      = 4        // fallbacks of fallbacks
+)
+
+// free keeps the working memory for a later request, without what it refers to.
+func (x *exchange) free() {
+	clear(x.grants[:cap(x.grants)])
+	*x = exchange{env: wire.Envelope{Tools: x.env.Tools[:0], Users: x.env.Users[:0], MaxAt: x.env.MaxAt[:0]},
+		verdict: x.verdict, body: keep(x.body), sent: keep(x.sent), head: keep(x.head), buf: keep(x.buf), grants: x.grants[:0]}
+	exchanges.Put(x)
+}
+
+func keep(b []byte) []byte {
+	if cap(b) > keepBytes {
+		return nil
+	}
+	return b[:0]
+}
+
+// run decides, and serves what is allowed. A call that is ended before its
+// caller has seen anything is decided again from the start, under what is in
+// force now: so it gets the typed refusal, or the fallback's answer.
+func (x *exchange) run(c *call, asked *model) {
+	g := x.g
+	m, from := asked, ""
+	for hop := 0; ; hop++ {
+		c.model, c.req.Model, c.req.Version = m, m.Name, m.Version
+		c.state.Store(running)
+		c.why.Store(nil)
+		c.conn.Store(nil)
+		g.live.add(c)
+		rl := g.current.Load()
+		why, fallback := x.decide(c, rl)
+		if why == nil {
+			why, fallback = x.admit(c, rl)
+		}
+		if why == nil && c.state.Load() == running {
+			x.annotate(c, rl, from)
+			if x.forward(c) {
+				g.live.remove(c)
+				x.settle(c)
+				return
+			}
+		}
+		g.live.remove(c)
+		x.release()
+		if c.state.Load() == gone {
+			g.metrics.outcome(x, "client_gone")
+			return
+		}
+		if why == nil { // ended while it waited
+			m, from = asked, ""
+			if hop < maxHops {
+				continue
+			}
+			why = c.why.Load()
+		}
+		if next := g.models[fallback]; next != nil && hop < maxHops && next.serves(x.wr.Name()) {
+			if from == "" {
+				from = asked.Name
+			}
+			m = next
+			continue
+		}
+		x.refuse(c, why)
+		return
+	}
+}
+
+// decide asks the policy, then the posture. It returns why the call is
+// refused, and the model that may serve instead.
+func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
+	now, mono := x.g.clock.span()
+	c.req.Continues = x.env.Continues || x.env.Prior && x.g.sessions.known(x.session(c))
+	rl.policy.Decide(&c.req, now, &x.verdict)
+	if !x.verdict.Allowed() {
+		return &reason{ruling: rl, refused: slices.Clone(x.verdict.Refused)}, x.verdict.Fallback(c.model.Fallback)
+	}
+	if c.model.OnStale != Hold && x.g.lease.over(mono) {
+		why := staleReason(rl)
+		if c.model.OnStale == Switch {
+			return why, c.model.Fallback
+		}
+		return why, ""
+	}
+	if x.rt.Op == wire.OpGenerate {
+		x.g.sessions.add(x.session(c))
+	}
+	if len(x.verdict.Shadow) > 0 {
+		x.shadow(c, rl)
+	}
+	return nil, ""
+}
+
+func staleReason(rl *ruling) *reason {
+	return &reason{ruling: rl, status: http.StatusServiceUnavailable, code: "andon_stale",
+		detail: "this gateway has lost contact with its control plane, and the model is not served without it"}
+}
+
+// annotate sets the headers that say what was decided.
+func (x *exchange) annotate(c *call, rl *ruling, from string) {
+	h := x.w.Header()
+	h["Andon-Revision"] = rl.header
+	delete(h, "Andon-Fallback-From")
+	delete(h, "Andon-Model")
+	delete(h, "Andon-Corrections")
+	if from != "" {
+		h["Andon-Fallback-From"] = []string{from}
+		h["Andon-Model"] = []string{c.model.Name}
+		x.g.record(x, c, "fallback", http.StatusOK, nil)
+		x.g.metrics.fallbacks.Inc()
+	}
+	if ids := x.clamped(); len(ids) > 0 {
+		h["Andon-Corrections"] = []string{strings.Join(ids, ", ")}
+		x.g.record(x, c, "clamped", http.StatusOK, ids)
+	}
+}
+
+// clamped lists the clamps that change this request.
+func (x *exchange) clamped() (ids []string) {
+	if !x.clamps() {
+		return nil
+	}
+	for _, r := range x.verdict.Clamps {
+		ids = append(ids, r.Correction.ID)
+	}
+	return ids
+}
+
+func (x *exchange) clamps() bool {
+	n := x.verdict.OutputTokens
+	return n > 0 && (x.env.MaxTokens == 0 || x.env.MaxTokens > n) && x.rt.Op == wire.OpGenerate
+}
+
+// outgoing is the body as the provider gets it: the very bytes that were
+// decided on, with the model's name and the clamps spliced in where they differ.
+func (x *exchange) outgoing(c *call) ([]byte, error) {
+	name, tokens := "", int64(0)
+	if x.env.ModelAt.End > 0 && x.env.Model != c.model.UpstreamModel {
+		name = c.model.UpstreamModel
+	}
+	if x.clamps() {
+		tokens = x.verdict.OutputTokens
+	}
+	if name == "" && tokens == 0 {
+		return x.body, nil
+	}
+	var err error
+	x.sent, err = wire.Rewrite(x.sent[:0], x.body, &x.env, name, tokens)
+	return x.sent, err
+}
+
+// forward sends the call to its provider and brings the answer back. It
+// reports false if the call was ended before its caller saw anything.
+func (x *exchange) forward(c *call) bool {
+	body, err := x.outgoing(c)
+	if err != nil {
+		x.fail(&wire.Problem{Status: http.StatusBadRequest, Code: "cannot_clamp", Title: "Request can not be clamped", Detail: err.Error()})
+		return true
+	}
+	x.head = x.appendHead(x.head[:0], c, len(body))
+	stop := context.AfterFunc(x.r.Context(), func() { c.end(gone, nil) })
+	defer stop()
+	conn, resp, err := x.exchange(c, body)
+	if err != nil {
+		if c.state.Load() != running {
+			return false
+		}
+		if !c.state.CompareAndSwap(running, done) {
+			return false
+		}
+		x.g.metrics.upstreamErrors.Inc()
+		x.g.log.Warn("upstream failed", "request", x.id, "upstream", c.model.Upstream, "error", err)
+		x.fail(&wire.Problem{Status: http.StatusBadGateway, Code: "upstream_unreachable", Title: "Upstream failed",
+			Detail: "the provider could not be reached, or broke off before it answered", Retry: true})
+		return true
+	}
+	var sent bool
+	if x.streams(resp) {
+		sent = x.stream(c, conn, resp)
+	} else {
+		sent = x.plain(c, conn, resp)
+	}
+	return sent
+}
+
+// exchange sends the request and receives the head of the answer, on a kept
+// connection where there is one. A kept connection that turns out to have been
+// closed has cost nothing: the provider never saw the request.
+func (x *exchange) exchange(c *call, body []byte) (*upstream.Conn, *http.Response, error) {
+	for try := 0; ; try++ {
+		conn, err := x.connect(c, try > 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !c.hold(conn) {
+			conn.Close()
+			return nil, nil, errCut
+		}
+		var resp *http.Response
+		if err = conn.Send(x.head, body); err == nil {
+			if resp, err = conn.Receive(); err == nil {
+				return conn, resp, nil
+			}
+		}
+		conn.Close()
+		if !errors.Is(err, upstream.ErrReset) || try > 0 {
+			return nil, nil, err
+		}
+	}
+}
+
+// connect takes a kept connection, or dials under a context that ends with the
+// call.
+func (x *exchange) connect(c *call, fresh bool) (*upstream.Conn, error) {
+	if !fresh {
+		if conn := c.model.host.Kept(); conn != nil {
+			return conn, nil
+		}
+	}
+	ctx, stop := c.wait(x.r.Context())
+	defer stop()
+	return c.model.host.Dial(ctx)
+}
+
+// plain brings back an answer that is not a stream. One that fits the buffer
+// is read to its end before the caller sees its head: until then the call can
+// still be answered by a refusal, or by its fallback.
+func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool {
+	x.grow(32 << 10)
+	buf := x.buf[:cap(x.buf)]
+	n, err := 0, error(nil)
+	for err == nil && n < len(buf) {
+		var k int
+		k, err = resp.Body.Read(buf[n:])
+		n += k
+	}
+	whole := err == io.EOF
+	if err != nil && !whole {
+		conn.Close()
+		if c.state.Load() != running || !c.state.CompareAndSwap(running, done) {
+			return false
+		}
+		x.g.metrics.upstreamErrors.Inc()
+		x.fail(&wire.Problem{Status: http.StatusBadGateway, Code: "upstream_broke_off", Title: "Upstream failed",
+			Detail: "the provider broke off in the middle of its answer", Retry: true})
+		return true
+	}
+	if whole {
+		if !c.state.CompareAndSwap(running, done) {
+			conn.Close()
+			return false
+		}
+		conn.Release(resp)
+		if x.metered() {
+			x.wr.Usage(x.rt, buf[:n], &x.usage)
+		}
+		x.copyHead(resp, int64(n))
+		x.w.Write(buf[:n])
+		x.g.metrics.outcome(x, "ok")
+		return true
+	}
+	// Too large to hold: from here on a cut can only be a broken connection.
+	x.copyHead(resp, resp.ContentLength)
+	defer conn.Close()
+	for {
+		x.deadline(c)
+		if _, werr := x.w.Write(buf[:n]); werr != nil {
+			c.end(gone, nil)
+			return true
+		}
+		if err == io.EOF {
+			if c.state.CompareAndSwap(running, done) {
+				x.g.metrics.outcome(x, "ok")
+			}
+			return true
+		}
+		n, err = resp.Body.Read(buf)
+		if err != nil && err != io.EOF || c.state.Load() != running {
+			x.g.metrics.outcome(x, "broken")
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+func (x *exchange) grow(n int) {
+	if cap(x.buf) < n {
+		x.buf = make([]byte, n)
+	}
+}
+
+// deadline gives the next write its time. A client that reads nothing for that
+// long is gone.
+func (x *exchange) deadline(c *call) { c.client.SetWriteDeadline(time.Now().Add(writeTimeout)) }
+
+// settle replaces what was reserved by what was used.
+func (x *exchange) settle(c *call) {
+	if len(x.grants) == 0 {
+		return
+	}
+	mono := x.g.clock.mono()
+	for i := range x.grants {
+		x.grants[i].settle(mono, x.usage, x.events)
+	}
+	x.grants = x.grants[:0]
+}
+
+// release gives everything back that was reserved for an attempt that did not
+// reach its caller.
+func (x *exchange) release() {
+	if len(x.grants) == 0 {
+		return
+	}
+	mono := x.g.clock.mono()
+	for i := range x.grants {
+		x.grants[i].Free(mono)
+	}
+	x.grants = x.grants[:0]
+}

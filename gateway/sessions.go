@@ -1,0 +1,41 @@
+package gateway
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+)
+
+// sessions remembers, by fingerprint, the conversations that this gateway has
+// admitted, for stop level L1: who has begun may go on, nobody begins. A caller
+// can put earlier turns into a request, but not into this memory.
+//
+// It is a fixed table without locks. A conversation may be forgotten when
+// another falls on its place; it then counts as new, which is the safe side.
+type sessions struct {
+	seed  maphash.Seed
+	slots [1 << 15]atomic.Uint64
+}
+
+func newSessions() *sessions { return &sessions{seed: maphash.MakeSeed()} }
+
+func (s *sessions) add(h uint64)        { s.slots[h%uint64(len(s.slots))].Store(h) }
+func (s *sessions) known(h uint64) bool { return s.slots[h%uint64(len(s.slots))].Load() == h }
+
+// session is the fingerprint of a conversation: its caller, and its first
+// message as it was sent.
+func (x *exchange) session(c *call) uint64 {
+	if x.fingerprint != 0 {
+		return x.fingerprint
+	}
+	var h maphash.Hash
+	h.SetSeed(x.g.sessions.seed)
+	h.WriteString(c.req.Org)
+	h.WriteByte(0)
+	h.WriteString(c.req.Key)
+	h.WriteByte(0)
+	h.WriteString(first(c.req.Users))
+	h.WriteByte(0)
+	h.Write(x.env.First)
+	x.fingerprint = max(h.Sum64(), 1)
+	return x.fingerprint
+}

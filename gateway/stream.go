@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"andon/gateway/upstream"
+	"andon/wire"
+)
+
+const streamBuffer = 4 << 10
+
+// streams reports whether the answer is a stream of events, whatever its
+// caller asked for.
+func (x *exchange) streams(resp *http.Response) bool {
+	if resp.StatusCode != http.StatusOK {
+		return false
+	}
+	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") || x.rt.Stream && !x.rt.SSE
+}
+
+// stream brings back a stream, at the provider's pace. What has arrived of an
+// event that is not complete waits for its rest: so the caller always stands
+// at the end of an event, and a cut can end the stream in the wire's own words.
+// The head goes out with the first event, for the same reason.
+func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) bool {
+	if c.state.Load() != running {
+		conn.Close()
+		return false
+	}
+	x.keepOnly()
+	if cap(x.buf) < streamBuffer || cap(x.buf) > 2*streamBuffer {
+		x.buf = make([]byte, streamBuffer)
+	}
+	buf := x.buf[:cap(x.buf)]
+	framer := wire.NewFramer(x.rt)
+	metered := x.metered()
+	flusher, _ := x.w.(http.Flusher)
+	held, sent := 0, false // bytes of an incomplete event at the start of buf; whether any event went out
+	for {
+		n, err := resp.Body.Read(buf[held:])
+		if n > 0 {
+			end := held + n
+			ready := 0
+			for at := held; at < end; {
+				k := framer.Frame(buf[at:end])
+				if k == 0 {
+					break
+				}
+				at += k
+				if metered {
+					x.meter(&framer, buf[ready:at])
+				}
+				ready = at
+			}
+			if ready > 0 && c.state.Load() == running {
+				if !sent {
+					x.copyHead(resp, -1)
+					sent = true
+				}
+				x.deadline(c)
+				if _, werr := x.w.Write(buf[:ready]); werr != nil {
+					c.end(gone, nil)
+				}
+				flusher.Flush()
+			}
+			held = copy(buf, buf[ready:end])
+			if held == len(buf) {
+				if len(buf) >= maxEvent {
+					err = errors.New("one event exceeds 16 MiB")
+				} else {
+					buf = append(buf, make([]byte, len(buf))...)
+				}
+			}
+		}
+		if err == nil && c.state.Load() == running {
+			continue
+		}
+		if err == io.EOF && c.state.CompareAndSwap(running, done) {
+			conn.Release(resp)
+			if !sent {
+				x.copyHead(resp, -1)
+			}
+			x.w.Write(buf[:held])
+			x.g.metrics.outcome(x, "ok")
+			return true
+		}
+		return x.broken(c, conn, &framer, sent, err)
+	}
+}
+
+// broken ends a stream that did not come to its own end. Before the first
+// event nothing has been said yet, and the call can be answered afresh.
+func (x *exchange) broken(c *call, conn *upstream.Conn, framer *wire.Framer, sent bool, err error) bool {
+	switch {
+	case !sent:
+		conn.Close()
+		if !c.state.CompareAndSwap(running, done) {
+			return false
+		}
+		x.g.metrics.upstreamErrors.Inc()
+		x.fail(&wire.Problem{Status: http.StatusBadGateway, Code: "upstream_broke_off", Title: "Upstream failed",
+			Detail: "the provider broke off before the first event of its stream", Retry: true})
+		return true
+	case c.state.CompareAndSwap(running, done):
+		// The provider broke off: so the caller sees, too.
+		conn.Close()
+		x.g.metrics.upstreamErrors.Inc()
+		x.g.log.Warn("upstream broke off in mid-stream", "request", x.id, "upstream", c.model.Upstream, "error", err)
+		panic(http.ErrAbortHandler)
+	case c.state.Load() == gone:
+		conn.Close()
+		x.g.metrics.outcome(x, "client_gone")
+		panic(http.ErrAbortHandler)
+	}
+	why := c.why.Load()
+	p := x.problem(c, why)
+	x.head = framer.AppendEnd(x.head[:0], x.wr, x.rt, p)
+	x.deadline(c)
+	x.w.Write(x.head)
+	x.w.(http.Flusher).Flush()
+	conn.Close()
+	c.state.Store(done)
+	x.g.metrics.outcome(x, "cut")
+	x.g.record(x, c, "cut", p.Status, p.Corrections)
+	return true
+}
+
+// keepOnly lets go of what a stream does not need any more: its request may
+// have been large, and it may run for an hour.
+func (x *exchange) keepOnly() {
+	if cap(x.body) > streamBuffer {
+		x.body = nil
+	}
+	if cap(x.sent) > streamBuffer {
+		x.sent = nil
+	}
+}
+
+// meter counts the tokens of one event.
+func (x *exchange) meter(framer *wire.Framer, event []byte) {
+	data, ok := framer.Data(event, x.scratch[:0])
+	if !ok {
+		return
+	}
+	x.events++
+	x.wr.Usage(x.rt, data, &x.usage)
+}
