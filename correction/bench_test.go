@@ -74,12 +74,15 @@ func benchScopedCorrections(rng *rand.Rand) []Correction {
 	return cs
 }
 
-// benchPolicy: many has one rule for each user and each prefix; otherwise one
-// rule has them all.
-func benchPolicy(tb testing.TB, many bool) *Policy {
+// benchCorrections: many has one rule for each user and each prefix; otherwise
+// one rule has them all.
+func benchCorrections(many bool) []Correction {
 	rng := rand.New(rand.NewPCG(1, 2))
 	cs := benchScopedCorrections(rng)
-	block := func(id string, s Scope) {
+	if many {
+		cs = slices.Grow(cs, benchUsers+benchPrefixes)
+	}
+	add := func(id string, s Scope) {
 		cs = append(cs, Correction{ID: id, Kind: Access, Params: Params{Mode: "block"}, Scope: s, Reason: "bench"})
 	}
 	users, prefixes := make([]string, benchUsers), make([]string, benchPrefixes)
@@ -89,18 +92,18 @@ func benchPolicy(tb testing.TB, many bool) *Policy {
 	for i := range prefixes {
 		prefixes[i] = benchPrefix(rng)
 	}
-	if many {
-		for i := range users {
-			block(fmt.Sprintf("u-%07d", i), Scope{Users: users[i : i+1]})
-		}
-		for i := range prefixes {
-			block(fmt.Sprintf("v-%07d", i), Scope{IPs: prefixes[i : i+1]})
-		}
-	} else {
-		block("u", Scope{Users: users})
-		block("v", Scope{IPs: prefixes})
+	if !many {
+		add("u", Scope{Users: users})
+		add("v", Scope{IPs: prefixes})
+		return cs
 	}
-	return compile(tb, cs...)
+	for i := range users {
+		add(fmt.Sprintf("u-%07d", i), Scope{Users: users[i : i+1]})
+	}
+	for i := range prefixes {
+		add(fmt.Sprintf("v-%07d", i), Scope{IPs: prefixes[i : i+1]})
+	}
+	return cs
 }
 
 // benchRequest is a request with two users, two attributes, three tools and a
@@ -126,7 +129,7 @@ func benchRequest(rng *rand.Rand, hit bool) Request {
 }
 
 func benchmarkDecide(b *testing.B, many, hit bool) {
-	p := benchPolicy(b, many)
+	p := compile(b, benchCorrections(many)...)
 	rng := rand.New(rand.NewPCG(3, 4))
 	requests := make([]Request, benchRequests)
 	for i := range requests {
@@ -171,3 +174,33 @@ func BenchmarkDecideOneRuleMiss(b *testing.B)   { benchmarkDecide(b, false, fals
 func BenchmarkDecideOneRuleHit(b *testing.B)    { benchmarkDecide(b, false, true) }
 func BenchmarkDecideManyRulesMiss(b *testing.B) { benchmarkDecide(b, true, false) }
 func BenchmarkDecideManyRulesHit(b *testing.B)  { benchmarkDecide(b, true, true) }
+
+// A policy is compiled anew for each revision, before it is swapped in.
+func benchmarkCompile(b *testing.B, cs []Correction) {
+	b.ReportAllocs()
+	for b.Loop() {
+		compile(b, cs...)
+	}
+}
+
+func BenchmarkCompileScoped(b *testing.B) {
+	benchmarkCompile(b, benchScopedCorrections(rand.New(rand.NewPCG(1, 2))))
+}
+func BenchmarkCompileOneRule(b *testing.B)   { benchmarkCompile(b, benchCorrections(false)) }
+func BenchmarkCompileManyRules(b *testing.B) { benchmarkCompile(b, benchCorrections(true)) }
+
+// What one expression costs, on a request that nothing else in its rule stops.
+func BenchmarkDecideWhen(b *testing.B) {
+	p := compile(b, block("c", Scope{When: `model == "model-1" && tier in ["tier-1", "tier-2"] && users.exists(u, u.startsWith("x"))`}))
+	rng := rand.New(rand.NewPCG(3, 4))
+	requests := make([]Request, benchRequests)
+	for i := range requests {
+		requests[i] = benchRequest(rng, false)
+		requests[i].Model, requests[i].Tier = "model-1", "tier-2"
+	}
+	var v Verdict
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p.Decide(&requests[i%benchRequests], At(at), &v)
+	}
+}

@@ -1,0 +1,39 @@
+package correction
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Rules stand under what tells them apart, so that a request looks at few.
+func TestRulesAreIndexedByWhatIsRare(t *testing.T) {
+	var cs []Correction
+	add := func(s Scope) { cs = append(cs, block(fmt.Sprintf("c-%04d", len(cs)), s)) }
+	for i := range 200 {
+		add(Scope{Models: []string{"m"}, Tiers: []string{"t1"}, Orgs: []string{fmt.Sprintf("o-%d", i)}})
+		add(Scope{Models: []string{"m"}, Users: []string{"u"}, Versions: []string{fmt.Sprintf("v-%d", i)}})
+		add(Scope{Models: []string{"m"}, IPs: []string{fmt.Sprintf("10.0.%d.0/24", i)}})
+	}
+	p := compile(t, cs...)
+	sizes := map[dim]int{dimOrg: 200, dimVersion: 200}
+	for d, m := range p.ix.texts {
+		if len(m) != sizes[dim(d)] {
+			t.Errorf("%d values of dimension %d are indexed, want %d", len(m), d, sizes[dim(d)])
+		}
+	}
+	if len(p.ix.nodes) != 200 || len(p.ix.lists) != 0 || len(p.ix.always) != 0 {
+		t.Errorf("%d prefixes, %d lists, %d unindexed rules; want 200, 0, 0", len(p.ix.nodes), len(p.ix.lists), len(p.ix.always))
+	}
+}
+
+// Whatever has no literal is looked at for every request, and L0 for none.
+func TestRulesWithoutLiterals(t *testing.T) {
+	p := compile(t,
+		block("all", Scope{All: true}), block("when", Scope{When: "stream"}), allowOnly("allow", Scope{Users: []string{"u"}}),
+		Correction{ID: "frozen", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{All: true}},
+		Correction{ID: "frozen model", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{Models: []string{"m"}}},
+	)
+	if len(p.ix.always) != 3 || len(p.ix.texts[dimModel]) != 0 || len(p.ix.texts[dimUser]) != 0 {
+		t.Errorf("%d rules are looked at always, want 3", len(p.ix.always))
+	}
+}

@@ -1,0 +1,177 @@
+package correction
+
+import (
+	"math"
+	"time"
+
+	"cel.dev/cel-go/cel"
+)
+
+// Rule is one correction of a Policy.
+type Rule struct {
+	Correction *Correction // read-only
+
+	// A block of one user among a million is met once and never warm in a
+	// cache: what is needed to judge it fits into one cache line.
+	start, end int64  // in force from start until just before end, Unix ns
+	rank       uint32 // place in Policy.rules
+	act        act
+	shadow     bool
+	detail     *detail // nil if the index has settled all
+}
+
+// detail is what remains to be asked of a rule that the index has found.
+type detail struct {
+	reach   []cond      // the other dimensions of the scope
+	when    cel.Program // nil if there is none
+	listed  *spared     // allow_only: who is allowed
+	except  *spared     // nil if nobody is
+	share   uint64      // see shareLimit
+	drained int64       // actDrain: when live requests end as well, Unix ns
+	clamp   int64       // actClamp, in tokens
+	disable Features    // actRefuseUsing
+}
+
+// act is what a rule does to a request that it reaches.
+type act uint8
+
+const (
+	actNothing act = iota // L0
+	actRefuse
+	actRefuseNew   // L1
+	actDrain       // L2
+	actRefuseUsing // capability disable
+	actClamp
+	actLimit
+)
+
+// compile fills a rule in. settled is the dimension that the index will have
+// matched before the rule is looked at.
+func (r *Rule) compile(settled dim) error {
+	c := r.Correction
+	r.start, r.end = start(c), math.MaxInt64
+	if !c.ExpiresAt.IsZero() {
+		r.end = nanos(c.ExpiresAt)
+	}
+	r.shadow = c.Mode == Shadow
+
+	d := detail{share: shareLimit(c.Share)}
+	r.act = d.setAct(c)
+	var reach []cond
+	var err error
+	literals(c, func(have dim, values []string) {
+		if have == settled || err != nil {
+			return
+		}
+		var cd cond
+		if cd, err = newCond(have, values); err == nil {
+			reach = append(reach, cd)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	d.reach = reach
+	if c.Scope.When != "" {
+		if d.when, err = compileWhen(c.Scope.When); err != nil {
+			return err
+		}
+	}
+	if c.allowOnly() {
+		if d.listed, err = newSpared(&c.Scope, func(d *dimension) bool { return d.subject }); err != nil {
+			return err
+		}
+	}
+	if c.Except != nil {
+		if d.except, err = newSpared(c.Except, func(*dimension) bool { return true }); err != nil {
+			return err
+		}
+		if c.Except.When != "" {
+			if d.except.when, err = compileWhen(c.Except.When); err != nil {
+				return err
+			}
+		}
+	}
+	if d.needed(r.act) {
+		own := d
+		r.detail = &own
+	}
+	return nil
+}
+
+// needed says whether a rule with this detail asks anything of a request, or
+// has anything to say about it, beyond its act.
+func (d *detail) needed(a act) bool {
+	return len(d.reach) > 0 || d.when != nil || d.listed != nil || d.except != nil || d.share != math.MaxUint64 ||
+		a == actDrain || a == actClamp || a == actRefuseUsing
+}
+
+// setAct says what a correction does, and fills in with what.
+func (d *detail) setAct(c *Correction) act {
+	switch c.Kind {
+	case Stop:
+		switch c.Level() {
+		case 0:
+			return actNothing
+		case 1:
+			return actRefuseNew
+		case 2:
+			drain := time.Duration(c.Params.Drain)
+			if drain == 0 {
+				drain = DefaultDrain
+			}
+			from := began(c)
+			if d.drained = from + int64(drain); d.drained < from {
+				d.drained = math.MaxInt64
+			}
+			return actDrain
+		}
+	case Capability:
+		if n, ok := c.Params.Clamp[clampOutputTokens]; ok {
+			d.clamp = n
+			return actClamp
+		}
+		for _, name := range c.Params.Disable {
+			for _, f := range features {
+				if f.Name == name {
+					d.disable |= f.bit
+				}
+			}
+		}
+		return actRefuseUsing
+	case Rate:
+		return actLimit
+	}
+	return actRefuse
+}
+
+// start is when a correction takes force. One that is not put off is in force as
+// soon as it is in an order: a gateway whose clock is behind the control plane's
+// must not wait for its own to catch up.
+func start(c *Correction) int64 {
+	if c.StartsAt.IsZero() || !c.StartsAt.After(c.AppliedAt) {
+		return math.MinInt64
+	}
+	return nanos(c.StartsAt)
+}
+
+// began is what a drain is counted from: when the correction was accepted, or
+// when it was meant to start, whichever is later.
+func began(c *Correction) int64 {
+	from := int64(math.MinInt64)
+	if !c.AppliedAt.IsZero() {
+		from = nanos(c.AppliedAt)
+	}
+	return max(from, start(c))
+}
+
+// nanos is a time in Unix nanoseconds, at the bounds of what they can hold.
+func nanos(t time.Time) int64 {
+	switch y := t.UTC().Year(); {
+	case y < 1678:
+		return math.MinInt64
+	case y > 2261:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
