@@ -41,7 +41,7 @@ func (r *reader) tools() {
 	}
 	last := ""
 	add := func(typ string) {
-		if typ != last {
+		if typ != "" && typ != last {
 			last = typ
 			e.Tools = append(e.Tools, typ)
 		}
