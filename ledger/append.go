@@ -67,7 +67,7 @@ func (l *SQLite) Append(ctx context.Context, at uint64, es ...Entry) (uint64, er
 	case l.closed.Load():
 		return 0, fmt.Errorf("append: %w", ErrClosed)
 	case l.broken != nil:
-		return 0, fmt.Errorf("append: %w", l.broken)
+		return l.edge.size, fmt.Errorf("append: %w", l.broken)
 	case at != l.edge.size:
 		return l.edge.size, fmt.Errorf("append at %d: the log has %d entries: %w", at, l.edge.size, ErrConflict)
 	case len(es) == 0:
@@ -79,13 +79,13 @@ func (l *SQLite) Append(ctx context.Context, at uint64, es ...Entry) (uint64, er
 	}
 	var err error
 	if b.head, err = l.sign(&b.edge); err != nil {
-		return 0, fmt.Errorf("append: %w", err)
+		return at, fmt.Errorf("append: %w", err)
 	}
 	// From here on ctx is out of the game: a commit that is interrupted is a
 	// commit whose outcome nobody knows.
 	ctx = context.WithoutCancel(ctx)
 	if err := l.commit(ctx, &b); err != nil {
-		return 0, fmt.Errorf("append: %w", l.settle(ctx, at, err))
+		return at, fmt.Errorf("append: %w", l.settle(ctx, at, err))
 	}
 	l.edge = b.edge
 	l.head.Store(b.head)

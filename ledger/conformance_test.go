@@ -161,8 +161,8 @@ func appendConflict(t *testing.T, store opener) {
 	fill(t, l, 3)
 	before := checkpoint(t, l, v)
 	for _, at := range []uint64{0, 2, 4, math.MaxUint64} {
-		if _, err := l.Append(t.Context(), at, entry(9)); !errors.Is(err, ledger.ErrConflict) {
-			t.Errorf("append at %d of 3: %v", at, err)
+		if size, err := l.Append(t.Context(), at, entry(9)); !errors.Is(err, ledger.ErrConflict) || size != 3 {
+			t.Errorf("append at %d of 3: size %d, %v", at, size, err)
 		}
 	}
 	if l.Size() != 3 || checkpoint(t, l, v) != before {

@@ -49,8 +49,8 @@ const (
 // Log is an append-only log. SQLite implements it.
 type Log interface {
 	// Append adds es, in order, after the first at entries, and returns the new
-	// size. It returns ErrConflict unless at is the current size, so that a
-	// writer who decided on stale state learns of it. Seq is assigned; what the
+	// size. It returns ErrConflict, and the current size, unless at is the
+	// current size, so that a writer who decided on stale state learns of it. Seq is assigned; what the
 	// caller put there is ignored. Waiting for other writers ends with ctx; once
 	// begun, an Append is carried through, so its outcome is never in doubt.
 	Append(ctx context.Context, at uint64, es ...Entry) (size uint64, err error)

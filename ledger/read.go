@@ -11,8 +11,9 @@ import (
 )
 
 // chunk is how many rows one query reads. Reading in chunks keeps no snapshot
-// open while a caller thinks, which would make the write-ahead log grow.
-const chunk = 1024
+// open while a caller thinks, which would make the write-ahead log grow. At
+// most 32 MB of leaves are held at once.
+const chunk = 512
 
 // store reads the tables of a ledger through a pool, a connection or a
 // transaction.

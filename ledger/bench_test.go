@@ -1,0 +1,86 @@
+package ledger_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"andon/ledger"
+)
+
+func benchLog(b *testing.B, n int) (*ledger.SQLite, sample) {
+	b.Helper()
+	s := sample{dir: b.TempDir()}
+	s.s, s.v = keys(b, "example.com/bench")
+	l := must(ledger.OpenSQLite(s.db(), s.s))(b)
+	b.Cleanup(func() { l.Close() })
+	for at := 0; at < n; {
+		k := min(5000, n-at)
+		must(l.Append(b.Context(), uint64(at), entries(at, k)...))(b)
+		at += k
+	}
+	return l, s
+}
+
+// BenchmarkAppend is one durable entry: what a command waits for.
+func BenchmarkAppend(b *testing.B) {
+	l, _ := benchLog(b, 1000)
+	e := entry(1)
+	for b.Loop() {
+		must(l.Append(b.Context(), l.Size(), e))(b)
+	}
+}
+
+// BenchmarkAppend100 is a hundred entries in one transaction.
+func BenchmarkAppend100(b *testing.B) {
+	l, _ := benchLog(b, 1000)
+	es := entries(0, 100)
+	for b.Loop() {
+		must(l.Append(b.Context(), l.Size(), es...))(b)
+	}
+}
+
+func BenchmarkVerify100k(b *testing.B) {
+	_, s := benchLog(b, 100_000)
+	for b.Loop() {
+		must(ledger.Verify(b.Context(), s.db(), s.v, ledger.VerifyOptions{}))(b)
+	}
+	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+func BenchmarkVerifyExport100k(b *testing.B) {
+	_, s := benchLog(b, 100_000)
+	var dump bytes.Buffer
+	if err := ledger.Export(b.Context(), s.db(), &dump); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		must(ledger.VerifyExport(b.Context(), bytes.NewReader(dump.Bytes()), s.v, ledger.VerifyOptions{}))(b)
+	}
+	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+func BenchmarkExport100k(b *testing.B) {
+	_, s := benchLog(b, 100_000)
+	for b.Loop() {
+		if err := ledger.Export(b.Context(), s.db(), io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkProof(b *testing.B) {
+	l, _ := benchLog(b, 100_000)
+	for b.Loop() {
+		must(l.Proof(b.Context(), 54_321))(b)
+	}
+}
+
+func BenchmarkTile(b *testing.B) {
+	l, _ := benchLog(b, 100_000)
+	for b.Loop() {
+		must(l.Tile(b.Context(), "tile/entries/100"))(b)
+		must(l.Tile(b.Context(), "tile/0/100"))(b)
+		must(l.Tile(b.Context(), "tile/1/000"))(b)
+	}
+}
