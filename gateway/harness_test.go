@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -428,4 +429,11 @@ func bus2(t *testing.T) (*bus.Server, error) {
 		t.Cleanup(srv.Close)
 	}
 	return srv, err
+}
+
+func prefixes(list ...string) (ps []netip.Prefix) {
+	for _, s := range list {
+		ps = append(ps, netip.MustParsePrefix(s))
+	}
+	return ps
 }

@@ -336,4 +336,3 @@ func TestModelListings(t *testing.T) {
 		t.Errorf("a stopped model is listed: %s", a.body)
 	}
 }
-

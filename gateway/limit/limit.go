@@ -1,6 +1,6 @@
 // Package limit counts what rate corrections bound.
 //
-// A window slides in 32 steps: the sum of the current step and the 31 before
+// A window slides in 64 steps: the sum of the current step and the 63 before
 // it never exceeds the limit, so that no interval of the window's length ever
 // admits more. What falls out of the window becomes free one step late at
 // most, never early. Time is monotonic nanoseconds, given by the caller: a
@@ -21,7 +21,7 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 )
 
-const steps = 32
+const steps = 64
 
 // Key names a bucket: a correction, and the value it counts by.
 type Key struct{ Rule, Value string }
@@ -93,7 +93,7 @@ func (b *bucket) reserve(spec Spec, now, n int64, atMost bool) (g Grant, wait ti
 }
 
 func (b *bucket) width() int64 {
-	// 31 full steps make the window, so that the step being filled is extra.
+	// 63 full steps make the window, so that the step being filled is extra.
 	return (int64(b.spec.Window) + steps - 2) / (steps - 1)
 }
 

@@ -46,7 +46,7 @@ func TestSlidingWindowAgainstALog(t *testing.T) {
 			n := rapid.Int64Range(1, limit).Draw(t, "n")
 			_, wait, ok := l.Reserve(Key{"c", ""}, spec, now, n, false)
 			if !ok && rapid.Bool().Draw(t, "waits") {
-				if wait <= 0 || wait > window+window/31+steps {
+				if wait <= 0 || wait > window+window/63+steps {
 					t.Fatalf("told to wait %v of a window of %v", wait, window)
 				}
 				now += int64(wait)
