@@ -19,6 +19,12 @@
 // A CEL expression that fails at run time counts as a match in a scope and as
 // none in an except. A clock in doubt is judged against the caller (Span).
 //
+// # When it is in force
+//
+// At once, as soon as it is in a policy, whatever the clock says; unless
+// StartsAt is later than AppliedAt, and then from StartsAt on. Until just before
+// ExpiresAt. A drain is counted from AppliedAt or StartsAt, whichever is later.
+//
 // # Names the caller can add
 //
 // Users, attributes, use cases and tools of a request are lists. A scope

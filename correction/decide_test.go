@@ -94,6 +94,18 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// An except compares one by one what the index looks up.
+func TestAddressesInShortLists(t *testing.T) {
+	p := compile(t, allowOnly("a", Scope{IPs: []string{"::ffff:10.0.0.0/104", "2001:db8::/32", "fe80::/10"}}))
+	for ip, allowed := range map[string]bool{
+		"10.9.9.9": true, "::ffff:10.9.9.9": true, "11.0.0.1": false, "2001:db8::1": true, "fe80::1%eth0": true, "2001:db9::1": false, "": false,
+	} {
+		if v := decide(p, &Request{IP: addr(ip)}); v.Allowed() != allowed {
+			t.Errorf("%q is allowed: %v, want %v", ip, v.Allowed(), allowed)
+		}
+	}
+}
+
 // The trie of a list past fewValues says the same as the few.
 func TestAddressesInLongLists(t *testing.T) {
 	long := []string{"10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::ffff:198.51.100.0/120"}
@@ -131,6 +143,16 @@ func TestUseCasesBelowANode(t *testing.T) {
 	} {
 		if d := cmp.Diff(want, ids(decide(p, &Request{Model: "m", UseCases: []string{"z", use, use}}).Refused)); d != "" {
 			t.Errorf("%.40q: %s", use, d)
+		}
+	}
+}
+
+// The same where the node is not what the rule is indexed by.
+func TestUseCasesBelowANodeOfAKey(t *testing.T) {
+	p := compile(t, Correction{ID: "a", Kind: Use, Params: Params{UseCase: "a"}, Scope: Scope{Keys: []string{"k"}}})
+	for use, refused := range map[string]bool{"a": true, "a/b": true, "a/": true, "ab": false, "b/a": false, "": false, "A": false} {
+		if v := decide(p, &Request{Key: "k", UseCases: []string{"z", use}}); v.Allowed() == refused {
+			t.Errorf("%q is refused: %v, want %v", use, !v.Allowed(), refused)
 		}
 	}
 }
