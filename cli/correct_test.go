@@ -11,7 +11,7 @@ import (
 func accepted(t *testing.T) *fake {
 	return newFake(t).
 		on("POST /corrections", 201, `{"id":"c-1","revision":7,"state":"active"}`).
-		on("GET /corrections/c-1", 200, effectOf("enforcing", "2026-11-20T12:00:00.0032Z"))
+		on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:00.0032Z"))
 }
 
 func TestVerbsSendWhatTheySay(t *testing.T) {
@@ -114,7 +114,7 @@ func TestWrongUsageSaysWhatToAdd(t *testing.T) {
 
 func TestActionPrintsEffectAndUndo(t *testing.T) {
 	accepted(t).run(t, "stop", "sim-large", "--reason", "r").want(t, 0,
-		"c-1  active  stop L3: model sim-large", "revision 7", "gw-1  enforcing after 3.2 ms",
+		"c-1  active  stop L3: model sim-large", "revision 7", "gw-1  synced after 3.2 ms",
 		"in effect on every point after 3.2 ms", `undo: andon lift c-1 --reason "…"`)
 }
 
@@ -122,7 +122,7 @@ func TestWaitsUntilEveryPointEnforces(t *testing.T) {
 	f := newFake(t).on("POST /corrections", 201, `{"id":"c-1","revision":7,"state":"active"}`).
 		on("GET /corrections/c-1", 200, effectOf("sent", "")).
 		on("GET /corrections/c-1", 200, effectOf("sent", "")).
-		on("GET /corrections/c-1", 200, effectOf("enforcing", "2026-11-20T12:00:00.004Z"))
+		on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:00.004Z"))
 	f.run(t, "stop", "sim-large", "--reason", "r").want(t, 0, "in effect on every point")
 	if n := len(f.sent("GET /corrections/c-1")); n != 3 {
 		t.Errorf("asked %d times, want 3", n)
@@ -139,6 +139,15 @@ func TestPendingIsExitFourAndNamesThePoint(t *testing.T) {
 	none := newFake(t).on("POST /corrections", 201, `{"id":"c-1"}`).
 		on("GET /corrections/c-1", 200, `{"id":"c-1","effect":{"desired":0,"enforcing":0,"points":[]}}`)
 	none.run(t, "stop", "sim-large", "--reason", "r", "--wait", "5ms").want(t, 4, "no enforcement point is connected")
+
+	stale := newFake(t).on("POST /corrections", 201, `{"id":"c-1"}`).
+		on("GET /corrections/c-1", 200, `{"id":"c-1","effect":{"desired":1,"enforcing":0,"stale":1,"points":[{"name":"gw-1","state":"stale"}]}}`)
+	stale.run(t, "stop", "sim-large", "--reason", "r", "--wait", "5ms").want(t, 4, "no enforcement point is live, gw-1 (stale)")
+
+	// A gateway that is gone does not hold up the answer of those that are there.
+	some := newFake(t).on("POST /corrections", 201, `{"id":"c-1"}`).
+		on("GET /corrections/c-1", 200, `{"id":"c-1","effect":{"desired":2,"enforcing":1,"stale":1,"points":[{"name":"gw-1","state":"synced"},{"name":"gw-2","state":"stale"}]}}`)
+	some.run(t, "stop", "sim-large", "--reason", "r").want(t, 0, "gw-2  stale  its lease has run out")
 }
 
 func TestRefusalsKeepTheirMeaning(t *testing.T) {
@@ -201,9 +210,9 @@ func TestAsksBeforeAStopOnATerminal(t *testing.T) {
 
 func TestLiftAndExtend(t *testing.T) {
 	f := newFake(t).
-		on("POST /corrections/c-1/lift", 200, effectOf("enforcing", "2026-11-20T12:00:01Z")).
-		on("POST /corrections/c-1/extend", 200, effectOf("enforcing", "2026-11-20T12:00:01Z")).
-		on("GET /corrections/c-1", 200, effectOf("enforcing", "2026-11-20T12:00:01Z"))
+		on("POST /corrections/c-1/lift", 200, effectOf("synced", "2026-11-20T12:00:01Z")).
+		on("POST /corrections/c-1/extend", 200, effectOf("synced", "2026-11-20T12:00:01Z")).
+		on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:01Z"))
 	f.run(t, "lift", "c-1", "--reason", "patched").want(t, 0, "c-1", "in effect on every point")
 	if got := f.sent("POST /corrections/c-1/lift")[0].body["reason"]; got != "patched" {
 		t.Errorf("reason sent: %v", got)

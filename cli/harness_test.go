@@ -138,7 +138,7 @@ func (r result) want(t *testing.T, code int, texts ...string) {
 // effectOf is the answer of GET /corrections/c-1 with one gateway.
 func effectOf(state, at string) string {
 	enforcing := "0"
-	if state == "enforcing" {
+	if state == "synced" {
 		enforcing = "1"
 		at = `,"enforcing_at":"` + at + `"`
 	}

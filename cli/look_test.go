@@ -28,7 +28,7 @@ func TestStatusShowsDesiredAgainstObserved(t *testing.T) {
 	f.run(t, "status", "-o", "json").want(t, 0, `"points":[{`, `"revision":7`)
 	f.run(t, "corrections", "--all").want(t, 0, "c-0", "c-1")
 	f.run(t, "points").want(t, 0, "gw-1")
-	f.on("GET /corrections/c-1", 200, effectOf("enforcing", "2026-11-20T12:00:01Z"))
+	f.on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:01Z"))
 	f.run(t, "corrections", "c-1").want(t, 0, "reaches        model sim-large", "in effect      after 3.2 ms")
 }
 

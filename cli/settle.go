@@ -42,30 +42,31 @@ func (c *command) settle(ctx context.Context, cl *client, id string, sent time.T
 }
 
 // pending names the points that do not enforce yet, with their state. A point
-// whose lease has run out has taken its declared posture: it is contained, and
-// shown as stale.
+// whose lease has provably run out has taken its declared posture: it is not
+// waited for, but something has to enforce.
 func (e *effect) pending() []string {
 	if e == nil {
 		return []string{"no effect is reported"}
 	}
-	if e.Desired == 0 {
-		return []string{"no enforcement point is connected"}
-	}
-	if e.Enforcing >= e.Desired {
-		return nil
-	}
-	var out []string
+	var out, stale []string
 	for _, p := range e.Points {
-		if p.EnforcingAt.IsZero() && p.State != "enforcing" && p.State != "synced" && p.State != "stale" {
-			text := p.Name + " (" + p.State
-			if p.Error != "" {
-				text += ": " + p.Error
-			}
+		text := p.Name + " (" + p.State
+		if p.Error != "" {
+			text += ": " + p.Error
+		}
+		switch p.State {
+		case "synced":
+		case "stale":
+			stale = append(stale, text+")")
+		default:
 			out = append(out, text+")")
 		}
 	}
-	if len(out) == 0 && e.Enforcing+e.Stale < e.Desired {
-		out = append(out, fmt.Sprintf("%d of %d", e.Desired-e.Enforcing-e.Stale, e.Desired))
+	if e.Enforcing == 0 && len(out) == 0 {
+		if len(stale) == 0 {
+			return []string{"no enforcement point is connected"}
+		}
+		return append([]string{"no enforcement point is live"}, stale...)
 	}
 	return out
 }
@@ -93,6 +94,9 @@ func (c *command) settled(v *view, pending []string, wait time.Duration, o outco
 			line := "  " + p.Name + "  " + p.State
 			if !p.EnforcingAt.IsZero() && !v.AppliedAt.IsZero() && p.EnforcingAt.After(v.AppliedAt) && v.State != "lifted" {
 				line += " after " + span(p.EnforcingAt.Sub(v.AppliedAt))
+			}
+			if p.State == "stale" {
+				line += "  its lease has run out and its models have taken their posture; it gets this when it is back"
 			}
 			c.printf("%s\n", line)
 		}
