@@ -45,9 +45,9 @@ func shapeError(data []byte, err error) *FieldError {
 	if !errors.As(err, &sem) {
 		var syn *jsontext.SyntacticError
 		if errors.As(err, &syn) {
-			return wrong(fieldPath(syn.JSONPointer), "not valid JSON: "+syn.Err.Error())
+			return wrong(fieldPath(syn.JSONPointer), "not valid JSON: "+oneLine(syn.Err.Error()))
 		}
-		return wrong("", "not valid JSON: "+err.Error())
+		return wrong("", "not valid JSON: "+oneLine(err.Error()))
 	}
 	field := fieldPath(sem.JSONPointer)
 	if errors.Is(sem.Err, json.ErrUnknownName) {
@@ -56,7 +56,7 @@ func shapeError(data []byte, err error) *FieldError {
 	}
 	numeral := sem.GoType == reflect.TypeFor[Duration]() && sem.JSONKind != '"'
 	if sem.Err != nil && !numeral {
-		return wrong(field, sem.Err.Error())
+		return wrong(field, oneLine(sem.Err.Error()))
 	}
 	return wrong(field, "wrong type: "+kindName(sem.JSONKind)+" cannot stand here; "+wanted(sem.GoType))
 }
@@ -115,7 +115,7 @@ func fieldPath(p jsontext.Pointer) string {
 			b.WriteByte('.')
 		}
 		if len(tok) > 64 {
-			tok = tok[:64] + "…"
+			tok = strings.ToValidUTF8(tok[:64], "") + "…"
 		}
 		b.WriteString(tok)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
@@ -95,6 +96,24 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("error is a %T, not a *FieldError", err)
 			}
 		})
+	}
+}
+
+// What an error quotes of the input is bounded, and still text.
+func TestErrorsAreBounded(t *testing.T) {
+	long := strings.Repeat("é", 5000)
+	for _, in := range []string{
+		`{"x` + long + `":1}`, `{"scope":{"x` + long + `":1}}`, `{"expires_at":"x` + long + `"}`, `{"params":{"window":"x` + long + `"}}`,
+		`{"kind":"x` + long + `"}`, `{"kind":"stop","params":{"level":"L3"},"scope":{"when":"x` + long + `"}}`,
+		`{"kind":"access","params":{"mode":"block"},"scope":{"ips":["x` + long[:200] + `"]}}`,
+	} {
+		c, err := Parse([]byte(in))
+		if err == nil {
+			err = c.Validate(at)
+		}
+		if err == nil || len(err.Error()) > 800 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%.60s: %v", in, err)
+		}
 	}
 }
 
