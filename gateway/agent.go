@@ -88,7 +88,7 @@ func (a *agent) do(ctx context.Context, f func()) error {
 }
 
 // listen subscribes to orders, and to the questions of the control plane.
-func (a *agent) listen(b *bus.Bus) error {
+func (a *agent) listen(b Bus) error {
 	_, err := b.Subscribe(order.SubjectOrder, func(m bus.Msg) {
 		received := time.Now()
 		select {
@@ -269,7 +269,7 @@ func (a *agent) schedule() {
 
 // renew beats several times a lease, and fetches the full state when asked to.
 // It waits for the bus, so that the agent does not have to.
-func (a *agent) renew(ctx context.Context, b *bus.Bus) {
+func (a *agent) renew(ctx context.Context, b Bus) {
 	every := a.g.cfg.Lease / 3
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -302,7 +302,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (a *agent) fetch(ctx context.Context, b *bus.Bus, within time.Duration) bool {
+func (a *agent) fetch(ctx context.Context, b Bus, within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, max(within, time.Second))
 	defer cancel()
 	received := time.Now()
@@ -317,7 +317,7 @@ func (a *agent) fetch(ctx context.Context, b *bus.Bus, within time.Duration) boo
 
 // sendBeat tells the control plane where this gateway stands, and renews the
 // lease if the control plane stands there, too.
-func (a *agent) sendBeat(ctx context.Context, b *bus.Bus, within time.Duration) {
+func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var beat order.Beat

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -30,8 +31,17 @@ type Config struct {
 	AppealURL string
 
 	Trust  order.Trust // keys whose orders, and whose emergency orders, are obeyed
-	Bus    *bus.Bus    // nil: no control plane; the last order and emergency orders alone
+	Bus    Bus         // nil: no control plane; the last order and emergency orders alone
 	Logger *slog.Logger
+}
+
+// Bus is what a gateway needs of a *bus.Bus.
+type Bus interface {
+	Publish(subject string, data []byte) error
+	Request(ctx context.Context, subject string, data []byte) ([]byte, error)
+	Subscribe(subject string, f func(bus.Msg)) (stop func(), err error)
+	OnGap(func(cause error))
+	OnReconnect(func())
 }
 
 // Identity says how a caller is known.

@@ -116,14 +116,10 @@ func (g *Gateway) Start(ctx context.Context) error {
 		g.data.Close()
 		return fmt.Errorf("start gateway: admin: %w", err)
 	}
-	ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
-	if g.cfg.Bus != nil {
-		if err := g.agent.listen(g.cfg.Bus); err != nil {
-			g.data.Close()
-			g.admin.Close()
-			g.stop()
-			return fmt.Errorf("start gateway: %w", err)
-		}
+	if err := g.follow(ctx); err != nil {
+		g.data.Close()
+		g.admin.Close()
+		return fmt.Errorf("start gateway: %w", err)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -133,14 +129,25 @@ func (g *Gateway) Start(ctx context.Context) error {
 		MaxHeaderBytes: 64 << 10, ErrorLog: quiet}
 	admin := &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, ErrorLog: quiet}
 	g.servers = []*http.Server{data, admin}
-	g.spawn(func() { g.agent.run(ctx) })                     // without it no order takes force
-	g.spawn(func() { g.serve(data, g.data) })                // the callers
-	g.spawn(func() { g.serve(admin, g.admin) })              // health, metrics, emergency orders
-	g.spawn(func() { g.tidy(ctx) })                          // without it idle connections and buckets pile up
-	g.spawn(func() { g.watchDrop(ctx, emergencyDropEvery) }) // emergency orders from files
+	g.spawn(func() { g.serve(data, g.data) })   // the callers
+	g.spawn(func() { g.serve(admin, g.admin) }) // health, metrics, emergency orders
+	return nil
+}
+
+// follow does everything but listen: it obeys orders from the bus and from
+// files, renews the lease, and tidies up.
+func (g *Gateway) follow(ctx context.Context) error {
+	ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if g.cfg.Bus != nil {
+		if err := g.agent.listen(g.cfg.Bus); err != nil {
+			g.stop()
+			return err
+		}
 		g.spawn(func() { g.agent.renew(ctx, g.cfg.Bus) }) // without it the lease runs out
 	}
+	g.spawn(func() { g.agent.run(ctx) })                     // without it no order takes force
+	g.spawn(func() { g.tidy(ctx) })                          // without it idle connections and buckets pile up
+	g.spawn(func() { g.watchDrop(ctx, emergencyDropEvery) }) // emergency orders from files
 	return nil
 }
 

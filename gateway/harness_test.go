@@ -30,7 +30,7 @@ const secret = "ak_test-key"
 // plane stands in for the control plane: it signs orders, answers beats and
 // keeps what gateways acknowledge.
 type plane struct {
-	t         *testing.T
+	t         testing.TB
 	signer    order.Signer
 	emergency order.Signer
 	server    *bus.Server
@@ -44,7 +44,7 @@ type plane struct {
 	news   chan struct{}
 }
 
-func newPlane(t *testing.T) *plane {
+func newPlane(t testing.TB) *plane {
 	t.Helper()
 	p := &plane{t: t, news: make(chan struct{}, 1)}
 	var err error
@@ -202,7 +202,7 @@ func (p *plane) setSilent(s bool) {
 	p.mu.Unlock()
 }
 
-func startSim(t *testing.T) *sim.Sim {
+func startSim(t testing.TB) *sim.Sim {
 	t.Helper()
 	s, err := sim.New(sim.Config{Listen: "127.0.0.1:0"})
 	if err != nil {
@@ -270,7 +270,7 @@ type answer struct {
 }
 
 // send posts a body as the test's key.
-func send(t *testing.T, g *Gateway, path, body string, headers ...string) answer {
+func send(t testing.TB, g *Gateway, path, body string, headers ...string) answer {
 	t.Helper()
 	req := must(http.NewRequest("POST", "http://"+g.Addr()+path, strings.NewReader(body)))
 	req.Header.Set("Content-Type", "application/json")
@@ -305,7 +305,7 @@ type stream struct {
 	err    error
 }
 
-func openStream(t *testing.T, g *Gateway, path, body string) *stream {
+func openStream(t testing.TB, g *Gateway, path, body string) *stream {
 	t.Helper()
 	req := must(http.NewRequest("POST", "http://"+g.Addr()+path, strings.NewReader(body)))
 	req.Header.Set("Content-Type", "application/json")
@@ -342,7 +342,7 @@ func openStream(t *testing.T, g *Gateway, path, body string) *stream {
 }
 
 // rest reads to the end and returns the last events.
-func (s *stream) rest(t *testing.T) []string {
+func (s *stream) rest(t testing.TB) []string {
 	t.Helper()
 	var all []string
 	deadline := time.After(10 * time.Second)
@@ -359,7 +359,7 @@ func (s *stream) rest(t *testing.T) []string {
 	}
 }
 
-func (s *stream) next(t *testing.T) string {
+func (s *stream) next(t testing.TB) string {
 	t.Helper()
 	select {
 	case e, ok := <-s.events:
@@ -374,7 +374,7 @@ func (s *stream) next(t *testing.T) string {
 }
 
 // active waits until the sim has n streams and plain calls open.
-func active(t *testing.T, s *sim.Sim, n int) {
+func active(t testing.TB, s *sim.Sim, n int) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	var last string
@@ -400,7 +400,7 @@ func active(t *testing.T, s *sim.Sim, n int) {
 	t.Fatalf("sim still has %s open, want %d", last, n)
 }
 
-func received(t *testing.T, s *sim.Sim) []struct{ Method, Path, Body string } {
+func received(t testing.TB, s *sim.Sim) []struct{ Method, Path, Body string } {
 	t.Helper()
 	resp, err := http.Get(s.URL() + "/_sim/requests")
 	if err != nil {
@@ -423,7 +423,7 @@ func received(t *testing.T, s *sim.Sim) []struct{ Method, Path, Body string } {
 }
 
 // bus2 is a bus that nobody listens on.
-func bus2(t *testing.T) (*bus.Server, error) {
+func bus2(t testing.TB) (*bus.Server, error) {
 	srv, err := bus.Embedded(bus.Options{})
 	if err == nil {
 		t.Cleanup(srv.Close)

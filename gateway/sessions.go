@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"hash/maphash"
+	"strconv"
 	"sync/atomic"
 )
 
@@ -21,6 +22,10 @@ func newSessions() *sessions { return &sessions{seed: maphash.MakeSeed()} }
 func (s *sessions) add(h uint64)        { s.slots[h%uint64(len(s.slots))].Store(h) }
 func (s *sessions) known(h uint64) bool { return s.slots[h%uint64(len(s.slots))].Load() == h }
 
+// fingerprinted is how much of a first message is read for its fingerprint, in
+// bytes, besides its length.
+const fingerprinted = 4 << 10
+
 // session is the fingerprint of a conversation: its caller, and its first
 // message as it was sent.
 func (x *exchange) session(c *call) uint64 {
@@ -35,7 +40,9 @@ func (x *exchange) session(c *call) uint64 {
 	h.WriteByte(0)
 	h.WriteString(first(c.req.Users))
 	h.WriteByte(0)
-	h.Write(x.env.First)
+	head := x.env.First[:min(len(x.env.First), fingerprinted)]
+	h.Write(head)
+	h.WriteString(strconv.Itoa(len(x.env.First)))
 	x.fingerprint = max(h.Sum64(), 1)
 	return x.fingerprint
 }

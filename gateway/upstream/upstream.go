@@ -47,7 +47,10 @@ type Host struct {
 
 	addr string
 	tls  *tls.Config
-	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// DialContext connects; a test may set it before the first exchange.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
 	kept [slots]atomic.Pointer[Conn]
 }
 
@@ -74,7 +77,7 @@ func New(base string) (*Host, error) {
 		return nil, fmt.Errorf("parse base url: scheme %q: allowed are http, https", u.Scheme)
 	}
 	h.addr = net.JoinHostPort(u.Hostname(), port)
-	h.dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
+	h.DialContext = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
 	return h, nil
 }
 
@@ -98,7 +101,7 @@ func (h *Host) Kept() *Conn {
 func (h *Host) Dial(ctx context.Context) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	nc, err := h.dial(ctx, "tcp", h.addr)
+	nc, err := h.DialContext(ctx, "tcp", h.addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect to upstream: %w", err)
 	}
