@@ -44,3 +44,7 @@ func TestProvider(t *testing.T) {
 		t.Errorf("%d streams and %d calls still open at the provider", streams, plain)
 	}
 }
+
+func TestProviderNode(t *testing.T) {
+	RunNode(t, Target{URL: provider(t).URL(), Key: "any", Model: "sim-large"})
+}

@@ -14,6 +14,9 @@ func TestJournal(t *testing.T) {
 	all(t, post(t, s, "/v1/chat/completions?x=1", chatBody("sim: tokens=3", ""), "Authorization", "Bearer secret", "Traceparent", "00-1-2-3"), 200)
 	all(t, post(t, s, "/v1/nowhere", "\xff\xfe"), 404)
 	all(t, get(t, s, "/v1/models"), 200)
+	if own := s.Requests(); len(own) != 3 || own[0].Header.Get("Authorization") != "Bearer secret" || own[0].Ended != "complete" || string(own[1].Body) != "\xff\xfe" {
+		t.Errorf("%+v", own)
+	}
 	raw := all(t, get(t, s, "/_sim/requests"), 200)
 	if strings.Contains(raw, "secret") {
 		t.Error("the journal tells a key")

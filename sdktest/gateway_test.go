@@ -1,0 +1,164 @@
+package sdktest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"andon/correction"
+	"andon/gateway"
+	"andon/order"
+	"andon/sim"
+)
+
+const callerKey = "ak_sdktest"
+
+// front is a gateway before a simulated provider. It has no control plane: it
+// starts with an order on disk, and emergency orders change what is in force.
+type front struct {
+	Target
+	provider  *sim.Sim
+	admin     string
+	emergency order.Signer
+}
+
+func newFront(t *testing.T) *front {
+	t.Helper()
+	control, err := order.GenerateSigner()
+	ok(t, err)
+	emergency, err := order.GenerateSigner()
+	ok(t, err)
+	trust := order.Trust{Control: []order.PublicKey{control.Public()}, Emergency: []order.PublicKey{emergency.Public()}}
+	dir := t.TempDir()
+	keep(t, dir, trust, control)
+
+	p := provider(t)
+	g, err := gateway.New(gateway.Config{
+		Name: "gw-1", Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Data: dir, Trust: trust,
+		Upstreams: []gateway.Upstream{{Name: "sim", Wire: "all", BaseURL: p.URL()}},
+		Models:    []gateway.Model{{Name: "sim-large", Upstream: "sim"}, {Name: "sim-small", Upstream: "sim"}},
+		Logger:    slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	ok(t, err)
+	ok(t, g.Start(t.Context()))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := g.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return &front{Target{URL: "http://" + g.Addr(), Key: callerKey, Model: "sim-large"}, p, "http://" + g.AdminAddr(), emergency}
+}
+
+// keep writes a first order, which holds the caller's key, where the gateway
+// looks for its last one.
+func keep(t *testing.T, dir string, trust order.Trust, control order.Signer) {
+	t.Helper()
+	sum := sha256.Sum256([]byte(callerKey))
+	o := order.Order{Revision: 1, IssuedAt: time.Now().UTC(), PutKeys: []order.Key{{ID: "k-1", Hash: hex.EncodeToString(sum[:]), Org: "acme"}}}
+	head, err := o.Head()
+	ok(t, err)
+	var state order.State
+	ok(t, state.Apply(&o, head))
+	signed, err := order.Sign(state, control)
+	ok(t, err)
+	f, err := order.OpenFollower(dir, trust)
+	ok(t, err)
+	ok(t, f.Resync(signed))
+	ok(t, f.Persist())
+}
+
+// stop takes the model away with a signed emergency order, once the provider
+// has everything open that the test wants to see cut.
+func (f *front) stop(t *testing.T, streams, plain int) Refusal {
+	t.Helper()
+	f.await(t, streams, plain)
+	c, err := correction.Parse([]byte(`{"kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"fallback":"none","reason":"drill","public_reason":"it is a drill"}`))
+	ok(t, err)
+	e, err := order.NewEmergency("sdktest", time.Now(), time.Hour, c)
+	ok(t, err)
+	signed, err := order.Sign(e, f.emergency)
+	ok(t, err)
+	res, err := client(t).Post(f.admin+"/emergency", "application/json", bytes.NewReader(signed))
+	ok(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ok(t, err)
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("emergency order: %s: %s", res.Status, body)
+	}
+	return Refusal{Status: http.StatusServiceUnavailable, Correction: e.ID}
+}
+
+// await waits until the provider has exactly this much open.
+func (f *front) await(t *testing.T, streams, plain int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		s, p := f.provider.Active()
+		if s == int64(streams) && p == int64(plain) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the provider has %d streams and %d plain calls open, want %d and %d", s, p, streams, plain)
+		}
+	}
+}
+
+// Nothing is forbidden: the SDKs do not notice the gateway.
+func TestGateway(t *testing.T) {
+	f := newFront(t)
+	Run(t, f.Target)
+	f.await(t, 0, 0)
+}
+
+func TestGatewayNode(t *testing.T) {
+	f := newFront(t)
+	RunNode(t, f.Target)
+	f.await(t, 0, 0)
+}
+
+// The model is taken away while the SDKs are in the middle of it.
+func TestGatewayCut(t *testing.T) {
+	f := newFront(t)
+	var r Refusal
+	Cut(t, f.Target, func(streams, plain int) Refusal {
+		r = f.stop(t, streams, plain)
+		return r
+	})
+	f.await(t, 0, 0)
+	Refused(t, f.Target, r)
+	RefusedNode(t, f.Target, r)
+	other := f.Target
+	other.Model = "sim-small"
+	openaiChat(t, other)
+}
+
+func TestGatewayCutNode(t *testing.T) {
+	f := newFront(t)
+	CutNode(t, f.Target, func(streams, plain int) Refusal { return f.stop(t, streams, plain) })
+	f.await(t, 0, 0)
+}
+
+// A caller without a key of the gateway's gets each SDK's own exception.
+func TestGatewayUnknownKey(t *testing.T) {
+	f := newFront(t)
+	f.Key = "ak_of-nobody"
+	_, err := func() (any, error) {
+		c := newOpenAI(t, f.Target)
+		return c.Chat.Completions.New(within(t), chatParams(f.Target, "hello"))
+	}()
+	openaiFailed(t, err, 401)
+	c := newAnthropic(t, f.Target)
+	_, err = c.Messages.New(within(t), messageParams(f.Target, "hello"))
+	anthropicFailed(t, err, 401, "authentication_error")
+	if n := len(f.provider.Requests()); n != 0 {
+		t.Errorf("%d requests of a stranger reached the provider", n)
+	}
+}
