@@ -221,8 +221,11 @@ func (b *Bus) Subscribe(subject string, f func(Msg)) (stop func(), err error) {
 }
 
 // Flush waits until the server has everything sent so far: subscriptions made
-// before it see what anyone publishes after it.
+// before it see what anyone publishes after it. It gives up after 10 s, or when
+// ctx ends.
 func (b *Bus) Flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	if err := b.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("flush bus: %w", err)
 	}

@@ -1,0 +1,317 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"andon/correction"
+)
+
+// defaultReview is when a person looks again at a correction that was given
+// neither an expiry nor a review: nothing is permanent by default.
+const defaultReview = 24 * time.Hour
+
+// maxWeight bounds what is in force, in bytes: a full state has to fit into one
+// message on the bus, in base64 and with its signature.
+const maxWeight = 44 << 20
+
+// maxReason bounds the reason of a lift, an extension and the like, in bytes.
+const maxReason = 4096
+
+// create puts a correction in force. The same idempotency key with the same
+// request returns what was made the first time; replayed says so.
+func (c *Control) create(ctx context.Context, op *operator, cor correction.Correction, idem *idempotency) (id string, replayed bool, err error) {
+	if err := op.may("correction.create"); err != nil {
+		return "", false, err
+	}
+	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		if idem != nil {
+			if a := s.requests[requestID{op.id, idem.Key}]; a != nil {
+				if a.request != idem.Request {
+					return nil, problem("idempotency_conflict", fmt.Sprintf("the key was used for another request, which made %s; use a new key", a.correction))
+				}
+				id, replayed = a.correction, true
+				return nil, nil
+			}
+		}
+		next, err := c.check(cor, now)
+		if err != nil {
+			return nil, err
+		}
+		id = "c-" + strconv.Itoa(s.nCorrections+1)
+		next.ID, next.AppliedAt = id, now
+		if err := s.room(weigh(&next)); err != nil {
+			return nil, err
+		}
+		return []draft{{typeCreated, createdBody{next, idem}}}, nil
+	})
+	return id, replayed, err
+}
+
+// room reports whether the full state may grow by so many bytes.
+func (s *state) room(more int) error {
+	if s.weight+more > maxWeight {
+		return problem("order_too_large", "with this, everything in force no longer fits into one order (44 MiB); lift what is no longer needed, or write it shorter")
+	}
+	return nil
+}
+
+// check is everything that is asked of a correction before it is accepted, in
+// preview too. It returns the correction with its defaults.
+func (c *Control) check(cor correction.Correction, now time.Time) (correction.Correction, error) {
+	if cor.ID != "" || !cor.AppliedAt.IsZero() {
+		field := "id"
+		if cor.ID == "" {
+			field = "applied_at"
+		}
+		return cor, badField(field, "is set by the control plane; leave it out")
+	}
+	cor.StartsAt, cor.ReviewBy, cor.ExpiresAt = utc(cor.StartsAt), utc(cor.ReviewBy), utc(cor.ExpiresAt)
+	if cor.ReviewBy.IsZero() && cor.ExpiresAt.IsZero() {
+		cor.ReviewBy = now.Add(defaultReview)
+	}
+	if err := cor.Validate(now); err != nil {
+		return cor, err
+	}
+	if err := c.checkModels(&cor); err != nil {
+		return cor, err
+	}
+	// What does not compile here would not compile at a gateway either, and would
+	// hold up every order after it.
+	if _, err := correction.Compile([]correction.Correction{cor}); err != nil {
+		return cor, err
+	}
+	return cor, nil
+}
+
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}
+
+// checkModels refuses names that nobody serves: a stop with a typing error would
+// otherwise be accepted, and stop nothing.
+func (c *Control) checkModels(cor *correction.Correction) error {
+	known := slices.Sorted(maps.Keys(c.models()))
+	unknown := func(field, name string, also ...string) error {
+		p := problem("unknown_model", strconv.Quote(name)+" is not a model that is served here")
+		p.Field, p.Allowed = field, slices.Concat(known, also)
+		return p
+	}
+	check := func(field string, names []string) error {
+		for i, n := range names {
+			if _, ok := slices.BinarySearch(known, n); !ok && len(known) > 0 {
+				return unknown(fmt.Sprintf("%s.models[%d]", field, i), n)
+			}
+		}
+		return nil
+	}
+	if err := check("scope", cor.Scope.Models); err != nil {
+		return err
+	}
+	if cor.Except != nil {
+		if err := check("except", cor.Except.Models); err != nil {
+			return err
+		}
+	}
+	if cor.Fallback == "" || cor.Fallback == correction.NoFallback {
+		return nil
+	}
+	if _, ok := slices.BinarySearch(known, cor.Fallback); !ok && len(known) > 0 {
+		return unknown("fallback", cor.Fallback, correction.NoFallback)
+	}
+	if slices.Contains(cor.Scope.Models, cor.Fallback) {
+		return badField("fallback", strconv.Quote(cor.Fallback)+" is in the scope itself and cannot stand in for it")
+	}
+	return nil
+}
+
+// models are those configured and those that gateways say they serve.
+func (c *Control) models() map[string]ModelInfo {
+	known := map[string]ModelInfo{}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, p := range c.points {
+		for _, m := range p.Models {
+			known[m] = ModelInfo{Name: m}
+		}
+	}
+	for _, m := range c.cfg.Models {
+		known[m.Name] = m
+	}
+	return known
+}
+
+// standing returns a correction that can still be changed.
+func (s *state) standing(id string, now time.Time) (*record, error) {
+	r := s.corrections[id]
+	if r == nil {
+		return nil, problem("not_found", "there is no correction "+strconv.Quote(short(id)))
+	}
+	switch st := r.stateAt(now); st {
+	case "lifted", "expired":
+		at := r.changed
+		if r.gone == "" {
+			at = r.ExpiresAt
+		}
+		return nil, problem("not_in_force", fmt.Sprintf("%s was %s at %s; make a new correction if it is needed again", id, st, at.Format(time.RFC3339)))
+	}
+	return r, nil
+}
+
+func short(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}
+
+// stateAt is where a correction is in its life. now is the early time.
+func (r *record) stateAt(now time.Time) string {
+	switch {
+	case r.gone != "":
+		return r.gone
+	case !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt):
+		return "expired"
+	case now.Before(r.StartsAt):
+		return "scheduled"
+	}
+	return "active"
+}
+
+func reasonGiven(reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return badField("reason", "missing: say why, for the record")
+	}
+	if len(reason) > maxReason {
+		return badField("reason", fmt.Sprintf("has %d bytes; at most %d", len(reason), maxReason))
+	}
+	return nil
+}
+
+// lift takes a correction back.
+func (c *Control) lift(ctx context.Context, op *operator, id, reason string) error {
+	if err := op.may("correction.lift"); err != nil {
+		return err
+	}
+	if err := reasonGiven(reason); err != nil {
+		return err
+	}
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		if _, err := s.standing(id, c.early()); err != nil {
+			return nil, err
+		}
+		return []draft{{typeLifted, changedBody{ID: id, Reason: reason}}}, nil
+	})
+	return err
+}
+
+// extension is what extend is asked to do.
+type extension struct {
+	Reason    string              `json:"reason"`
+	ExpiresAt time.Time           `json:"expires_at,omitzero"`
+	For       correction.Duration `json:"for,omitempty"` // from now, instead of expires_at
+	ReviewBy  time.Time           `json:"review_by,omitzero"`
+}
+
+// extend moves the end of a correction later, or its review. An earlier end
+// would loosen it, and that is what lift is for.
+func (c *Control) extend(ctx context.Context, op *operator, id string, x extension) error {
+	if err := op.may("correction.extend"); err != nil {
+		return err
+	}
+	if err := reasonGiven(x.Reason); err != nil {
+		return err
+	}
+	if x.For != 0 && !x.ExpiresAt.IsZero() {
+		return badField("for", "is another way to write expires_at; give one of the two")
+	}
+	if x.For == 0 && x.ExpiresAt.IsZero() && x.ReviewBy.IsZero() {
+		return badField("expires_at", "missing: give expires_at, for or review_by")
+	}
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		r, err := s.standing(id, c.early())
+		if err != nil {
+			return nil, err
+		}
+		b := changedBody{ID: id, Reason: x.Reason, ExpiresAt: utc(x.ExpiresAt), ReviewBy: utc(x.ReviewBy)}
+		if x.For != 0 {
+			b.ExpiresAt = now.Add(time.Duration(x.For))
+		}
+		if !b.ExpiresAt.IsZero() {
+			if err := notEarlier(r, b.ExpiresAt); err != nil {
+				return nil, err
+			}
+		}
+		if b.ReviewBy.IsZero() && !r.ReviewBy.IsZero() && !r.ReviewBy.After(now) {
+			b.ReviewBy = now.Add(defaultReview) // it was overdue, and somebody looks at it right now
+		}
+		return c.changed(typeExtended, r, b, now)
+	})
+	return err
+}
+
+func notEarlier(r *record, expires time.Time) error {
+	var p *Problem
+	switch {
+	case r.ExpiresAt.IsZero():
+		p = problem("loosening", r.ID+" stands until it is lifted; an expiry would end it earlier")
+	case expires.Before(r.ExpiresAt):
+		p = problem("loosening", fmt.Sprintf("%s ends at %s; this would end it earlier", r.ID, r.ExpiresAt.Format(time.RFC3339)))
+	default:
+		return nil
+	}
+	p.Field, p.Hint = "expires_at", "to end it earlier, lift it"
+	return p
+}
+
+// changed checks the correction as it would be and drafts its entry.
+func (c *Control) changed(kind string, r *record, b changedBody, now time.Time) ([]draft, error) {
+	next := r.Correction
+	next.ExpiresAt = cmp.Or(b.ExpiresAt, next.ExpiresAt)
+	next.ReviewBy = cmp.Or(b.ReviewBy, next.ReviewBy)
+	if b.ReviewBy.IsZero() && !next.ReviewBy.IsZero() && !next.ReviewBy.After(now) {
+		next.ReviewBy = time.Time{} // overdue and not touched: nothing to object to here
+	}
+	if err := next.Validate(now); err != nil {
+		return nil, err
+	}
+	return []draft{{kind, b}}, nil
+}
+
+// ratification is what ratify is asked to do.
+type ratification struct {
+	Reason   string    `json:"reason"`
+	ReviewBy time.Time `json:"review_by,omitzero"` // default: a day from now, unless it ends before that
+}
+
+// ratify records that somebody looked at a correction and stands by it, and
+// when the next look is due.
+func (c *Control) ratify(ctx context.Context, op *operator, id string, x ratification) error {
+	if err := op.may("correction.ratify"); err != nil {
+		return err
+	}
+	if err := reasonGiven(x.Reason); err != nil {
+		return err
+	}
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		r, err := s.standing(id, c.early())
+		if err != nil {
+			return nil, err
+		}
+		b := changedBody{ID: id, Reason: x.Reason, ReviewBy: utc(x.ReviewBy)}
+		if b.ReviewBy.IsZero() && (r.ExpiresAt.IsZero() || r.ExpiresAt.After(now.Add(defaultReview))) {
+			b.ReviewBy = now.Add(defaultReview)
+		}
+		return c.changed(typeRatified, r, b, now)
+	})
+	return err
+}

@@ -1,0 +1,335 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"andon/correction"
+	"andon/ledger"
+	"andon/order"
+)
+
+// state is the fold over the ledger. fold is its only writer, and depends on
+// nothing but the entries: no clock, no randomness, no configuration.
+type state struct {
+	size uint64    // entries folded
+	last time.Time // At of the last one
+
+	revision  uint64
+	head      order.Hash
+	issued    time.Time
+	lastOrder *order.Order
+
+	corrections map[string]*record
+	list        []*record // as they were accepted
+	keys        map[string]*keyRecord
+	keyList     []*keyRecord
+	keyHashes   map[string]bool
+	operators   map[string]*operator
+	tokens      map[[sha256.Size]byte]*operator
+	requests    map[requestID]*answered
+	adopted     map[string]bool
+	points      map[string]*pointBody
+	weight      int // bytes of the corrections and keys in force, encoded
+
+	nCorrections, nKeys, nOperators int
+}
+
+// record is a correction with what became of it.
+type record struct {
+	correction.Correction
+	revision  uint64    // of its last change
+	changed   time.Time // when that was
+	createdBy string
+	gone      string // "", "lifted" or "expired"
+	history   []change
+	measured  *measuredBody // effect of revision
+	weight    int
+}
+
+// change is one step in the life of a correction.
+type change struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Action string    `json:"action"` // created, adopted, extended, ratified, lifted, expired
+	Reason string    `json:"reason,omitempty"`
+	Entry  uint64    `json:"entry"` // in the ledger
+}
+
+type keyRecord struct {
+	order.Key
+	createdAt time.Time
+	createdBy string
+	revokedAt time.Time
+}
+
+// operator is somebody who may give commands.
+type operator struct {
+	id, name string
+	role     string
+	token    [sha256.Size]byte // SHA-256 of it
+}
+
+// requestID is an idempotency key: each operator has a space of its own.
+type requestID struct{ actor, key string }
+
+type answered struct {
+	request    string // hash of what was asked
+	correction string // id of what came of it
+}
+
+func newState() *state {
+	return &state{
+		corrections: map[string]*record{}, keys: map[string]*keyRecord{}, keyHashes: map[string]bool{},
+		operators: map[string]*operator{}, tokens: map[[sha256.Size]byte]*operator{},
+		requests: map[requestID]*answered{}, adopted: map[string]bool{}, points: map[string]*pointBody{},
+	}
+}
+
+var errForm = errors.New("contradicts the entries before it")
+
+// fold takes in the next entry. If the entry makes a new revision it returns the
+// order that leads there. On error the state is unchanged.
+func (s *state) fold(e ledger.Entry) (*order.Order, error) {
+	if e.Seq != s.size {
+		return nil, fmt.Errorf("entry %d where %d belongs: %w", e.Seq, s.size, errForm)
+	}
+	o := &order.Order{}
+	apply, err := s.prepare(e, o)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Put)+len(o.Drop)+len(o.PutKeys)+len(o.DropKeys)+len(o.Adopted) == 0 {
+		o = nil
+	} else {
+		o.Revision, o.Prev, o.IssuedAt = s.revision+1, s.head, e.At.UTC()
+		head, err := o.Head()
+		if err != nil {
+			return nil, err
+		}
+		s.revision, s.head, s.issued, s.lastOrder = o.Revision, head, o.IssuedAt, o
+	}
+	apply()
+	s.size, s.last = e.Seq+1, e.At
+	return o, nil
+}
+
+// prepare reads and checks an entry and fills in its order. apply, which cannot
+// fail, then changes the state; it runs after the revision has moved.
+func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error) {
+	switch e.Type {
+	case typeCreated:
+		b, err := read[createdBody](e.Body)
+		if err != nil {
+			return nil, err
+		}
+		return s.foldCreated(e, o, "created", b.Correction.Reason, b.Idempotency, b.Correction)
+	case typeAdopted:
+		b, err := read[adoptedBody](e.Body)
+		if err != nil {
+			return nil, err
+		}
+		if b.ID == "" || s.adopted[b.ID] {
+			return nil, fmt.Errorf("emergency %q is adopted already: %w", b.ID, errForm)
+		}
+		o.Adopted = []string{b.ID}
+		add, err := s.foldCreated(e, o, "adopted", "emergency order by "+b.By, nil, b.Corrections...)
+		return func() { s.adopted[b.ID] = true; add() }, err
+	case typeLifted, typeExtended, typeRatified, typeExpired:
+		return s.foldChanged(e, o)
+	case typeKey:
+		return s.foldKey(e, o)
+	case typeRevoked:
+		b, err := read[revokedBody](e.Body)
+		k := s.keys[b.ID]
+		if err == nil && (k == nil || !k.revokedAt.IsZero()) {
+			err = fmt.Errorf("key %q is not in force: %w", b.ID, errForm)
+		}
+		o.DropKeys = []string{b.ID}
+		return func() { k.revokedAt = e.At.UTC(); s.weight -= weigh(k.Key) }, err
+	case typeOperator, typeToken:
+		return s.foldOperator(e)
+	case typeMeasured:
+		b, err := read[measuredBody](e.Body)
+		return func() {
+			for _, id := range b.Corrections {
+				if r := s.corrections[id]; r != nil && r.revision == b.Revision {
+					r.measured = &b
+				}
+			}
+		}, err
+	case typeJoined, typeDescribed:
+		b, err := read[pointBody](e.Body)
+		return func() { s.points[b.Name] = &b }, err
+	case typeRemoved:
+		b, err := read[removedBody](e.Body)
+		return func() { delete(s.points, b.Name) }, err
+	}
+	return nil, errors.New("a type that this version does not know; use the version that wrote it, or a later one")
+}
+
+func (s *state) foldCreated(e ledger.Entry, o *order.Order, action, reason string, idem *idempotency, cs ...correction.Correction) (func(), error) {
+	records := make([]*record, 0, len(cs))
+	for _, c := range cs {
+		if c.ID == "" || s.corrections[c.ID] != nil {
+			return nil, fmt.Errorf("correction %q is there already: %w", c.ID, errForm)
+		}
+		r := &record{Correction: c, createdBy: e.Actor}
+		r.history = []change{{e.At.UTC(), e.Actor, action, reason, e.Seq}}
+		r.weight = weigh(&c)
+		records = append(records, r)
+		o.Put = append(o.Put, issued(c))
+	}
+	return func() {
+		for _, r := range records {
+			r.revision, r.changed = s.revision, e.At.UTC()
+			s.corrections[r.ID] = r
+			s.list = append(s.list, r)
+			s.weight += r.weight
+			s.nCorrections = max(s.nCorrections, number(r.ID, "c-"))
+		}
+		if idem != nil {
+			s.requests[requestID{e.Actor, idem.Key}] = &answered{idem.Request, records[0].ID}
+		}
+	}, nil
+}
+
+func (s *state) foldChanged(e ledger.Entry, o *order.Order) (func(), error) {
+	b, err := read[changedBody](e.Body)
+	if err != nil {
+		return nil, err
+	}
+	r := s.corrections[b.ID]
+	if r == nil || r.gone != "" {
+		return nil, fmt.Errorf("correction %q is not in force: %w", b.ID, errForm)
+	}
+	_, action, _ := strings.Cut(e.Type, ".")
+	next, gone := r.Correction, ""
+	if e.Type == typeLifted || e.Type == typeExpired {
+		gone = action
+		o.Drop = []string{b.ID}
+	} else {
+		if !b.ExpiresAt.IsZero() {
+			next.ExpiresAt = b.ExpiresAt
+		}
+		if !b.ReviewBy.IsZero() {
+			next.ReviewBy = b.ReviewBy
+		}
+		o.Put = []correction.Correction{issued(next)}
+	}
+	return func() {
+		r.Correction, r.gone, r.measured = next, gone, nil
+		r.revision, r.changed = s.revision, e.At.UTC()
+		r.history = append(r.history, change{e.At.UTC(), e.Actor, action, b.Reason, e.Seq})
+		s.weight -= r.weight
+		r.weight = 0
+		if gone == "" {
+			r.weight = weigh(&next)
+			s.weight += r.weight
+		}
+	}, nil
+}
+
+func (s *state) foldKey(e ledger.Entry, o *order.Order) (func(), error) {
+	b, err := read[keyBody](e.Body)
+	if err != nil {
+		return nil, err
+	}
+	if b.Key.ID == "" || s.keys[b.Key.ID] != nil || s.keyHashes[b.Key.Hash] {
+		return nil, fmt.Errorf("key %q is there already: %w", b.Key.ID, errForm)
+	}
+	o.PutKeys = []order.Key{b.Key}
+	return func() {
+		k := &keyRecord{Key: b.Key, createdAt: e.At.UTC(), createdBy: e.Actor}
+		s.keys[k.ID] = k
+		s.keyList = append(s.keyList, k)
+		s.keyHashes[k.Hash] = true
+		s.weight += weigh(k.Key)
+		s.nKeys = max(s.nKeys, number(k.ID, "k-"))
+	}, nil
+}
+
+func (s *state) foldOperator(e ledger.Entry) (func(), error) {
+	b, err := read[operatorBody](e.Body)
+	if err != nil {
+		return nil, err
+	}
+	op := &operator{id: b.ID, name: b.Name, role: b.Role}
+	old := s.operators[b.ID]
+	if (old != nil) != (e.Type == typeToken) {
+		return nil, fmt.Errorf("operator %q: %w", b.ID, errForm)
+	}
+	if n, err := hex.Decode(op.token[:], []byte(b.Token)); err != nil || n != len(op.token) {
+		return nil, fmt.Errorf("operator %q: token hash: %w", b.ID, errForm)
+	}
+	if old != nil {
+		op.name, op.role = old.name, old.role
+	}
+	return func() {
+		if old != nil {
+			delete(s.tokens, old.token)
+		}
+		s.operators[op.id] = op
+		s.tokens[op.token] = op
+		s.nOperators = max(s.nOperators, number(op.id, "op-"))
+	}, nil
+}
+
+// issued is a correction as it stands in an order. A gateway compares the start
+// with its own clock, so a start that is already past is left out: a gateway
+// whose clock is behind would otherwise wait. Only a drain counts from it.
+func issued(c correction.Correction) correction.Correction {
+	if c.Level() != 2 {
+		c.AppliedAt = time.Time{}
+	}
+	return c
+}
+
+// number reads n from "c-n"; 0 if it is something else.
+func number(id, prefix string) int {
+	rest, ok := strings.CutPrefix(id, prefix)
+	n, err := strconv.Atoi(rest)
+	if !ok || err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// weigh is about what v adds to a full state, in bytes.
+func weigh(v any) int {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return 0
+	}
+	return len(b) + 1
+}
+
+// full is everything in force, as gateways get it when they resync.
+func (s *state) full() order.State {
+	st := order.State{Revision: s.revision, Head: s.head, IssuedAt: s.issued}
+	for _, r := range s.list {
+		if r.gone == "" {
+			st.Corrections = append(st.Corrections, issued(r.Correction))
+		}
+	}
+	for _, k := range s.keyList {
+		if k.revokedAt.IsZero() {
+			st.Keys = append(st.Keys, k.Key)
+		}
+	}
+	for id := range s.adopted {
+		st.Adopted = append(st.Adopted, id)
+	}
+	slices.SortFunc(st.Corrections, func(a, b correction.Correction) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(st.Keys, func(a, b order.Key) int { return strings.Compare(a.ID, b.ID) })
+	slices.Sort(st.Adopted)
+	return st
+}
