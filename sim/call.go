@@ -52,8 +52,11 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		c.refuse(http.StatusRequestEntityTooLarge, "the request body is too large")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		c.ended(endGone) // the client broke off while sending
+		panic(http.ErrAbortHandler)
 	case err != nil:
-		c.leave() // the client broke off while sending
+		c.refuse(http.StatusBadRequest, "the request body cannot be read")
 	case encoded(r):
 		c.refuse(http.StatusUnsupportedMediaType, "compressed request bodies are not read")
 	default:

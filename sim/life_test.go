@@ -83,6 +83,35 @@ func TestPlainCallsStopWhenTheClientLeaves(t *testing.T) {
 	}
 }
 
+// A body that ends before its announced length is a client that left; one that
+// is framed wrongly is refused.
+func TestBrokenBodies(t *testing.T) {
+	s := start(t, Config{})
+	for text, want := range map[string]string{
+		"Content-Length: 50\r\n\r\n{":                "",
+		"Transfer-Encoding: chunked\r\n\r\nzz\r\n{": "HTTP/1.1 400 Bad Request",
+	} {
+		conn, err := net.Dial("tcp", s.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: sim\r\n%s", text)
+		conn.(*net.TCPConn).CloseWrite()
+		b, _ := io.ReadAll(conn)
+		conn.Close()
+		if got, _, _ := strings.Cut(string(b), "\r\n"); got != want {
+			t.Errorf("%q answered %q, want %q", text, b, want)
+		}
+	}
+	ends := map[string]int{}
+	for _, e := range s.Requests() {
+		ends[e.Ended]++
+	}
+	if ends["client_gone"] != 1 || ends["complete"] != 1 {
+		t.Errorf("ended %v", ends)
+	}
+}
+
 // Whoever has read the end of an answer finds it ended.
 func TestEndedIsKnownAtTheEnd(t *testing.T) {
 	s := start(t, Config{})

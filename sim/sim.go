@@ -65,7 +65,7 @@ type Sim struct {
 
 	streams atomic.Int64 // streams open now
 	plain   atomic.Int64 // plain calls being answered now
-	served  atomic.Int64 // model calls answered since the start
+	served  atomic.Int64 // model calls taken up since the start, refused ones left out
 
 	ln   net.Listener
 	srv  *http.Server
