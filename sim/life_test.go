@@ -88,7 +88,7 @@ func TestPlainCallsStopWhenTheClientLeaves(t *testing.T) {
 func TestBrokenBodies(t *testing.T) {
 	s := start(t, Config{})
 	for text, want := range map[string]string{
-		"Content-Length: 50\r\n\r\n{":                "",
+		"Content-Length: 50\r\n\r\n{":               "",
 		"Transfer-Encoding: chunked\r\n\r\nzz\r\n{": "HTTP/1.1 400 Bad Request",
 	} {
 		conn, err := net.Dial("tcp", s.Addr())
