@@ -31,6 +31,7 @@ type pointEffect struct {
 	State       string    `json:"state"`
 	Revision    uint64    `json:"revision"`
 	EnforcingAt time.Time `json:"enforcing_at,omitzero"`
+	Cut         int64     `json:"cut,omitempty"` // running requests that it ended
 	Error       string    `json:"error,omitempty"`
 }
 

@@ -114,8 +114,8 @@ func TestWrongUsageSaysWhatToAdd(t *testing.T) {
 
 func TestActionPrintsEffectAndUndo(t *testing.T) {
 	accepted(t).run(t, "stop", "sim-large", "--reason", "r").want(t, 0,
-		"c-1  active  stop L3: model sim-large", "revision 7", "gw-1  synced after 3.2 ms",
-		"in effect on every point after 3.2 ms", `undo: andon lift c-1 --reason "…"`)
+		"c-1  active  stop L3: model sim-large", "revision 7", "gw-1  synced, cut 2 running requests",
+		"in effect on every live point after 3.2 ms", `undo: andon lift c-1 --reason "…"`)
 }
 
 func TestWaitsUntilEveryPointEnforces(t *testing.T) {
@@ -123,7 +123,7 @@ func TestWaitsUntilEveryPointEnforces(t *testing.T) {
 		on("GET /corrections/c-1", 200, effectOf("sent", "")).
 		on("GET /corrections/c-1", 200, effectOf("sent", "")).
 		on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:00.004Z"))
-	f.run(t, "stop", "sim-large", "--reason", "r").want(t, 0, "in effect on every point")
+	f.run(t, "stop", "sim-large", "--reason", "r").want(t, 0, "in effect on every live point")
 	if n := len(f.sent("GET /corrections/c-1")); n != 3 {
 		t.Errorf("asked %d times, want 3", n)
 	}
@@ -213,7 +213,7 @@ func TestLiftAndExtend(t *testing.T) {
 		on("POST /corrections/c-1/lift", 200, effectOf("synced", "2026-11-20T12:00:01Z")).
 		on("POST /corrections/c-1/extend", 200, effectOf("synced", "2026-11-20T12:00:01Z")).
 		on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:01Z"))
-	f.run(t, "lift", "c-1", "--reason", "patched").want(t, 0, "c-1", "in effect on every point")
+	f.run(t, "lift", "c-1", "--reason", "patched").want(t, 0, "c-1", "in effect on every live point")
 	if got := f.sent("POST /corrections/c-1/lift")[0].body["reason"]; got != "patched" {
 		t.Errorf("reason sent: %v", got)
 	}

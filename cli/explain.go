@@ -30,7 +30,7 @@ func (c *command) explainCmd() *cobra.Command {
 				return err
 			}
 			var e explanation
-			if err := cl.do(cmd.Context(), http.MethodGet, "/explain/"+url.PathEscape(args[0]), nil, nil, &e); err != nil {
+			if err := cl.do(cmd.Context(), http.MethodGet, "/requests/"+url.PathEscape(args[0]), nil, nil, &e); err != nil {
 				return err
 			}
 			if c.output == "json" {

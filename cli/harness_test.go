@@ -140,7 +140,7 @@ func effectOf(state, at string) string {
 	enforcing := "0"
 	if state == "synced" {
 		enforcing = "1"
-		at = `,"enforcing_at":"` + at + `"`
+		at = `,"cut":2,"enforcing_at":"` + at + `"`
 	}
 	return `{"id":"c-1","kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"reason":"r","state":"active","revision":7,
 		"applied_at":"2026-11-20T12:00:00Z","effect":{"desired":1,"enforcing":` + enforcing + `,"stale":0,"refused":0,

@@ -38,7 +38,7 @@ func TestStatusWithNothing(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	f := newFake(t).on("GET /explain/r-1", 200, `{"request_id":"r-1","decisions":[{"request_id":"r-1","gateway":"gw-1","at":"2026-11-20T11:00:00Z","revision":6,"api":"openai.chat","model":"sim-large","org":"acme","action":"refused","status":503,"corrections":["c-1"]}],
+	f := newFake(t).on("GET /requests/r-1", 200, `{"request_id":"r-1","decisions":[{"request_id":"r-1","gateway":"gw-1","at":"2026-11-20T11:00:00Z","revision":6,"api":"openai.chat","model":"sim-large","org":"acme","action":"refused","status":503,"corrections":["c-1"]}],
 		"corrections":[{"id":"c-1","state":"active","kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"reason":"leak"}]}`)
 	f.run(t, "explain", "r-1").want(t, 0, "r-1  refused with Service Unavailable", "on gw-1 under revision 6", "openai.chat, model sim-large, org acme", "because of c-1", "leak")
 	f.run(t, "explain", "r-2").want(t, 1, "nothing here")

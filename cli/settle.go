@@ -92,8 +92,8 @@ func (c *command) settled(v *view, pending []string, wait time.Duration, o outco
 	if v.Effect != nil {
 		for _, p := range v.Effect.Points {
 			line := "  " + p.Name + "  " + p.State
-			if !p.EnforcingAt.IsZero() && !v.AppliedAt.IsZero() && p.EnforcingAt.After(v.AppliedAt) && v.State != "lifted" {
-				line += " after " + span(p.EnforcingAt.Sub(v.AppliedAt))
+			if p.Cut > 0 {
+				line += ", cut " + plural(p.Cut, "running request")
 			}
 			if p.State == "stale" {
 				line += "  its lease has run out and its models have taken their posture; it gets this when it is back"
@@ -107,9 +107,9 @@ func (c *command) settled(v *view, pending []string, wait time.Duration, o outco
 	case len(pending) > 0:
 		c.printf("not waited for: %s\n", strings.Join(pending, ", "))
 	case v.TimeToEffectMS != nil:
-		c.printf("in effect on every point after %s\n", span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond))))
+		c.printf("in effect on every live point after %s\n", span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond))))
 	default:
-		c.printf("in effect on every point\n")
+		c.printf("in effect on every live point\n")
 	}
 	if o.undo != "" {
 		c.printf("undo: %s\n", o.undo)

@@ -161,7 +161,7 @@ func (v *view) kindText() string {
 }
 
 func (c *command) pointsCmd() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "points", Short: "The enforcement points: state, revision, lease", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client()
@@ -179,6 +179,24 @@ func (c *command) pointsCmd() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "remove NAME", Short: "Take a gateway off the list that will not come back", Args: exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			if err := cl.do(cmd.Context(), http.MethodDelete, "/points/"+url.PathEscape(args[0]), nil, nil, nil); err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(map[string]any{"name": args[0], "removed": true})
+			}
+			c.printf("%s  removed\n", args[0])
+			return nil
+		},
+	})
+	return cmd
 }
 
 func (c *command) correctionsCmd() *cobra.Command {

@@ -181,6 +181,9 @@ func (k *checker) upstreams() {
 		}
 		b, err := url.Parse(u.BaseURL)
 		switch {
+		case u.BaseURL == Simulated && k.c.Sim.Listen == "":
+			k.fail(at+".base_url", Simulated+" stands for the simulated provider of this process: set sim.listen")
+		case u.BaseURL == Simulated:
 		case err != nil || (b.Scheme != "http" && b.Scheme != "https") || b.Host == "":
 			k.fail(at+".base_url", "must be http:// or https://, a host, and at most a path")
 		case b.User != nil:

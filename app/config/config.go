@@ -61,9 +61,12 @@ type Identity struct {
 type Upstream struct {
 	Name    string `yaml:"name"`
 	Wire    string `yaml:"wire"`     // openai, anthropic, gemini, all
-	BaseURL string `yaml:"base_url"` // scheme, host and an optional path prefix
+	BaseURL string `yaml:"base_url"` // scheme, host and an optional path prefix; or Simulated
 	Key     string `yaml:"key"`      // the provider's credential; empty: none is sent
 }
+
+// Simulated as a base_url stands for the simulated provider of the same process.
+const Simulated = "sim:"
 
 // Model is a name that callers use.
 type Model struct {

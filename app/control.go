@@ -1,0 +1,120 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"andon/bus"
+	"andon/control"
+	"andon/ledger"
+	"andon/order"
+)
+
+// firstOperator is the name of the operator that a new installation gets.
+const firstOperator = "first"
+
+func (a *App) startControl(ctx context.Context) error {
+	l := a.cfg.Layout()
+	ledgerSigner, ledgerKey, err := ledger.LoadOrCreateSigner(l.LedgerKey(), a.cfg.Control.Origin)
+	if err != nil {
+		return err
+	}
+	record, err := ledger.OpenSQLite(l.Ledger(), ledgerSigner)
+	if err != nil {
+		return err
+	}
+	a.onStop("ledger", func(context.Context) error { return record.Close() })
+	if a.signer, err = order.LoadOrCreate(l.OrderKey()); err != nil {
+		return err
+	}
+	b, err := a.startBus()
+	if err != nil {
+		return err
+	}
+	a.onStop("control plane's bus", func(context.Context) error { b.Close(); return nil })
+	trust, err := a.trust()
+	if err != nil {
+		return err
+	}
+	c, err := control.New(control.Config{
+		Listen: a.cfg.Control.Listen, Bus: b, Log: record,
+		Signer: a.signer, Emergency: trust.Emergency, Models: a.models(),
+		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.control = c
+	if err := a.operator(); err != nil {
+		return err
+	}
+	a.onStop("control plane", c.Stop)
+	return c.Start(ctx)
+}
+
+// startBus starts the bus of this process, or joins the one outside.
+func (a *App) startBus() (*bus.Bus, error) {
+	c := &a.cfg.Control
+	if c.Bus != "embedded" {
+		return bus.Dial(c.Bus, "control", c.Token)
+	}
+	s, err := bus.Embedded(bus.Options{Listen: c.BusListen, Token: c.Token})
+	if err != nil {
+		return nil, err
+	}
+	a.server = s
+	a.onStop("bus", func(context.Context) error { s.Close(); return nil })
+	return s.Connect("control")
+}
+
+func (a *App) models() []control.ModelInfo {
+	var out []control.ModelInfo
+	for _, m := range a.cfg.Gateway.Models {
+		out = append(out, control.ModelInfo{Name: m.Name, Version: m.Version, Fallback: m.Fallback})
+	}
+	return out
+}
+
+// operator makes the first operator, or takes up the token that was kept. A
+// token that was lost is replaced: whoever holds the data folder holds the
+// installation.
+func (a *App) operator() error {
+	name := a.cfg.Layout().OperatorToken()
+	data, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read operator token: %w", err)
+	}
+	if token := strings.TrimSpace(string(data)); token != "" && a.control.TokenValid(token) {
+		a.OperatorToken = token
+		return nil
+	}
+	token, created, err := a.control.EnsureOperator(firstOperator)
+	if err == nil && !created {
+		a.log.Warn("the operator token was lost and is replaced", "file", name)
+		token, err = a.control.ReplaceToken(firstOperator)
+	}
+	if err != nil {
+		return err
+	}
+	a.OperatorToken = token
+	return writePrivate(name, []byte(token+"\n"))
+}
+
+// callerKey makes sure that a caller's key of org acme exists, and returns its
+// secret: the one that was kept, or a new one.
+func (a *App) callerKey(kept string) (string, error) {
+	if kept == "" {
+		kept = "ak_" + rand.Text()
+	}
+	sum := sha256.Sum256([]byte(kept))
+	_, _, _, err := a.control.EnsureKey(order.Key{Org: "acme", Hash: hex.EncodeToString(sum[:])})
+	return kept, err
+}

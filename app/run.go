@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"andon/app/config"
+	"andon/sim"
+)
+
+// startBound is how long the parts may take until they listen; stopBound is how
+// long an orderly end may take.
+const (
+	startBound = 30 * time.Second
+	stopBound  = 10 * time.Second
+)
+
+// run starts an App, says where it is, and stops it when ctx ends.
+func run(ctx context.Context, cfg *config.Config, parts Parts, level slog.Level, started func(*App) error) error {
+	a, err := New(cfg, parts, logger(level))
+	if err != nil {
+		return err
+	}
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	err = started(a)
+	if err == nil {
+		<-ctx.Done()
+	}
+	// The context that ended is the wish to stop, not the bound of stopping.
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopBound)
+	defer cancel()
+	return errors.Join(err, a.Stop(stopping))
+}
+
+// logger writes logs to stderr: for people on a terminal, else as JSON.
+func logger(level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if isatty.IsTerminal(os.Stderr.Fd()) {
+		return slog.New(slog.NewTextHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, o))
+}
+
+// Serve runs everything in one process until ctx ends.
+func Serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	parts := Control | Gateway
+	if cfg.Sim.Listen != "" {
+		parts |= Sim
+	}
+	return run(ctx, cfg, parts, slog.LevelInfo, func(a *App) error {
+		a.printControl(out)
+		a.printGateway(out)
+		return nil
+	})
+}
+
+// RunControl runs the control plane alone until ctx ends.
+func RunControl(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	return run(ctx, cfg, Control, slog.LevelInfo, func(a *App) error {
+		a.printControl(out)
+		if a.server != nil && a.server.Addr() != "" {
+			fmt.Fprintf(out, "bus       %s\n", a.server.URL())
+		}
+		fmt.Fprintf(out, "gateways trust it with\n  gateway:\n    trust: [%q]\n", a.signer.Public().String())
+		return nil
+	})
+}
+
+// RunGateway runs a gateway alone until ctx ends.
+func RunGateway(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	return run(ctx, cfg, Gateway, slog.LevelInfo, func(a *App) error {
+		a.printGateway(out)
+		return nil
+	})
+}
+
+func (a *App) printControl(out io.Writer) {
+	fmt.Fprintf(out, "control   %s\n", a.ControlURL())
+	fmt.Fprintf(out, "operator token in %s\n", a.cfg.Layout().OperatorToken())
+}
+
+func (a *App) printGateway(out io.Writer) {
+	fmt.Fprintf(out, "gateway   %s\nadmin     %s\n", a.GatewayURL(), a.AdminURL())
+}
+
+// RunSim runs the simulated provider alone until ctx ends.
+func RunSim(ctx context.Context, listen string, out io.Writer) error {
+	s, err := sim.New(sim.Config{Listen: listen, Logger: logger(slog.LevelWarn)})
+	if err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil {
+		return fmt.Errorf("%w (ANDON_SIM_LISTEN or --listen sets the address)", err)
+	}
+	fmt.Fprintf(out, "sim       %s\n", s.URL())
+	<-ctx.Done()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopBound)
+	defer cancel()
+	return s.Stop(stopping)
+}
+
+// ControlURL is the address of the control API; "" if it is not in this process.
+func (a *App) ControlURL() string {
+	if a.control == nil {
+		return ""
+	}
+	return "http://" + a.control.Addr()
+}
+
+// GatewayURL is where callers connect; "" if it is not in this process.
+func (a *App) GatewayURL() string {
+	if a.gateway == nil {
+		return ""
+	}
+	return "http://" + a.gateway.Addr()
+}
+
+// AdminURL is the gateway's admin listener; "" if it is not in this process.
+func (a *App) AdminURL() string {
+	if a.gateway == nil {
+		return ""
+	}
+	return "http://" + a.gateway.AdminAddr()
+}
+
+// SimURL is the simulated provider; "" if it is not in this process.
+func (a *App) SimURL() string {
+	if a.sim == nil {
+		return ""
+	}
+	return a.sim.URL()
+}

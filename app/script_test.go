@@ -1,0 +1,279 @@
+package app_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"andon/app"
+	"andon/cli"
+	"andon/order"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"andon": func() { os.Exit(andon()) }})
+}
+
+// andon is cmd/andon without a terminal.
+func andon() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return cli.Main(ctx, cli.Env{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Now: time.Now,
+		Daemons: cli.Daemons{Serve: app.Serve, Control: app.RunControl, Gateway: app.RunGateway, Dev: app.Dev, Sim: app.RunSim},
+	})
+}
+
+// TestScripts drives whole daemons: start, wait for, talk, kill, assert.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(4 * time.Minute),
+		Setup: func(e *testscript.Env) error {
+			for _, v := range []string{"ANDON_CONTROL_LISTEN", "ANDON_GATEWAY_LISTEN", "ANDON_GATEWAY_ADMIN", "ANDON_SIM_LISTEN"} {
+				e.Setenv(v, "127.0.0.1:0")
+			}
+			e.Setenv("KEY", "no-key")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ports":   cmdPorts,
+			"dev":     cmdDev,
+			"ready":   cmdReady,
+			"call":    cmdCall,
+			"stream":  cmdStream,
+			"cut":     cmdCut,
+			"field":   cmdField,
+			"busy":    cmdBusy,
+			"text":    cmdText,
+			"public":  cmdPublic,
+			"adopted": cmdAdopted,
+		},
+	})
+}
+
+// until repeats f until it succeeds; after half a minute its error ends the script.
+func until(ts *testscript.TestScript, f func() error) {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited in vain: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond) // between two looks at another process
+	}
+}
+
+// ports NAME…: sets each variable to a free address.
+func cmdPorts(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close() // held until all are chosen, so that they differ
+		ts.Setenv(name, l.Addr().String())
+	}
+}
+
+// busy NAME: occupies an address until the script ends.
+func cmdBusy(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], l.Addr().String())
+}
+
+// dev FOLDER: waits for dev.json and readiness of what it names, and sets GATEWAY, ADMIN,
+// CONTROL, SIM, TOKEN and KEY from it.
+func cmdDev(ts *testscript.TestScript, neg bool, args []string) {
+	var d app.DevFile
+	until(ts, func() error {
+		data, err := os.ReadFile(ts.MkAbs(args[0] + "/dev.json"))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(data, &d); err != nil {
+			return err
+		}
+		return status(http.MethodGet, d.Admin+"/readyz", 200)
+	})
+	for name, v := range map[string]string{"GATEWAY": d.Gateway, "ADMIN": d.Admin, "CONTROL": d.Control, "SIM": d.Sim, "TOKEN": d.OperatorToken, "KEY": d.CallerKey} {
+		if v == "" {
+			ts.Fatalf("dev.json has no %s", name)
+		}
+		ts.Setenv(name, v)
+	}
+}
+
+// ready URL…: waits until each answers with 200.
+func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
+	for _, u := range args {
+		until(ts, func() error { return status(http.MethodGet, u, 200) })
+	}
+}
+
+func status(method, url string, want int) error {
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != want {
+		return fmt.Errorf("%s answers %s, not %d", url, resp.Status, want)
+	}
+	return nil
+}
+
+func chat(ts *testscript.TestScript, gateway, model, text string, stream bool) *http.Response {
+	body, err := json.Marshal(map[string]any{"model": model, "stream": stream, "messages": []any{map[string]any{"role": "user", "content": text}}})
+	ts.Check(err)
+	req, err := http.NewRequest(http.MethodPost, gateway+"/v1/chat/completions", strings.NewReader(string(body)))
+	ts.Check(err)
+	req.Header.Set("Authorization", "Bearer "+ts.Getenv("KEY"))
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	return resp
+}
+
+// call STATUS MODEL [GATEWAY]: one plain call; the answer is stdout, REQUEST is its id.
+func cmdCall(ts *testscript.TestScript, neg bool, args []string) {
+	gateway := ts.Getenv("GATEWAY")
+	if len(args) > 2 {
+		gateway = args[2]
+	}
+	resp := chat(ts, gateway, args[1], "hello", false)
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n", data)
+	for name := range resp.Header {
+		if strings.HasPrefix(name, "Andon-") {
+			fmt.Fprintf(ts.Stdout(), "%s: %s\n", strings.ToLower(name), resp.Header.Get(name))
+		}
+	}
+	ts.Setenv("REQUEST", resp.Header.Get("andon-request-id"))
+	if fmt.Sprint(resp.StatusCode) != args[0] {
+		ts.Fatalf("answer %s, want %s: %s", resp.Status, args[0], data)
+	}
+}
+
+// running is a stream that a script opened and has not yet looked at the end of.
+var running = map[*testscript.TestScript]chan string{}
+
+// stream MODEL: opens a slow stream and returns once its first event is here.
+func cmdStream(ts *testscript.TestScript, neg bool, args []string) {
+	resp := chat(ts, ts.Getenv("GATEWAY"), args[0], "sim: tokens=100000 interval=20ms", true)
+	ts.Defer(func() { resp.Body.Close() })
+	in := bufio.NewReader(resp.Body)
+	first, err := in.ReadString('\n')
+	ts.Check(err)
+	if resp.StatusCode != 200 || !strings.HasPrefix(first, "data: ") {
+		ts.Fatalf("no stream: %s %s", resp.Status, first)
+	}
+	end := make(chan string, 1)
+	running[ts] = end
+	go func() {
+		rest, err := io.ReadAll(in)
+		tail := string(rest)
+		if i := strings.LastIndex(strings.TrimRight(tail, "\n"), "\n\n"); i >= 0 {
+			tail = tail[i:]
+		}
+		if err != nil {
+			tail += "\nbroken off: " + err.Error()
+		}
+		end <- tail
+	}()
+}
+
+// cut: waits for the end of the stream; its last event is stdout.
+func cmdCut(ts *testscript.TestScript, neg bool, args []string) {
+	select {
+	case tail := <-running[ts]:
+		fmt.Fprintln(ts.Stdout(), tail)
+	case <-time.After(30 * time.Second):
+		ts.Fatalf("the stream goes on")
+	}
+	until(ts, func() error { // the provider's side
+		resp, err := http.Get(ts.Getenv("SIM") + "/_sim/active")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err == nil && !strings.Contains(string(data), `"active": 0`) {
+			err = fmt.Errorf("the provider still streams: %s", data)
+		}
+		return err
+	})
+}
+
+// field VARIABLE FILE NAME: sets a variable from a member of a JSON object.
+func cmdField(ts *testscript.TestScript, neg bool, args []string) {
+	var m map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &m))
+	v, ok := m[args[2]]
+	if !ok {
+		ts.Fatalf("%s has no member %s", args[1], args[2])
+	}
+	ts.Setenv(args[0], fmt.Sprint(v))
+}
+
+// text VARIABLE FILE: sets a variable to what a file holds.
+func cmdText(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// public VARIABLE FILE: sets a variable to the public half of a private key.
+func cmdPublic(ts *testscript.TestScript, neg bool, args []string) {
+	s, err := order.ParseSigner(strings.TrimSpace(ts.ReadFile(args[1])))
+	ts.Check(err)
+	ts.Setenv(args[0], s.Public().String())
+}
+
+// adopted PATTERN: waits until a correction of that id is in the ledger, and
+// sets EMERGENCY_ID.
+func cmdAdopted(ts *testscript.TestScript, neg bool, args []string) {
+	id := regexp.MustCompile(args[0])
+	until(ts, func() error {
+		req, err := http.NewRequest(http.MethodGet, ts.Getenv("ANDON_SERVER")+"/api/v1/corrections", nil)
+		ts.Check(err)
+		req.Header.Set("Authorization", "Bearer "+ts.Getenv("ANDON_TOKEN"))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		found := id.Find(data)
+		if found == nil {
+			return fmt.Errorf("not adopted: %s", data)
+		}
+		ts.Setenv("EMERGENCY_ID", string(found))
+		return nil
+	})
+}
