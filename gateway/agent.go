@@ -28,7 +28,8 @@ type agent struct {
 	follower *order.Follower
 	jobs     chan func()
 	synced   bool          // a signed state was taken over, now or in an earlier life
-	trouble  string        // why the last order could not be put in force
+	trouble  string        // why the last order could not be put in force, or not be kept
+	unkept   int           // calls ended by an order in force that is not on disk yet; -1: all is kept
 	resync   chan struct{} // asks for the full state
 	beat     chan struct{} // asks for a beat before its time
 	wake     *time.Timer   // the next moment at which time itself changes a verdict
@@ -39,7 +40,7 @@ func newAgent(g *Gateway) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{g: g, follower: f, jobs: make(chan func(), 4096), resync: make(chan struct{}, 1), beat: make(chan struct{}, 1),
+	a := &agent{g: g, follower: f, jobs: make(chan func(), 4096), unkept: -1, resync: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		wake: time.NewTimer(time.Hour)}
 	s := f.State()
 	a.synced = s.Revision > 0 || !s.IssuedAt.IsZero()
@@ -180,21 +181,30 @@ func (a *agent) enforce(received time.Time) int {
 	}
 	a.g.current.Store(rl)
 	cut := a.g.sweep(rl)
-	a.trouble = ""
 	took := time.Since(received)
-	if err := a.follower.Persist(); err != nil {
-		a.trouble = err.Error()
-		a.g.log.Error("an order is in force but could not be kept", "revision", s.Revision, "error", err)
-		a.refuse(err)
-		return cut
-	}
-	a.acknowledge(order.Ack{Revision: s.Revision, Phase: order.PhaseAccepted, TookMicros: time.Since(received).Microseconds()})
-	a.acknowledge(order.Ack{Revision: s.Revision, Phase: order.PhaseEnforcing, Cut: cut, TookMicros: took.Microseconds()})
 	a.g.log.Info("order in force", "revision", s.Revision, "corrections", rl.policy.Len(), "cut", cut, "took", took)
+	a.unkept = cut
+	a.keep(received, took)
 	if a.follower.NeedsState() {
 		a.ask(a.resync)
 	}
 	return cut
+}
+
+// keep makes what is in force durable, and acknowledges it. What can not be
+// kept stays in force, is reported as refused, and is tried again at every beat.
+func (a *agent) keep(received time.Time, took time.Duration) {
+	s := a.follower.State()
+	if err := a.follower.Persist(); err != nil {
+		a.trouble = err.Error()
+		a.g.log.Error("an order is in force but could not be kept", "revision", s.Revision, "error", err)
+		a.refuse(err)
+		return
+	}
+	cut := a.unkept
+	a.trouble, a.unkept = "", -1
+	a.acknowledge(order.Ack{Revision: s.Revision, Phase: order.PhaseAccepted, TookMicros: time.Since(received).Microseconds()})
+	a.acknowledge(order.Ack{Revision: s.Revision, Phase: order.PhaseEnforcing, Cut: cut, TookMicros: took.Microseconds()})
 }
 
 func (a *agent) refuse(err error) {
@@ -365,6 +375,9 @@ func (a *agent) hand(f func()) {
 
 // report is what the next beat says.
 func (a *agent) report() (order.Beat, [][]byte, int64) {
+	if a.unkept >= 0 {
+		a.keep(time.Now(), 0)
+	}
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	mono := a.g.clock.mono()

@@ -437,3 +437,7 @@ func prefixes(list ...string) (ps []netip.Prefix) {
 	}
 	return ps
 }
+
+func orderOf(text string) order.Order {
+	return order.Order{Put: []correction.Correction{must(correction.Parse([]byte(text)))}}
+}
