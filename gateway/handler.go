@@ -77,6 +77,7 @@ func (x *exchange) serve(c *call) *wire.Problem {
 			Detail: "the model " + strconv.Quote(printable(x.env.Model)) + " is not served here on this API"}
 	}
 	g.describe(&c.req, r, c.caller, &x.env)
+	c.req.Continues = x.env.Continues || x.env.Prior && g.sessions.known(x.session(c))
 	x.run(c, m)
 	return nil
 }

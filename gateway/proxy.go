@@ -115,7 +115,6 @@ func (x *exchange) run(c *call, asked *model) {
 // refused, and the model that may serve instead.
 func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 	now, mono := x.g.clock.span()
-	c.req.Continues = x.env.Continues || x.env.Prior && x.g.sessions.known(x.session(c))
 	rl.policy.Decide(&c.req, now, &x.verdict)
 	if !x.verdict.Allowed() {
 		return &reason{ruling: rl, refused: slices.Clone(x.verdict.Refused)}, x.verdict.Fallback(c.model.Fallback)
