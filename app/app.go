@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"andon/app/config"
 	"andon/bus"
@@ -44,6 +45,8 @@ type App struct {
 	// OperatorToken is the first operator's, once started; "" without a control
 	// plane in this process.
 	OperatorToken string
+
+	beforeGateway func() error // what has to be done once the control plane is there
 
 	stops   []stop // in the order of starting
 	signer  order.Signer
@@ -97,6 +100,11 @@ func (a *App) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if a.beforeGateway != nil {
+		if err := a.beforeGateway(); err != nil {
+			return err
+		}
+	}
 	if a.parts&Gateway != 0 {
 		return a.startGateway(ctx)
 	}
@@ -107,13 +115,19 @@ func (a *App) onStop(name string, fn func(context.Context) error) {
 	a.stops = append(a.stops, stop{name, fn})
 }
 
-// Stop ends the parts, the last started first.
+// Stop ends the parts, the last started first. Each may use half of the time
+// that is left, so that a part which cannot end leaves enough for the others.
 func (a *App) Stop(ctx context.Context) error {
 	var errs []error
 	for i := len(a.stops) - 1; i >= 0; i-- {
-		if err := a.stops[i].fn(ctx); err != nil {
+		one, cancel := ctx, context.CancelFunc(func() {})
+		if deadline, ok := ctx.Deadline(); ok {
+			one, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		}
+		if err := a.stops[i].fn(one); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", a.stops[i].name, err))
 		}
+		cancel()
 	}
 	a.stops = nil
 	return errors.Join(errs...)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -35,12 +36,23 @@ func Dev(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err := devConfig(cfg); err != nil {
 		return err
 	}
-	return run(ctx, cfg, Control|Gateway|Sim, slog.LevelWarn, func(a *App) error {
-		d, err := a.devFile()
-		if err != nil {
+	a, err := New(cfg, Control|Gateway|Sim, logger(slog.LevelWarn))
+	if err != nil {
+		return err
+	}
+	var d DevFile
+	a.beforeGateway = func() error {
+		d, err = a.devTokens()
+		return err
+	}
+	return run(ctx, a, out, func() error {
+		if err := a.awaitReady(ctx); err != nil {
 			return err
 		}
-		a.printDev(out, d)
+		if err := a.writeDev(&d); err != nil {
+			return err
+		}
+		a.printDev(out, &d)
 		return nil
 	})
 }
@@ -68,26 +80,47 @@ func devConfig(cfg *config.Config) error {
 	return cfg.CheckServe()
 }
 
-// devFile makes the caller's key, if there is none yet, and writes dev.json.
-func (a *App) devFile() (*DevFile, error) {
+// devTokens takes up the tokens of the last run, or makes new ones. It runs
+// before the gateway starts, which so knows the caller's key from its first
+// order on.
+func (a *App) devTokens() (DevFile, error) {
 	name := a.cfg.Layout().Dev()
-	var before DevFile
+	var d DevFile
 	data, err := os.ReadFile(name)
 	if err == nil {
-		err = json.Unmarshal(data, &before)
+		err = json.Unmarshal(data, &d)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read %s (remove it to get new tokens): %w", name, err)
+		return d, fmt.Errorf("read %s (remove it to get new tokens): %w", name, err)
 	}
-	d := &DevFile{Control: a.ControlURL(), Gateway: a.GatewayURL(), Admin: a.AdminURL(), Sim: a.SimURL(), OperatorToken: a.OperatorToken}
-	if d.CallerKey, err = a.callerKey(before.CallerKey); err != nil {
-		return nil, err
+	d.CallerKey, err = a.callerKey(d.CallerKey)
+	return d, err
+}
+
+// awaitReady waits until the gateway enforces a valid order. A control plane in
+// the same process gives it one within milliseconds.
+func (a *App) awaitReady(ctx context.Context) error {
+	deadline := time.Now().Add(startBound)
+	for {
+		ready, why := a.gateway.Ready()
+		switch {
+		case ready, ctx.Err() != nil: // whoever ends it while it starts needs no error
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("the gateway is not ready after %s: %s", startBound, why)
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
-	data, err = json.Marshal(d, jsontext.WithIndent("  "))
+}
+
+// writeDev completes dev.json with where everything is, and writes it.
+func (a *App) writeDev(d *DevFile) error {
+	d.Control, d.Gateway, d.Admin, d.Sim, d.OperatorToken = a.ControlURL(), a.GatewayURL(), a.AdminURL(), a.SimURL(), a.OperatorToken
+	data, err := json.Marshal(d, jsontext.WithIndent("  "))
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", name, err)
+		return fmt.Errorf("write dev.json: %w", err)
 	}
-	return d, writePrivate(name, append(data, '\n'))
+	return writePrivate(a.cfg.Layout().Dev(), append(data, '\n'))
 }
 
 // writePrivate replaces a file whole, readable by its owner alone.

@@ -23,17 +23,14 @@ const (
 )
 
 // run starts an App, says where it is, and stops it when ctx ends.
-func run(ctx context.Context, cfg *config.Config, parts Parts, level slog.Level, started func(*App) error) error {
-	a, err := New(cfg, parts, logger(level))
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, a *App, out io.Writer, started func() error) error {
 	if err := a.Start(ctx); err != nil {
 		return err
 	}
-	err = started(a)
+	err := started()
 	if err == nil {
 		<-ctx.Done()
+		fmt.Fprintln(out, "stopping; Ctrl-C again ends it at once")
 	}
 	// The context that ended is the wish to stop, not the bound of stopping.
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopBound)
@@ -56,7 +53,11 @@ func Serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if cfg.Sim.Listen != "" {
 		parts |= Sim
 	}
-	return run(ctx, cfg, parts, slog.LevelInfo, func(a *App) error {
+	a, err := New(cfg, parts, logger(slog.LevelInfo))
+	if err != nil {
+		return err
+	}
+	return run(ctx, a, out, func() error {
 		a.printControl(out)
 		a.printGateway(out)
 		return nil
@@ -65,7 +66,11 @@ func Serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 
 // RunControl runs the control plane alone until ctx ends.
 func RunControl(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	return run(ctx, cfg, Control, slog.LevelInfo, func(a *App) error {
+	a, err := New(cfg, Control, logger(slog.LevelInfo))
+	if err != nil {
+		return err
+	}
+	return run(ctx, a, out, func() error {
 		a.printControl(out)
 		if a.server != nil && a.server.Addr() != "" {
 			fmt.Fprintf(out, "bus       %s\n", a.server.URL())
@@ -77,7 +82,11 @@ func RunControl(ctx context.Context, cfg *config.Config, out io.Writer) error {
 
 // RunGateway runs a gateway alone until ctx ends.
 func RunGateway(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	return run(ctx, cfg, Gateway, slog.LevelInfo, func(a *App) error {
+	a, err := New(cfg, Gateway, logger(slog.LevelInfo))
+	if err != nil {
+		return err
+	}
+	return run(ctx, a, out, func() error {
 		a.printGateway(out)
 		return nil
 	})

@@ -1,17 +1,14 @@
-package app_test
+package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,23 +16,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"andon/app"
-	"andon/cli"
 	"andon/order"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"andon": func() { os.Exit(andon()) }})
-}
-
-// andon is cmd/andon without a terminal.
-func andon() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	return cli.Main(ctx, cli.Env{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Lookup: os.LookupEnv, Now: time.Now,
-		Daemons: cli.Daemons{Serve: app.Serve, Control: app.RunControl, Gateway: app.RunGateway, Dev: app.Dev, Sim: app.RunSim},
-	})
+	testscript.Main(m, map[string]func(){"andon": func() { os.Exit(run()) }})
 }
 
 // TestScripts drives whole daemons: start, wait for, talk, kill, assert.
@@ -52,17 +37,19 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ports":   cmdPorts,
-			"dev":     cmdDev,
-			"ready":   cmdReady,
-			"call":    cmdCall,
-			"stream":  cmdStream,
-			"cut":     cmdCut,
-			"field":   cmdField,
-			"busy":    cmdBusy,
-			"text":    cmdText,
-			"public":  cmdPublic,
-			"adopted": cmdAdopted,
+			"ports":     cmdPorts,
+			"dev":       cmdDev,
+			"ready":     cmdReady,
+			"call":      cmdCall,
+			"stream":    cmdStream,
+			"cut":       cmdCut,
+			"field":     cmdField,
+			"busy":      cmdBusy,
+			"text":      cmdText,
+			"public":    cmdPublic,
+			"adopted":   cmdAdopted,
+			"watchers":  cmdWatchers,
+			"text-wait": cmdTextWait,
 		},
 	})
 }
@@ -179,8 +166,8 @@ func cmdCall(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// running is a stream that a script opened and has not yet looked at the end of.
-var running = map[*testscript.TestScript]chan string{}
+// streams holds the stream that a script opened and has not yet looked at the end of.
+var streams = map[*testscript.TestScript]chan string{}
 
 // stream MODEL: opens a slow stream and returns once its first event is here.
 func cmdStream(ts *testscript.TestScript, neg bool, args []string) {
@@ -193,7 +180,7 @@ func cmdStream(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no stream: %s %s", resp.Status, first)
 	}
 	end := make(chan string, 1)
-	running[ts] = end
+	streams[ts] = end
 	go func() {
 		rest, err := io.ReadAll(in)
 		tail := string(rest)
@@ -210,7 +197,7 @@ func cmdStream(ts *testscript.TestScript, neg bool, args []string) {
 // cut: waits for the end of the stream; its last event is stdout.
 func cmdCut(ts *testscript.TestScript, neg bool, args []string) {
 	select {
-	case tail := <-running[ts]:
+	case tail := <-streams[ts]:
 		fmt.Fprintln(ts.Stdout(), tail)
 	case <-time.After(30 * time.Second):
 		ts.Fatalf("the stream goes on")
@@ -243,6 +230,31 @@ func cmdField(ts *testscript.TestScript, neg bool, args []string) {
 // text VARIABLE FILE: sets a variable to what a file holds.
 func cmdText(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// text-wait VARIABLE FILE: the same, once the file is there.
+func cmdTextWait(ts *testscript.TestScript, neg bool, args []string) {
+	until(ts, func() error {
+		data, err := os.ReadFile(ts.MkAbs(args[1]))
+		ts.Setenv(args[0], strings.TrimSpace(string(data)))
+		return err
+	})
+}
+
+// watchers N: waits until so many event streams are open.
+func cmdWatchers(ts *testscript.TestScript, neg bool, args []string) {
+	until(ts, func() error {
+		resp, err := http.Get(ts.Getenv("ANDON_SERVER") + "/metrics")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err == nil && !regexp.MustCompile(`(?m)^andon_control_\S*watchers\S* `+args[0]+`$`).Match(data) {
+			err = fmt.Errorf("not %s watchers", args[0])
+		}
+		return err
+	})
 }
 
 // public VARIABLE FILE: sets a variable to the public half of a private key.
