@@ -278,30 +278,34 @@ func (a *agent) schedule() {
 }
 
 // renew beats several times a lease, and fetches the full state when asked to.
-// It waits for the bus, so that the agent does not have to.
+// It waits for the bus, so that the agent does not have to. While nobody
+// answers it asks more often.
 func (a *agent) renew(ctx context.Context, b Bus) {
 	every := a.g.cfg.Lease / 3
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	a.fetch(ctx, b, every)
-	a.sendBeat(ctx, b, every)
+	next := time.NewTimer(0)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.resync:
 			if !a.fetch(ctx, b, every) {
-				pause(ctx, retryFetch)
+				pause(ctx, retrySoon)
 			}
-		case <-tick.C:
+		case <-next.C:
 		case <-a.beat:
 		}
-		a.sendBeat(ctx, b, every)
+		if a.sendBeat(ctx, b, every) {
+			next.Reset(every)
+		} else {
+			next.Reset(min(every, retrySoon))
+		}
 	}
 }
 
-// retryFetch is how soon a full state that could not be had is asked for again.
-const retryFetch = 200 * time.Millisecond
+// retrySoon is how soon what could not be had is asked for again.
+const retrySoon = 200 * time.Millisecond
 
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
@@ -326,31 +330,31 @@ func (a *agent) fetch(ctx context.Context, b Bus, within time.Duration) bool {
 }
 
 // sendBeat tells the control plane where this gateway stands, and renews the
-// lease if the control plane stands there, too.
-func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) {
+// lease if the control plane stands there, too. It reports whether it was answered.
+func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var beat order.Beat
 	var emergencies [][]byte
 	var sent int64
 	if a.do(ctx, func() { beat, emergencies, sent = a.report() }) != nil {
-		return
+		return false
 	}
 	for _, e := range emergencies {
 		b.Publish(order.SubjectEmergency, e)
 	}
 	data, err := json.Marshal(beat)
 	if err != nil {
-		return
+		return false
 	}
 	answer, err := b.Request(ctx, order.SubjectBeat, data)
 	if err != nil {
-		return
+		return false
 	}
 	l, err := order.OpenLease(answer, a.g.cfg.Trust)
 	if err != nil || l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
 		a.g.log.Error("refused a lease", "error", err, "gateway", l.Gateway)
-		return
+		return false
 	}
 	switch {
 	case l.Revision > beat.Revision || a.g.current.Load() == nil:
@@ -362,7 +366,7 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) {
 		a.hand(func() {}) // so that the end of the new lease is scheduled
 	default:
 		a.g.log.Error("the control plane is behind this gateway: its record was rolled back, or it is another one", "control", l.Revision, "gateway", beat.Revision)
-	}
+	}	return true
 }
 
 // hand hands a job in without waiting for it.
