@@ -49,8 +49,8 @@ func TestCommandReachesGatewaysAndIsMeasured(t *testing.T) {
 	if v.TimeToEffect == nil || *v.TimeToEffect != *before {
 		t.Fatal("forgotten:", v.TimeToEffect)
 	}
-	if got := v.Effect; got.Desired != 1 || got.Stale != 1 || got.Points[0].EnforcingAt.IsZero() {
-		t.Fatalf("a point that is not back is not listed as stale: %+v", got)
+	if got := v.Effect; got.Desired != 1 || got.Enforcing != 0 || got.Stale != 0 || got.Points[0].EnforcingAt.IsZero() {
+		t.Fatalf("a point that is not back, and whose lease may run yet, is neither enforcing nor stale: %+v", got)
 	}
 	g.beat()
 	if got := w.get("c-1").Effect; got.Enforcing != 1 || got.Stale != 0 {

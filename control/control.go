@@ -156,7 +156,8 @@ func (c *Control) recall() error {
 		c.last = signed
 	}
 	for name, d := range c.state.points {
-		c.points[name] = &point{name: name, pointBody: *d, known: true}
+		// The lease that it holds may be as young as the end of the last process.
+		c.points[name] = &point{name: name, pointBody: *d, known: true, lease: c.started.Add(c.cfg.Lease + leaseSlack)}
 	}
 	for _, r := range c.state.list {
 		if r.measured == nil && r.revision > 0 {
