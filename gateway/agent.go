@@ -366,7 +366,8 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) bool 
 		a.hand(func() {}) // so that the end of the new lease is scheduled
 	default:
 		a.g.log.Error("the control plane is behind this gateway: its record was rolled back, or it is another one", "control", l.Revision, "gateway", beat.Revision)
-	}	return true
+	}
+	return true
 }
 
 // hand hands a job in without waiting for it.
