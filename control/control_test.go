@@ -79,6 +79,7 @@ type world struct {
 	signer    order.Signer
 	emergency order.Signer
 	noteKey   note.Signer
+	vkey      string
 	clock     *clock // nil: the real one
 	server    *bus.Server
 	log       *faulty
@@ -109,8 +110,9 @@ func (l *lockedBuffer) String() string {
 func newWorld(t testing.TB, config func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), logs: &lockedBuffer{}, config: config}
-	skey, _, err := ledger.NewSigner("example.com/andon")
+	skey, vkey, err := ledger.NewSigner("example.com/andon")
 	must(t, err)
+	w.vkey = vkey
 	w.noteKey, err = note.NewSigner(skey)
 	must(t, err)
 	w.signer, err = order.GenerateSigner()

@@ -1,0 +1,103 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"andon/order"
+)
+
+func TestEventsResume(t *testing.T) {
+	w := newWorld(t, nil)
+	w.create(stopLarge) // 1; 0 is the operator
+	w.create(stopLarge) // 2
+	events, stop := w.watch("0")
+	for i := 1; i <= 2; i++ {
+		if e := until(t, events, typeCreated, nil); e.id != fmt.Sprint(i) {
+			t.Fatal(e)
+		}
+	}
+	w.create(stopLarge) // 3
+	e := until(t, events, typeCreated, nil)
+	if e.id != "3" || !strings.Contains(e.data, `"type":"correction.created"`) || !strings.Contains(e.data, `"actor":"op-1"`) || !strings.Contains(e.data, `"c-3"`) {
+		t.Fatal(e)
+	}
+	stop()
+	w.create(stopLarge)
+	w.restart() // the thread goes on over a restart, too
+	w.create(stopLarge)
+	events, _ = w.watch("3")
+	for i := 4; i <= 5; i++ {
+		if e := until(t, events, typeCreated, nil); e.id != fmt.Sprint(i) {
+			t.Fatal(e)
+		}
+	}
+	for _, bad := range []string{"99", "x", "-1"} {
+		w.bad(400, "invalid_header", "GET", "/events", "", "Last-Event-ID", bad)
+	}
+}
+
+func TestEventsWithoutIDBeginNow(t *testing.T) {
+	w := newWorld(t, nil)
+	w.create(stopLarge)
+	g := w.gate("gw-1", true)
+	events, _ := w.watch("")
+	w.create(stopLarge)
+	g.next()
+	seen := map[string]sse{}
+	for len(seen) < 2 {
+		e := <-events
+		if e.name == typeCreated && !strings.Contains(e.data, `"c-2"`) {
+			t.Fatal("an old one:", e)
+		}
+		if e.name == typeCreated || e.name == "ack" {
+			seen[e.name] = e
+		}
+	}
+	if e := seen["ack"]; e.id != "" || !strings.Contains(e.data, `"gateway":"gw-1"`) {
+		t.Error(e)
+	}
+}
+
+func TestASlowWatcherIsDropped(t *testing.T) {
+	h := newHub()
+	slow, quick := h.watch(), h.watch()
+	for i := range hubRoom + 1 {
+		h.send(message{name: "ack", data: ackEvent{Ack: order.Ack{Revision: uint64(i)}}})
+		<-quick.messages
+	}
+	select {
+	case <-slow.dropped:
+	default:
+		t.Fatal("still there")
+	}
+	if h.count() != 1 {
+		t.Fatal(h.count())
+	}
+	h.leave(slow)
+	h.leave(quick)
+}
+
+func TestStopEndsStreamsAndRefusesCommands(t *testing.T) {
+	w := newWorld(t, nil)
+	events, _ := w.watch("")
+	c := w.c
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	must(t, c.Stop(ctx))
+	for range events { // ends
+	}
+	if _, _, err := c.EnsureOperator("late"); err == nil {
+		t.Error("a command after Stop")
+	}
+	if err := c.Stop(ctx); err != nil {
+		t.Error("stopped twice:", err)
+	}
+	if _, err := http.Get("http://" + c.Addr() + "/healthz"); err == nil {
+		t.Error("still listening")
+	}
+}
