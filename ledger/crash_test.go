@@ -258,7 +258,7 @@ func TestTornLog(t *testing.T) {
 		t.Fatal("the log did not grow: nothing is being tested")
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for cut := synced[0]; cut <= len(wal); cut += 1 + r.IntN(900) {
+	for cut := synced[0]; cut <= len(wal); cut += 1 + r.IntN(1500) {
 		want := uint64(0)
 		for n, size := range synced {
 			if size <= cut {

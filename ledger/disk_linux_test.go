@@ -65,6 +65,14 @@ func TestFullDisk(t *testing.T) {
 	if r, err := ledger.Verify(t.Context(), s.db(), s.v, ledger.VerifyOptions{}); err != nil || r.Size != size {
 		t.Errorf("verify on a full disk: %d, %v", r.Size, err)
 	}
+	// A restart on a full disk comes up, to serve what there is.
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = must(ledger.OpenSQLite(s.db(), s.s))(t)
+	if got := len(readAll(t, l)); uint64(got) != size {
+		t.Errorf("restarted with %d entries of %d", got, size)
+	}
 	// Space comes back; the same Log goes on.
 	if err := syscall.Mount("tmpfs", s.dir, "tmpfs", syscall.MS_REMOUNT, "size=4m"); err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func (e Entry) check() ([]byte, error) {
 	if e.Body == nil {
 		return []byte("null"), nil
 	}
-	// Bounded before it is parsed; canonical form may be shorter, never by a reason to exceed this.
+	// A bound before the work of parsing; white space may make up the difference.
 	if len(e.Body) > 2*MaxBody {
 		return nil, fmt.Errorf("encode entry: body has %d bytes, at most %d: %w", len(e.Body), MaxBody, ErrTooLarge)
 	}

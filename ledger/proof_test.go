@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // The golden log: whatever changes one byte here breaks every record out there.
@@ -241,6 +243,19 @@ func FuzzVerifyProof(f *testing.F) {
 			t.Fatalf("accepted for %q:\n%s", entry, p)
 		}
 	})
+}
+
+// TestProofPlace: an entry is proved at the place it claims, even if the owner
+// of the key signed it into another.
+func TestProofPlace(t *testing.T) {
+	s, v := keys(t, "example.com/place")
+	first, second := must(entry(0).Encode())(t), must(entry(1).Encode())(t) // both say seq 0
+	sibling := tlog.RecordHash(first)
+	text := fmt.Sprintf("example.com/place\n2\n%s\n", tlog.NodeHash(sibling, tlog.RecordHash(second)))
+	p := fmt.Sprintf("c2sp.org/tlog-proof@v1\nindex 1\n%s\n\n%s", sibling, must(note.Sign(&note.Note{Text: text}, s))(t))
+	if err := ledger.VerifyProof(second, []byte(p), v); err == nil || !strings.Contains(err.Error(), "not of entry 0") {
+		t.Error(err)
+	}
 }
 
 func TestProofErrors(t *testing.T) {

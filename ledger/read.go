@@ -162,7 +162,8 @@ func (s store) hashRange(lo, hi int64, fn func(idx int64, h tlog.Hash)) error {
 }
 
 // Read calls fn for each entry from seq from to seq to-1. See Log.Read. An
-// entry that is missing or damaged is an error that names it.
+// entry that is missing or damaged is an error that names it. A Read that is
+// under way when the Log is closed may fail.
 func (l *SQLite) Read(ctx context.Context, from, to uint64, fn func(Entry) error) error {
 	if l.closed.Load() {
 		return fmt.Errorf("read ledger: %w", ErrClosed)

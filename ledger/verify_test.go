@@ -188,6 +188,14 @@ func TestVerifyTampered(t *testing.T) {
 			s.sql(t, "UPDATE entry SET leaf = "+hexBlob(leafOf(t, forged(1400)))+" WHERE seq = 1400",
 				fmt.Sprintf("UPDATE hash SET hash = %s WHERE idx = %d", hexBlob(h[:]), tlog.StoredHashIndex(0, 1400)))
 		}, ledger.FaultAltered, -1, "one of the entries 1400 to 1401"},
+		{"an entry changed together with every hash above it", func(t *testing.T, s sample) { s.rewrite(t, 1400) },
+			ledger.FaultAltered, -1, "one of the entries 0 to 2999"},
+		{"the same, and the checkpoint file removed", func(t *testing.T, s sample) {
+			s.rewrite(t, 1400)
+			if err := os.Remove(filepath.Join(s.dir, "checkpoint")); err != nil {
+				t.Fatal(err)
+			}
+		}, ledger.FaultAltered, -1, "one of the entries 0 to 2999"},
 		{"an entry rewritten in another form", func(t *testing.T, s sample) {
 			s.sql(t, `UPDATE entry SET leaf = CAST(leaf || ' ' AS BLOB) WHERE seq = 9`)
 		}, ledger.FaultAltered, 9, "canonical"},
@@ -300,9 +308,11 @@ func TestVerifyTampered(t *testing.T) {
 				}
 			}
 			l := must(ledger.OpenSQLite(s.db(), s.s))(t)
+			var es []ledger.Entry
 			for i := range sampleSize + 10 {
-				must(l.Append(t.Context(), uint64(i), forged(i)))(t)
+				es = append(es, forged(i))
 			}
+			must(l.Append(t.Context(), 0, es...))(t)
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -328,6 +338,37 @@ func TestVerifyTampered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// rewrite forges an entry and makes all stored hashes fit, as somebody would
+// who knows the format and has everything but the key.
+func (s sample) rewrite(t testing.TB, n int) {
+	t.Helper()
+	l := must(ledger.OpenSQLite(s.db(), s.s))(t)
+	es := readAll(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	es[n].Actor = "op-2"
+	var all []tlog.Hash
+	read := tlog.HashReaderFunc(func(idx []int64) (out []tlog.Hash, err error) {
+		for _, i := range idx {
+			out = append(out, all[i])
+		}
+		return out, nil
+	})
+	for i, e := range es {
+		all = append(all, must(tlog.StoredHashes(int64(i), leafOf(t, e), read))(t)...)
+	}
+	update := []string{"UPDATE entry SET leaf = " + hexBlob(leafOf(t, es[n])) + fmt.Sprint(" WHERE seq = ", n)}
+	for i := 0; i < len(all); i += 500 {
+		q := "INSERT OR REPLACE INTO hash VALUES "
+		for j := i; j < min(i+500, len(all)); j++ {
+			q += fmt.Sprintf("(%d, %s),", j, hexBlob(all[j][:]))
+		}
+		update = append(update, strings.TrimSuffix(q, ","))
+	}
+	s.sql(t, update...)
 }
 
 // anyEntry stands for the first entry on the damaged page.
