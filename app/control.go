@@ -109,12 +109,20 @@ func (a *App) operator() error {
 }
 
 // callerKey makes sure that a caller's key of org acme exists, and returns its
-// secret: the one that was kept, or a new one.
+// secret: the one that was kept, or a new one if there is none or it was revoked.
 func (a *App) callerKey(kept string) (string, error) {
-	if kept == "" {
-		kept = "ak_" + rand.Text()
+	if kept != "" {
+		err := a.ensureKey(kept)
+		if !errors.Is(err, control.ErrRevoked) {
+			return kept, err
+		}
 	}
-	sum := sha256.Sum256([]byte(kept))
+	made := "ak_" + rand.Text()
+	return made, a.ensureKey(made)
+}
+
+func (a *App) ensureKey(secret string) error {
+	sum := sha256.Sum256([]byte(secret))
 	_, _, _, err := a.control.EnsureKey(order.Key{Org: "acme", Hash: hex.EncodeToString(sum[:])})
-	return kept, err
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -128,11 +129,15 @@ func (c *Control) revokeKey(ctx context.Context, op *operator, id, reason string
 	return err
 }
 
+// ErrRevoked: a key that was asked for by its hash was revoked, for good.
+var ErrRevoked = errors.New("the key was revoked")
+
 // EnsureKey makes sure that there is a valid key which says what spec says. If
 // it makes one, created is true and secret is its secret, which exists nowhere
 // else; if there was one, secret is "". ID and Hash of spec must be empty, or
 // Hash may be that of a secret which the caller has kept: then only that very
-// key will do, and secret is "" in any case.
+// key will do, and secret is "" in any case; once it was revoked, the error is
+// ErrRevoked.
 func (c *Control) EnsureKey(spec order.Key) (key order.Key, text string, created bool, err error) {
 	kept := spec.Hash
 	if sum, err := hex.DecodeString(kept); kept != "" && (err != nil || len(sum) != sha256.Size) {
@@ -154,6 +159,9 @@ func (c *Control) EnsureKey(spec order.Key) (key order.Key, text string, created
 			}
 			key = k.Key
 			return nil, nil
+		}
+		if s.keyHashes[hash] { // a second entry with this hash could never be folded
+			return nil, ErrRevoked
 		}
 		want.ID, want.Hash = "k-"+strconv.Itoa(s.nKeys+1), hash
 		key, created = want, true
