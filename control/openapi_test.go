@@ -1,0 +1,278 @@
+package control
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"andon/bus"
+	"andon/correction"
+	"andon/order"
+)
+
+func document(t *testing.T) map[string]any {
+	t.Helper()
+	var doc map[string]any
+	must(t, json.Unmarshal(openAPI, &doc))
+	return doc
+}
+
+// at walks a JSON value by keys.
+func at(v any, keys ...string) any {
+	for _, k := range keys {
+		m, _ := v.(map[string]any)
+		v = m[k]
+	}
+	return v
+}
+
+func TestOpenAPIListsEveryRouteAndNoOther(t *testing.T) {
+	doc := document(t)
+	if doc["openapi"] != "3.1.0" {
+		t.Error(doc["openapi"])
+	}
+	said := map[string]bool{}
+	ids := map[string]bool{}
+	for path, methods := range doc["paths"].(map[string]any) {
+		for method, op := range methods.(map[string]any) {
+			_, open := op.(map[string]any)["security"]
+			said[fmt.Sprint(strings.ToUpper(method), " ", path, " ", open)] = true
+			id := at(op, "operationId").(string)
+			if ids[id] {
+				t.Error("twice:", id)
+			}
+			ids[id] = true
+			params, _ := at(op, "parameters").([]any)
+			for _, p := range params {
+				if at(p, "in") == "path" && !strings.Contains(path, "{"+at(p, "name").(string)+"}") {
+					t.Errorf("%s has no parameter %v", path, at(p, "name"))
+				}
+			}
+		}
+	}
+	for _, rt := range table {
+		key := fmt.Sprint(rt.method, " ", strings.ReplaceAll(rt.path, "...}", "}"), " ", rt.open)
+		if !said[key] {
+			t.Error("not in the document:", key)
+		}
+		delete(said, key)
+	}
+	for key := range said {
+		t.Error("not in the table:", key)
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if r, ok := v["$ref"].(string); ok && at(doc, strings.Split(strings.TrimPrefix(r, "#/"), "/")...) == nil {
+				t.Error("no such schema:", r)
+			}
+			for _, x := range v {
+				walk(x)
+			}
+		case []any:
+			for _, x := range v {
+				walk(x)
+			}
+		}
+	}
+	walk(doc)
+}
+
+// TestOpenAPIKnowsEveryField compares schemas with the types that are read and
+// written: both ways.
+func TestOpenAPIKnowsEveryField(t *testing.T) {
+	doc := document(t)
+	for schema, typ := range map[string]reflect.Type{
+		"Params": reflect.TypeFor[correction.Params](), "Scope": reflect.TypeFor[correction.Scope](), "Correction": reflect.TypeFor[correctionView](),
+		"Effect": reflect.TypeFor[effectView](), "PointEffect": reflect.TypeFor[pointEffect](), "Change": reflect.TypeFor[change](),
+		"Lift": reflect.TypeFor[reasoned](), "Extend": reflect.TypeFor[extension](), "Ratify": reflect.TypeFor[ratification](),
+		"Preview": reflect.TypeFor[previewView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
+		"Decision": reflect.TypeFor[order.Decision](), "Request": reflect.TypeFor[requestView](), "Model": reflect.TypeFor[ModelInfo](),
+		"Operator": reflect.TypeFor[whoamiView](), "Ledger": reflect.TypeFor[ledgerView](), "Problem": reflect.TypeFor[Problem](), "Health": reflect.TypeFor[healthView](),
+	} {
+		var names []string
+		for _, f := range reflect.VisibleFields(typ) {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); f.IsExported() && !f.Anonymous && name != "" {
+				names = append(names, name)
+			}
+		}
+		props, _ := at(doc, "components", "schemas", schema, "properties").(map[string]any)
+		for _, n := range names {
+			if props[n] == nil {
+				t.Errorf("%s lacks %s", schema, n)
+			}
+		}
+		for n := range props {
+			if !slices.Contains(names, n) {
+				t.Errorf("%s has %s, which no answer has", schema, n)
+			}
+		}
+	}
+	// What an operator writes is a correction without what control sets.
+	props := at(doc, "components", "schemas", "NewCorrection", "properties").(map[string]any)
+	for i := range reflect.TypeFor[correction.Correction]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[correction.Correction]().Field(i).Tag.Get("json"), ",")
+		if (props[name] == nil) != (name == "id" || name == "applied_at") {
+			t.Error("NewCorrection:", name)
+		}
+	}
+	var enum []string
+	for _, c := range at(doc, "components", "schemas", "Problem", "properties", "code", "enum").([]any) {
+		enum = append(enum, c.(string))
+		if _, ok := codes[c.(string)]; !ok {
+			t.Error("no such code:", c)
+		}
+	}
+	for c := range codes {
+		if !slices.Contains(enum, c) {
+			t.Error("the document lacks the code", c)
+		}
+	}
+}
+
+// TestAnswersFitTheDocument calls every JSON operation and holds the real answer
+// against its schema.
+func TestAnswersFitTheDocument(t *testing.T) {
+	w := newWorld(t, nil)
+	g := w.gate("gw-1", true)
+	reply := func(subject string, v any) {
+		data, err := json.Marshal(v)
+		must(t, err)
+		_, err = g.bus.Subscribe(subject, func(m bus.Msg) { m.Respond(data) })
+		must(t, err)
+		must(t, g.bus.Flush(t.Context()))
+	}
+	reply(order.SubjectLive, order.Live{Gateway: "gw-1", LiveStreams: 1})
+	reply(order.SubjectExplain, order.Decision{RequestID: "r-1", Gateway: "gw-1", Action: order.ActionRefused, Corrections: []string{"c-1"}})
+	until := `"expires_at":"2100-01-01T00:00:00Z","reason"`
+	w.create(strings.Replace(stopLarge, `"reason"`, `"except":{"orgs":["a"]},"share":0.5,"public_reason":"p","incident":"i",`+until, 1))
+	g.next()
+	w.create(stopLarge)
+	doc := document(t)
+	checked := map[string]bool{}
+	for _, tc := range []struct{ method, path, template, body string }{
+		{"POST", "/corrections", "/corrections", stopLarge},
+		{"GET", "/corrections", "/corrections", ""},
+		{"POST", "/corrections/preview", "/corrections/preview", stopLarge},
+		{"GET", "/corrections/c-1", "/corrections/{id}", ""},
+		{"POST", "/corrections/c-1/extend", "/corrections/{id}/extend", `{"reason":"r","expires_at":"2100-01-02T00:00:00Z"}`},
+		{"POST", "/corrections/c-1/ratify", "/corrections/{id}/ratify", `{"reason":"r"}`},
+		{"POST", "/corrections/c-2/lift", "/corrections/{id}/lift", `{"reason":"r"}`},
+		{"GET", "/points", "/points", ""},
+		{"POST", "/keys", "/keys", `{"org":"acme","tier":"free","expires_at":"2100-01-01T00:00:00Z"}`},
+		{"GET", "/keys", "/keys", ""},
+		{"DELETE", "/keys/k-1", "/keys/{id}", ""},
+		{"GET", "/requests/r-1", "/requests/{id}", ""},
+		{"GET", "/models", "/models", ""},
+		{"GET", "/whoami", "/whoami", ""},
+		{"GET", "/ledger", "/ledger", ""},
+		{"GET", "/ledger/entries/1", "/ledger/entries/{n}", ""},
+		{"GET", "/../../healthz", "/../../healthz", ""},
+		{"POST", "/keys", "/keys", `{"x":1}`},
+		{"PUT", "/keys", "/keys", ``},
+	} {
+		full, template := api+tc.path, api+tc.template
+		if strings.HasSuffix(full, "healthz") {
+			full, template = "/healthz", "/healthz"
+		}
+		resp := w.do(tc.method, full, tc.body, nil)
+		data, _ := io.ReadAll(resp.Body)
+		op := at(doc, "paths", template, strings.ToLower(tc.method))
+		kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+		schema := at(op, "responses", fmt.Sprint(resp.StatusCode), "content", kind, "schema")
+		if schema == nil && kind == "application/problem+json" {
+			schema = at(doc, "components", "schemas", "Problem")
+		}
+		if schema == nil {
+			t.Errorf("%s %s: %d %s is not in the document", tc.method, template, resp.StatusCode, kind)
+			continue
+		}
+		var v any
+		must(t, json.Unmarshal(data, &v))
+		for _, fault := range fits(doc, schema, v, "") {
+			t.Errorf("%s %s: %s in %s", tc.method, template, fault, data)
+		}
+		checked[template] = true
+	}
+	if len(checked) != 15 {
+		t.Error("checked", len(checked))
+	}
+}
+
+// fits checks a value against a schema, as far as the document uses JSON Schema.
+func fits(doc, schema, v any, path string) (faults []string) {
+	s := schema.(map[string]any)
+	if r, ok := s["$ref"].(string); ok {
+		return fits(doc, at(doc, strings.Split(strings.TrimPrefix(r, "#/"), "/")...), v, path)
+	}
+	fault := func(format string, args ...any) {
+		faults = append(faults, path+": "+fmt.Sprintf(format, args...))
+	}
+	kind, _ := s["type"].(string)
+	switch v := v.(type) {
+	case map[string]any:
+		if kind != "object" && s["type"] != nil {
+			fault("an object, not %v", s["type"])
+			return faults
+		}
+		for _, r := range list(s["required"]) {
+			if _, ok := v[r]; !ok {
+				fault("%s is missing", r)
+			}
+		}
+		for name, x := range v {
+			switch p := at(s, "properties", name); {
+			case p != nil:
+				faults = append(faults, fits(doc, p, x, path+"/"+name)...)
+			case s["additionalProperties"] == false:
+				fault("%s is not known", name)
+			}
+		}
+	case []any:
+		if kind != "array" && s["items"] == nil && s["type"] != nil {
+			fault("a list, not %v", s["type"])
+			return faults
+		}
+		for i, x := range v {
+			if s["items"] != nil {
+				faults = append(faults, fits(doc, s["items"], x, fmt.Sprint(path, "/", i))...)
+			}
+		}
+	case string:
+		if kind != "string" && s["type"] != nil {
+			fault("text, not %v", s["type"])
+		}
+		if e := list(s["enum"]); e != nil && !slices.Contains(e, v) {
+			fault("%q is not one of %v", v, e)
+		}
+	case float64:
+		if kind != "number" && kind != "integer" && s["type"] != nil || kind == "integer" && v != float64(int64(v)) {
+			fault("%v, not %v", v, s["type"])
+		}
+	case bool:
+		if kind != "boolean" && s["type"] != nil {
+			fault("%v, not %v", v, s["type"])
+		}
+	case nil:
+		if !slices.Contains(list(s["type"]), "null") {
+			fault("null")
+		}
+	}
+	return faults
+}
+
+func list(v any) []string {
+	var out []string
+	a, _ := v.([]any)
+	for _, x := range a {
+		s, _ := x.(string)
+		out = append(out, s)
+	}
+	return out
+}
