@@ -215,6 +215,9 @@ func (c *command) agreed(ctx context.Context, cl *client, d *draft) bool {
 	if err := cl.do(ctx, http.MethodPost, "/corrections/preview", nil, d, &p); err == nil && p.LiveStreams != nil {
 		streams = plural(*p.LiveStreams, "running stream") + " would be cut"
 	}
+	if d.Fallback != "" && d.Fallback != correction.NoFallback {
+		streams += "; " + d.Fallback + " answers instead"
+	}
 	return c.confirm(d.describe() + "\n" + streams + ". Go on?")
 }
 

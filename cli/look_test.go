@@ -59,11 +59,12 @@ func TestWatchPrintsLinesAndGoesOnWhereItWas(t *testing.T) {
 	f := newFake(t).
 		on("GET /events", 200, "id: 1\nevent: correction.created\ndata: {\"at\":\"2026-11-20T12:00:00Z\",\"id\":\"c-1\"}\n\n: ping\n\n").
 		on("GET /events", 200, "id: 2\nevent: point\ndata: {\"name\":\"gw-1\",\ndata: \"state\":\"synced\"}\n\n").
+		on("GET /events", 200, "id: 3\nevent: correction.created\ndata: {\"seq\":3,\"at\":\"2026-11-20T12:00:00Z\",\"type\":\"correction.created\",\"actor\":\"op-1\",\"body\":{\"correction\":{\"id\":\"c-2\",\"kind\":\"stop\",\"params\":{\"level\":\"L3\"},\"reason\":\"leak\"}}}\n\n").
 		on("GET /events", 403, `{"detail":"token was taken back","status":403}`)
 	r := f.run(t, "watch")
-	r.want(t, 3, "correction.created  id c-1", "point  name gw-1, state synced", "token was taken back")
+	r.want(t, 3, "correction.created  id c-1", "point  name gw-1, state synced", "correction.created  by op-1, id c-2, kind stop, params level L3, reason leak", "token was taken back")
 	seen := f.sent("GET /events")
-	if len(seen) != 3 || seen[1].header.Get("Last-Event-Id") != "1" || seen[2].header.Get("Last-Event-Id") != "2" {
+	if len(seen) != 4 || seen[1].header.Get("Last-Event-Id") != "1" || seen[2].header.Get("Last-Event-Id") != "2" {
 		t.Errorf("did not go on where it was: %v", seen)
 	}
 }

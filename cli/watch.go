@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -80,7 +81,11 @@ func (c *command) watchCmd() *cobra.Command {
 // connection ends. An answer that is a refusal ends it.
 func (c *command) watch(ctx context.Context, cl *client, last string) error {
 	v := &watchView{c: c, cl: cl}
-	v.draw(ctx)
+	if c.Terminal && c.output != "json" {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go v.refresh(ctx)
+	}
 	pause := 200 * time.Millisecond
 	for {
 		err := c.follow(ctx, cl, &last, func(e event) error {
@@ -126,8 +131,10 @@ func (c *command) follow(ctx context.Context, cl *client, last *string, fn func(
 
 // watchView shows events: a line each, or below a table that is kept fresh.
 type watchView struct {
-	c     *command
-	cl    *client
+	c  *command
+	cl *client
+
+	mu    sync.Mutex // events and the passing of time both draw
 	lines []string
 }
 
@@ -143,11 +150,28 @@ func (v *watchView) show(ctx context.Context, e event) error {
 		v.c.printf("%s\n", line)
 		return nil
 	}
+	v.mu.Lock()
 	if v.lines = append(v.lines, line); len(v.lines) > keptLines {
 		v.lines = v.lines[1:]
 	}
+	v.mu.Unlock()
 	v.draw(ctx)
 	return nil
+}
+
+// refresh draws now and then, since leases run and gateways fall silent without
+// an event.
+func (v *watchView) refresh(ctx context.Context) {
+	t := time.NewTicker(2 * time.Second)
+	defer t.Stop()
+	for {
+		v.draw(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
 }
 
 // draw repaints the terminal with the state of things and the last events.
@@ -155,6 +179,8 @@ func (v *watchView) draw(ctx context.Context) {
 	if !v.c.Terminal || v.c.output == "json" {
 		return
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	var b bytes.Buffer
 	if o, err := v.c.overview(ctx, v.cl); err == nil {
 		v.c.printOverview(&b, o)
@@ -186,5 +212,30 @@ func eventLine(e event) string {
 		name = s
 		delete(body, "type")
 	}
+	delete(body, "seq")
+	if inner, ok := body["body"].(map[string]any); ok { // an entry of the ledger
+		delete(body, "body")
+		body = entryWords(body, inner)
+	}
 	return strings.TrimSpace(strings.Join([]string{at, name, shorten(words(body), 200)}, "  "))
+}
+
+// entryWords keeps of a ledger entry what says at a glance what happened.
+func entryWords(entry, body map[string]any) map[string]any {
+	out := map[string]any{}
+	if actor, ok := entry["actor"].(string); ok && actor != "" {
+		out["by"] = actor
+	}
+	if c, ok := body["correction"].(map[string]any); ok {
+		body = c
+	}
+	if k, ok := body["key"].(map[string]any); ok {
+		body = k
+	}
+	for _, name := range []string{"id", "name", "kind", "params", "scope", "except", "mode", "org", "reason", "expires_at", "revision", "time_to_effect_ms"} {
+		if v, ok := body[name]; ok {
+			out[name] = v
+		}
+	}
+	return out
 }
