@@ -73,13 +73,24 @@ func (x *exchange) serve(c *call) *wire.Problem {
 	}
 	m := g.names[x.env.Model]
 	if m == nil || !m.serves(x.wr.Name()) {
-		return &wire.Problem{Status: http.StatusNotFound, Code: "model_not_found", Title: "Unknown model", Param: "model",
-			Detail: "the model " + strconv.Quote(printable(x.env.Model)) + " is not served here on this API"}
+		return unknownModel(x.env.Model)
+	}
+	for _, name := range x.env.Others {
+		o := g.names[name]
+		if o == nil || !o.serves(x.wr.Name()) {
+			return unknownModel(name)
+		}
+		c.others = append(c.others, o)
 	}
 	g.describe(&c.req, r, c.caller, &x.env)
 	c.req.Continues = x.env.Continues || x.env.Prior && g.sessions.known(x.session(c))
 	x.run(c, m)
 	return nil
+}
+
+func unknownModel(name string) *wire.Problem {
+	return &wire.Problem{Status: http.StatusNotFound, Code: "model_not_found", Title: "Unknown model", Param: "model",
+		Detail: "the model " + strconv.Quote(printable(name)) + " is not served here on this API"}
 }
 
 // read takes the body in, whole. What is decided on has to be what is sent, so
@@ -156,8 +167,7 @@ func (x *exchange) list(c *call, rl *ruling) *wire.Problem {
 		}
 	}
 	if x.rt.Op == wire.OpGetModel && len(names) == 0 {
-		return &wire.Problem{Status: http.StatusNotFound, Code: "model_not_found", Title: "Unknown model", Param: "model",
-			Detail: "the model " + strconv.Quote(printable(x.rt.Model)) + " is not served here on this API"}
+		return unknownModel(x.rt.Model)
 	}
 	x.head = x.wr.AppendModels(x.head[:0], x.rt, names)
 	x.w.Header()["Content-Type"] = contentJSON

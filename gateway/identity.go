@@ -167,7 +167,7 @@ func (g *Gateway) describe(q *correction.Request, r *http.Request, c *caller, e 
 	for _, t := range e.Tools {
 		q.Tools = append(q.Tools, strings.Clone(t))
 	}
-	if e.HasTools {
+	if e.HasTools || e.Stored { // what is stored with the provider may hold tools, and nobody here can look
 		q.Features |= correction.Tools
 	}
 	if e.Stream {

@@ -27,12 +27,13 @@ var errCut = errors.New("ended by a correction")
 
 // call is one request from the moment it is decided until its last byte.
 //
-// What a sweep reads (req, caller, model, wire, route) does not change while
+// What a sweep reads (req, caller, model, others, wire, route) does not change while
 // the call stands in the registry.
 type call struct {
 	req    correction.Request
 	caller *caller
 	model  *model
+	others []*model // further ones that the body lets the provider use: decided alike
 	wire   wire.Wire
 	route  wire.Route
 

@@ -336,3 +336,26 @@ func TestModelListings(t *testing.T) {
 		t.Errorf("a stopped model is listed: %s", a.body)
 	}
 }
+
+// A body that lets the provider switch to another model is decided for that
+// one, too.
+func TestModelsNamedElsewhereInTheBody(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, nil)
+	body := `{"model":"sim-small","max_tokens":50,"fallbacks":[{"model":"sim-large"}],"messages":[{"role":"user","content":"sim: tokens=5"}]}`
+	if a := send(t, g, "/v1/messages", body); a.status != 200 {
+		t.Errorf("allowed: %d %s", a.status, a.body)
+	}
+	running := openStream(t, g, "/v1/messages", strings.NewReplacer("tokens=5", "tokens=5000 interval=20ms", `:50,`, `:9000,"stream":true,`).Replace(body))
+	running.next(t)
+	if a := send(t, g, "/v1/messages", strings.Replace(body, "sim-large", "elsewhere", 1)); a.status != 404 {
+		t.Errorf("unknown: %d %s", a.status, a.body)
+	}
+	id := p.apply(1, stopLarge)
+	if events := running.rest(t); !strings.Contains(events[len(events)-1], id) {
+		t.Errorf("running: %s", events[len(events)-1])
+	}
+	if a := send(t, g, "/v1/messages", body); a.status != 503 || !strings.Contains(a.body, id) {
+		t.Errorf("stopped: %d %s", a.status, a.body)
+	}
+}

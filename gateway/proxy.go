@@ -119,6 +119,11 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 	if !x.verdict.Allowed() {
 		return &reason{ruling: rl, refused: slices.Clone(x.verdict.Refused)}, x.verdict.Fallback(c.model.Fallback)
 	}
+	if len(c.others) > 0 {
+		if refused := c.decideOthers(rl, now, false); refused != nil {
+			return &reason{ruling: rl, refused: refused}, ""
+		}
+	}
 	if c.model.OnStale != Hold && x.g.lease.over(mono) {
 		why := staleReason(rl)
 		if c.model.OnStale == Switch {
@@ -133,6 +138,20 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 		x.shadow(c, rl)
 	}
 	return nil, ""
+}
+
+// decideOthers decides the further models that the body lets the provider use,
+// and returns the rules that refuse one of them.
+func (c *call) decideOthers(rl *ruling, now correction.Span, live bool) []*correction.Rule {
+	var v correction.Verdict
+	for _, o := range c.others {
+		q := c.req
+		q.Model, q.Version, q.Live = o.Name, o.Version, live
+		if rl.policy.Decide(&q, now, &v); !v.Allowed() {
+			return v.Refused
+		}
+	}
+	return nil
 }
 
 func staleReason(rl *ruling) *reason {

@@ -85,6 +85,11 @@ func (s *sweeper) forbids(c *call) *reason {
 	s.rl.policy.Decide(&q, s.now, &s.verdict)
 	switch len(s.verdict.Refused) {
 	case 0:
+		if len(c.others) > 0 {
+			if refused := c.decideOthers(s.rl, s.now, true); refused != nil {
+				return &reason{ruling: s.rl, refused: refused}
+			}
+		}
 		return nil
 	case 1:
 		top := s.verdict.Refused[0]
