@@ -24,7 +24,7 @@ func TestCommandReachesGatewaysAndIsMeasured(t *testing.T) {
 	if v.ID != "c-1" || v.Revision != 1 || v.State != "active" || v.Effect.Desired != 1 || v.CreatedBy != "op-1" {
 		t.Fatalf("%s", jsonText(v))
 	}
-	if v.ReviewBy.Sub(v.AppliedAt) != defaultReview {
+	if v.ReviewBy.Sub(v.AppliedAt).Round(time.Second) != defaultReview {
 		t.Error("no review by default:", v.ReviewBy, v.AppliedAt)
 	}
 	if g.next() != order.Applied || g.revision() != 1 {

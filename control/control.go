@@ -88,6 +88,7 @@ type Control struct {
 	stops    []func() // of bus subscriptions
 	wake     chan struct{}
 	stopping chan struct{}
+	stopOnce sync.Once
 	running  sync.WaitGroup
 	syncs    stateCache
 
@@ -217,11 +218,10 @@ func (c *Control) Handler() http.Handler { return c.handler }
 // event streams end; ctx bounds the wait for requests still running. It does not
 // close the bus or the ledger.
 func (c *Control) Stop(ctx context.Context) error {
-	select {
-	case <-c.stopping:
+	first := false
+	c.stopOnce.Do(func() { first = true; close(c.stopping) })
+	if !first {
 		return nil
-	default:
-		close(c.stopping)
 	}
 	var err error
 	if c.server != nil {

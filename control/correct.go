@@ -45,7 +45,9 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 			return nil, err
 		}
 		id = "c-" + strconv.Itoa(s.nCorrections+1)
-		next.ID, next.AppliedAt = id, now
+		// By the early clock: a drain counts from this, and must not wait for a
+		// clock that jumped ahead, here or in the record.
+		next.ID, next.AppliedAt = id, c.early()
 		if err := s.room(weigh(&next)); err != nil {
 			return nil, err
 		}

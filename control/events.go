@@ -48,6 +48,9 @@ func (c *Control) getEvents(cl *call) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	cl.w.WriteHeader(http.StatusOK)
+	if cl.r.Method == http.MethodHead {
+		return nil
+	}
 	if err := s.write(": andon\nretry: 1000\n\n"); err != nil {
 		return nil
 	}

@@ -162,7 +162,7 @@ func (c *Control) adopt(ctx context.Context, signed []byte) (string, error) {
 		for _, cor := range e.Corrections {
 			cor.StartsAt, cor.ReviewBy, cor.ExpiresAt = utc(cor.StartsAt), utc(cor.ReviewBy), utc(cor.ExpiresAt)
 			if cor.AppliedAt.IsZero() {
-				cor.AppliedAt = now
+				cor.AppliedAt = c.early()
 			}
 			if cor.ReviewBy.IsZero() && cor.ExpiresAt.IsZero() {
 				cor.ReviewBy = now.Add(defaultReview)

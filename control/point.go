@@ -24,6 +24,10 @@ const (
 	maxPointLists = 4096
 )
 
+// twinsRemembered is how long a point counts as refused after two processes
+// were seen under its name: what one of them enforces says nothing of the other.
+const twinsRemembered = time.Minute
+
 // leaseSlack is added to a lease on control's side: the gateway counts it from
 // when it sent its beat, control from after the answer.
 const leaseSlack = time.Second
@@ -35,8 +39,9 @@ type point struct {
 	known bool // the ledger has it, as it is now
 
 	boot        string
-	revision    uint64 // enforcing, as it said
-	head        order.Hash
+	former      string    // the process before
+	twins       time.Time // when two processes were last seen under this name
+	revision    uint64    // enforcing, as it said
 	live        int64
 	selfStale   bool // it says that it has no lease
 	emergencies []string
@@ -55,7 +60,7 @@ func (p *point) state(now time.Time, current uint64) string {
 	switch {
 	case !now.Before(p.lease):
 		return pointStale
-	case p.diverged, p.refused > p.revision, p.err != "" && p.revision != current:
+	case p.diverged, !p.twins.IsZero() && now.Before(p.twins.Add(twinsRemembered)), p.refused > p.revision, p.err != "" && p.revision != current:
 		return pointRefused
 	case p.revision == current:
 		return pointSynced
@@ -82,10 +87,15 @@ func (c *Control) beat(b order.Beat) order.Lease {
 		p = &point{name: b.Gateway}
 		c.points[b.Gateway] = p
 	}
-	if p.boot == b.Boot {
-		b.Revision = max(b.Revision, p.revision) // an acknowledgement may have overtaken it
-	} else if p.boot != "" {
-		c.log.Info("an enforcement point has restarted, or two have the same name", "gateway", b.Gateway)
+	if p.boot != b.Boot && p.boot != "" {
+		if b.Boot == p.former { // back and forth: not a restart
+			p.twins = now
+			c.log.Error("ALARM: two processes call themselves by the same name; only one of them is seen", "gateway", b.Gateway)
+			c.metrics.alarms.Inc()
+		} else {
+			c.log.Info("an enforcement point has restarted", "gateway", b.Gateway)
+		}
+		p.former, p.revision = p.boot, 0
 	}
 	d := pointBody{Name: b.Gateway, Version: b.Version, Features: b.Features, Models: b.Models}
 	if !p.same(d) {
@@ -94,8 +104,11 @@ func (c *Control) beat(b order.Beat) order.Lease {
 	// The gateway counts from before this, so it is stale when this says so. Every
 	// lease that is given counts, even one that will not fit.
 	p.lease = now.Add(c.cfg.Lease + leaseSlack)
-	p.boot, p.live, p.selfStale, p.emergencies, p.err, p.seen = b.Boot, b.Live, b.Stale, b.Emergencies, b.Error, now
-	p.revision, p.head = b.Revision, b.Head
+	p.boot, p.live, p.selfStale, p.emergencies, p.seen = b.Boot, b.Live, b.Stale, b.Emergencies, now
+	p.revision = max(p.revision, b.Revision) // an acknowledgement may have overtaken it
+	if b.Error != "" || p.refused <= p.revision {
+		p.err = b.Error
+	}
 	ahead := b.Revision > c.state.revision || b.Revision == c.state.revision && b.Head != c.state.head
 	if ahead && !p.diverged {
 		// It keeps what it has: that may be tighter. A person has to look.
@@ -126,11 +139,10 @@ func (c *Control) ack(a order.Ack) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.points[a.Gateway]
-	if p == nil || a.Revision > c.state.revision {
+	if p == nil || p.boot != a.Boot || a.Revision > c.state.revision {
 		return // its beat comes first, and says more
 	}
 	now := c.cfg.Now()
-	p.boot = a.Boot
 	switch a.Phase {
 	case order.PhaseAccepted:
 		c.accepted(p, a.Revision, now)
@@ -193,6 +205,9 @@ func (c *Control) pointView(p *point, now time.Time) pointView {
 	v := pointView{
 		Name: p.name, State: p.state(now, c.state.revision), Revision: p.revision, Lease: utc(p.lease), Live: p.live, Stale: p.selfStale,
 		Version: p.Version, Features: p.Features, Models: p.Models, Boot: p.boot, LastSeen: utc(p.seen), Error: p.err,
+	}
+	if !p.twins.IsZero() && now.Before(p.twins.Add(twinsRemembered)) {
+		v.Error = "two processes call themselves by this name; give each its own"
 	}
 	for _, id := range p.emergencies {
 		if !c.state.adopted[id] {

@@ -137,6 +137,41 @@ func TestAGatewayAheadOfControlRaisesAnAlarm(t *testing.T) {
 	}
 }
 
+func TestTwoGatewaysOfOneName(t *testing.T) {
+	w := frozen(t)
+	g := w.gate("gw-1", false)
+	beat := func(boot string) {
+		g.beatWith(order.Beat{Gateway: "gw-1", Boot: boot, Nonce: "n", Revision: g.revision(), Head: g.f.State().Head})
+	}
+	beat("boot-2")
+	if p := w.points()["gw-1"]; p.State != pointSynced {
+		t.Fatalf("a restart is no fault: %+v", p)
+	}
+	beat("boot-1")
+	if p := w.points()["gw-1"]; p.State != pointRefused || !strings.Contains(p.Error, "two processes") {
+		t.Fatalf("%+v", p)
+	}
+	w.clock.advance(twinsRemembered)
+	beat("boot-3") // sorted out
+	if p := w.points()["gw-1"]; p.State != pointSynced || p.Error != "" {
+		t.Fatalf("%+v", p)
+	}
+}
+
+// TestABeatOvertakenByAnAcknowledgement: the beat was sent before the order
+// came, and is handled after the order was enforced. That is no divergence.
+func TestABeatOvertakenByAnAcknowledgement(t *testing.T) {
+	w := newWorld(t, nil)
+	g := w.gate("gw-1", true)
+	events, _ := w.watch("")
+	w.create(stopLarge)
+	until(t, events, "ack", func(e sse) bool { return strings.Contains(e.data, order.PhaseEnforcing) })
+	g.beatWith(order.Beat{Gateway: "gw-1", Boot: "boot-1", Nonce: "n"})
+	if p := w.points()["gw-1"]; p.State != pointSynced || p.Revision != 1 || strings.Contains(w.logs.String(), "ALARM") {
+		t.Fatalf("%+v", p)
+	}
+}
+
 func TestAnEffectNotRecordedBeforeARestart(t *testing.T) {
 	w := newWorld(t, nil)
 	g := w.gate("gw-1", false)
