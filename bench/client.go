@@ -248,3 +248,16 @@ func (c *client) stream(req []byte) (int, error) {
 	err = c.body(h, e.take)
 	return e.n, err
 }
+
+// exchange sends a rendered request and returns its answer.
+func (c *client) exchange(req []byte) (status int, body []byte, err error) {
+	if _, err := c.nc.Write(req); err != nil {
+		return 0, nil, err
+	}
+	h, err := c.receive()
+	if err != nil {
+		return 0, nil, err
+	}
+	err = c.body(h, func(p []byte) { body = append(body, p...) })
+	return h.status, body, err
+}

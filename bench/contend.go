@@ -99,10 +99,10 @@ func (b *bench) rounds(n int, f *field, measure func(round int, t *target) error
 	return nil
 }
 
-// profiled runs f while the gateway among the targets profiles itself, if that
-// was asked for.
+// profiled runs f while the gateway t profiles itself, if that was asked for
+// and t is one.
 func (b *bench) profiled(row string, t *target, f func() error) error {
-	if b.profile == "" || t.name != andon {
+	if b.profile == "" || !t.gateway {
 		return f()
 	}
 	dir, err := filepath.Abs(b.profile)

@@ -80,5 +80,5 @@ func (b *bench) gateway(p plane, name, provider string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: name, addr: h.Addr, child: c, admin: h.Admin}, nil
+	return &target{name: name, addr: h.Addr, child: c, admin: h.Admin, gateway: true}, nil
 }

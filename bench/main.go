@@ -53,6 +53,11 @@ var rows = []row{
 	{"throughput", throughputRow},
 	{"streams", streamsRow},
 	{"large", largeRow},
+	{"stop", stopRow},
+	{"stop10k", stop10kRow},
+	{"block", blockRow},
+	{"memory", memoryRow},
+	{"command", commandRow},
 }
 
 func main() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // ownGroup puts a child into a process group of its own, and has it ended when
@@ -33,11 +34,9 @@ func raiseFiles() uint64 {
 	return l.Cur
 }
 
-// groupTime is the processor time that a process group has used, user and
-// system, of the processes that are still there.
-func groupTime(pgid int) time.Duration {
-	const hertz = 100 // USER_HZ, the same on every Linux
-	var ticks int64
+// group visits the processes of a group that are still there, with the fields
+// of their stat file from the state on, and their folder in /proc.
+func group(pgid int, visit func(stat []string, dir string)) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
 		data, err := os.ReadFile(name)
@@ -45,27 +44,54 @@ func groupTime(pgid int) time.Duration {
 			continue
 		}
 		i := bytes.LastIndexByte(data, ')') // the name before it may hold anything
-		f := strings.Fields(string(data[i+1:]))
-		if len(f) < 13 || f[2] != strconv.Itoa(pgid) {
-			continue
+		if f := strings.Fields(string(data[i+1:])); len(f) > 12 && f[2] == strconv.Itoa(pgid) {
+			visit(f, filepath.Dir(name))
 		}
-		user, _ := strconv.ParseInt(f[11], 10, 64)
-		system, _ := strconv.ParseInt(f[12], 10, 64)
-		ticks += user + system
 	}
+}
+
+// groupTime is the processor time that a process group has used, user and system.
+func groupTime(pgid int) time.Duration {
+	const hertz = 100 // USER_HZ, the same on every Linux
+	var ticks int64
+	group(pgid, func(stat []string, _ string) {
+		user, _ := strconv.ParseInt(stat[11], 10, 64)
+		system, _ := strconv.ParseInt(stat[12], 10, 64)
+		ticks += user + system
+	})
 	return time.Duration(ticks) * time.Second / hertz
 }
 
-// resident is the memory of a process that is in RAM, in bytes.
-func resident(pid int) uint64 {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	if err != nil {
-		return 0
+// groupResident is the memory of a process group that is in RAM, in bytes.
+func groupResident(pgid int) uint64 {
+	var pages uint64
+	group(pgid, func(_ []string, dir string) {
+		data, err := os.ReadFile(filepath.Join(dir, "statm"))
+		if f := strings.Fields(string(data)); err == nil && len(f) > 1 {
+			n, _ := strconv.ParseUint(f[1], 10, 64)
+			pages += n
+		}
+	})
+	return pages * uint64(os.Getpagesize())
+}
+
+// stampReads has the kernel note when bytes arrive. On loopback that is when
+// the other side wrote them, however long the reader then waits for a core.
+func stampReads(rc syscall.RawConn) {
+	rc.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1) })
+}
+
+// readStamped reads what is there, and when the last of it arrived, in Unix ns.
+func readStamped(fd int, b []byte) (n int, stamp int64, err error) {
+	var oob [64]byte
+	n, oobn, _, _, err := syscall.Recvmsg(fd, b, oob[:], syscall.MSG_DONTWAIT)
+	if err != nil || oobn < syscall.CmsgLen(16) {
+		return n, 0, err
 	}
-	f := strings.Fields(string(data))
-	if len(f) < 2 {
-		return 0
+	h := (*syscall.Cmsghdr)(unsafe.Pointer(&oob[0]))
+	if h.Level == syscall.SOL_SOCKET && h.Type == syscall.SCM_TIMESTAMPNS {
+		t := (*syscall.Timespec)(unsafe.Pointer(&oob[syscall.CmsgLen(0)]))
+		stamp = t.Nano()
 	}
-	n, _ := strconv.ParseUint(f[1], 10, 64)
-	return n * uint64(os.Getpagesize())
+	return n, stamp, nil
 }

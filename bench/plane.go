@@ -115,7 +115,7 @@ func scopedText(i int) string {
 		scope = `"models":["sim-large"]`
 	case 4:
 		kind = `"kind":"stop","params":{"level":"L3"}`
-		scope = fmt.Sprintf(`"models":["model-%d"]`, i%20)
+		scope = fmt.Sprintf(`"versions":["version-%d"]`, i%200)
 	case 5:
 		scope = fmt.Sprintf(`"tools":["tool-%d"]`, i)
 		more = fmt.Sprintf(`,"except":{"orgs":["org-%d"]}`, i)

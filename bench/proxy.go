@@ -22,10 +22,11 @@ import (
 // target is something that a call can be sent to: the provider itself, or a
 // proxy in front of it.
 type target struct {
-	name  string
-	addr  string
-	child *child
-	admin string // HAProxy's socket
+	name    string
+	addr    string
+	child   *child
+	admin   string // HAProxy's socket, or a gateway's admin listener
+	gateway bool
 }
 
 // errAbsent says that a program to compare with is not installed.

@@ -26,6 +26,7 @@ var roles = map[string]func(cfg jsontext.Value) (hello any, stop func(), err err
 	"provider": providerRole,
 	"goproxy":  goproxyRole,
 	"gateway":  gatewayRole,
+	"control":  controlRole,
 }
 
 // question is what a parent asks of a running child.

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+const stopOrder = `{"kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"reason":"benchmark"}`
+
+// ending is one contender's rounds of a stop.
+type ending struct {
+	sent     endings         // since the command was sent
+	accepted endings         // since it was accepted
+	took     []time.Duration // from sent to accepted
+	drained  []time.Duration // from sent until the provider has no stream open
+	streams  int             // held in all
+}
+
+// stopped runs one stop: it holds n streams, gives the command, waits for the
+// end of all of them and of the provider's side.
+func (b *bench) stopped(e *ending, sim string, ts []*target, req []byte, n int, command func() (moment, error)) error {
+	var addrs []string
+	for _, t := range ts {
+		addrs = append(addrs, t.addr)
+	}
+	c, err := hold(addrs, req, n)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	select { // the streams run for a while before they are stopped
+	case <-b.ctx.Done():
+		return b.ctx.Err()
+	case <-time.After(pick(b, time.Second, 300*time.Millisecond)):
+	}
+	if got, err := active(sim); err != nil || got != n {
+		return errors.Join(fmt.Errorf("the provider has %d streams open, not %d", got, n), err)
+	}
+	if err := c.expectEnd(); err != nil {
+		return err
+	}
+	var at moment
+	err = b.profiled(fmt.Sprintf("stop-%d", n), ts[0], func() error {
+		if at, err = command(); err != nil {
+			return err
+		}
+		return c.wait(patience)
+	})
+	if err != nil {
+		return err
+	}
+	gone, err := drained(sim)
+	if err != nil {
+		return fmt.Errorf("wait for the provider's side: %w", err)
+	}
+	e.sent.add(c.endings(at.sent))
+	e.accepted.add(c.endings(at.accepted))
+	e.took = append(e.took, at.accepted.Sub(at.sent))
+	e.drained = append(e.drained, gone.Sub(at.sent))
+	e.streams += n
+	return nil
+}
+
+// line is a contender's line of the table: times since some moment.
+func (e *ending) line(name, moment string, of endings) []string {
+	written := "not known"
+	if len(of.written) > 0 {
+		written = ms(quantile(of.written, 0.99)) + " / " + ms(quantile(of.written, 1))
+	}
+	return []string{name, moment, written, ms(median(of.read)), ms(quantile(of.read, 0.99)), ms(quantile(of.read, 1)),
+		fmt.Sprintf("%s of %s", thousands(int64(of.typed)), thousands(int64(e.streams)))}
+}
+
+var stopHead = []string{"", "since", "last byte written, p99 / all", "read p50", "p99", "all", "with the typed end"}
+
+func stopRow(b *bench) (*result, error) {
+	const n = 1000
+	var provider at
+	if _, err := b.self("sim", struct{}{}, &provider); err != nil {
+		return nil, err
+	}
+	p, err := b.control(1000)
+	if err != nil {
+		return nil, err
+	}
+	g, err := b.gateway(p, andon, provider.Addr)
+	if err != nil {
+		return nil, err
+	}
+	h, absent := b.haproxy(provider.Addr)
+	var missing errAbsent
+	if absent != nil && !errors.As(absent, &missing) {
+		return nil, absent
+	}
+	req := request(chatPath, p.key(), streamBody("tokens=100000 interval=100ms"))
+	var own, theirs ending
+	var effects []float64
+	for range pick(b, 4, 1) {
+		err := b.stopped(&own, provider.Addr, []*target{g}, req, n, func() (moment, error) {
+			id, at, err := p.correct(stopOrder)
+			if err != nil {
+				return at, err
+			}
+			m, err := p.effect(id, 1)
+			effects = append(effects, m.TimeToEffect)
+			return at, errors.Join(err, p.lift(id))
+		})
+		if err != nil {
+			return nil, fmt.Errorf("andon: %w %s", err, g.child.errs)
+		}
+		if h != nil {
+			err := b.stopped(&theirs, provider.Addr, []*target{h}, req, n, func() (moment, error) { return shutdownSessions(h.admin) })
+			if err != nil {
+				return nil, fmt.Errorf("haproxy: %w %s", err, h.child.errs)
+			}
+		}
+		fmt.Fprint(os.Stderr, ".")
+	}
+	fmt.Fprint(os.Stderr, " ")
+	r := &result{what: "a stop, 1,000 live streams, last byte at the client, p99", target: "not above HAProxy's, beside it, with the typed end; provider's side closed too"}
+	lines := [][]string{stopHead, own.line(andon, "command accepted", own.accepted), own.line(andon, "command sent", own.sent)}
+	if h != nil {
+		lines = append(lines, theirs.line("haproxy, `shutdown sessions server`", "command accepted", theirs.accepted), theirs.line("haproxy", "command sent", theirs.sent))
+	}
+	r.detail = table(lines) + fmt.Sprintf(`
+The provider had no stream open any more, since the command was sent: andon %s`, ms(median(own.drained)))
+	if h != nil {
+		r.detail += ", haproxy " + ms(median(theirs.drained))
+	}
+	r.detail += fmt.Sprintf(` (median of %d rounds, asked every 2 ms). Each stream ticks every 100 ms until it is ended. Andon's command is a %s over the
+control API: written into the ledger, signed, published to the gateway, answered after %s (median); the control plane's own measure from durable
+to enforced is %s. HAProxy's goes over its admin socket and is answered after %s, when all sessions are marked. "Written" is the kernel's time of arrival
+of the last bytes, which on loopback is the time of writing; HAProxy's end is a bare close, which has none. "Read" is when the client, on the same cores, had them.
+`, len(own.drained), "`stop` L3", ms(median(own.took)), ms(time.Duration(median(effects)*1e6)), ms(median(theirs.took)))
+	p99 := quantile(own.sent.read, 0.99)
+	r.measured = fmt.Sprintf("%s since accepted, %s since sent; %s of %s typed", ms(quantile(own.accepted.read, 0.99)), ms(p99), thousands(int64(own.sent.typed)), thousands(int64(own.streams)))
+	if h == nil {
+		r.verdict, r.ratio = "not measured", absent.Error()
+		return r, nil
+	}
+	bound := quantile(theirs.sent.read, 0.99)
+	r.ratio = fmt.Sprintf("%s × HAProxy (%s since accepted, %s since sent)", digits(float64(p99)/float64(bound)), ms(quantile(theirs.accepted.read, 0.99)), ms(bound))
+	r.verdict = judge(p99 <= bound && own.sent.typed == own.streams)
+	return r, nil
+}
+
+// shutdownSessions ends everything that runs through HAProxy's server.
+func shutdownSessions(socket string) (at moment, err error) {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		return at, err
+	}
+	defer c.Close()
+	at.sent = time.Now()
+	if _, err := io.WriteString(c, "shutdown sessions server provider/s1\n"); err != nil {
+		return at, err
+	}
+	said, err := io.ReadAll(c)
+	at.accepted = time.Now()
+	if err == nil && len(said) > 1 {
+		err = fmt.Errorf("HAProxy says %q", said)
+	}
+	return at, err
+}
+
+func stop10kRow(b *bench) (*result, error) {
+	const gateways = 3
+	n := 10_000
+	r := &result{what: "a stop, 10,000 live streams over three gateways", target: "all cuts written within 100 ms of the accepted command, p99 at the client under 1 s"}
+	if room := int(b.files) - 1000; room < n {
+		n = room
+		r.what = fmt.Sprintf("a stop, %s live streams over three gateways", thousands(int64(n)))
+		r.detail = fmt.Sprintf("Only %s files may be open at once here, so there are no 10,000 streams.\n\n", thousands(int64(b.files)))
+	}
+	var provider at
+	if _, err := b.self("sim", struct{}{}, &provider); err != nil {
+		return nil, err
+	}
+	p, err := b.control(1000)
+	if err != nil {
+		return nil, err
+	}
+	gs, err := b.fleet(p, gateways, provider.Addr)
+	if err != nil {
+		return nil, err
+	}
+	req := request(chatPath, p.key(), streamBody("tokens=100000 interval=1s"))
+	var e ending
+	var effects []float64
+	for range pick(b, 3, 1) {
+		err := b.stopped(&e, provider.Addr, gs, req, n, func() (moment, error) {
+			id, at, err := p.correct(stopOrder)
+			if err != nil {
+				return at, err
+			}
+			m, err := p.effect(id, gateways)
+			effects = append(effects, m.TimeToEffect)
+			return at, errors.Join(err, p.lift(id))
+		})
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprint(os.Stderr, ".")
+	}
+	fmt.Fprint(os.Stderr, " ")
+	r.detail += table([][]string{stopHead, e.line(andon, "command accepted", e.accepted), e.line(andon, "command sent", e.sent)}) + fmt.Sprintf(`
+%d rounds. Each stream ticks once a second. The command was answered after %s; every gateway had looked at all its streams and ended those
+concerned %s after the entry was durable (median of what the control plane measures); the provider had no stream open any more %s after the
+command was sent. Client, provider, control plane and three gateways share %s.
+`, len(e.took), ms(median(e.took)), ms(time.Duration(median(effects)*1e6)), ms(median(e.drained)), cores())
+	p99 := quantile(e.accepted.read, 0.99)
+	written := quantile(e.accepted.written, 1)
+	r.measured = fmt.Sprintf("all written within %s, read p99 %s; %s of %s typed", ms(written), ms(p99), thousands(int64(e.accepted.typed)), thousands(int64(e.streams)))
+	r.ratio = digits(float64(written)/1e8) + " of 100 ms, " + digits(p99.Seconds()) + " of 1 s"
+	if len(e.accepted.written) == 0 {
+		r.verdict = "not measured: this system does not tell when bytes were written"
+		return r, nil
+	}
+	r.verdict = judge(written <= 100*time.Millisecond && p99 < time.Second && e.accepted.typed == e.streams)
+	return r, nil
+}
