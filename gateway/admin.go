@@ -85,13 +85,14 @@ func (g *Gateway) handleEmergency(w http.ResponseWriter, r *http.Request) {
 	json.MarshalWrite(w, answer)
 }
 
-func (g *Gateway) obeyEmergency(ctx context.Context, signed []byte, received time.Time) (answer emergencyAnswer, err error) {
+func (g *Gateway) obeyEmergency(ctx context.Context, signed []byte, received time.Time) (emergencyAnswer, error) {
 	var e order.Emergency
 	var cut int
-	if derr := g.agent.do(ctx, func() { e, cut, err = g.agent.emergency(signed, received) }); derr != nil {
-		return answer, derr
+	var err error
+	if ended := g.agent.do(ctx, func() { e, cut, err = g.agent.emergency(signed, received) }); ended != nil {
+		return emergencyAnswer{}, ended
 	}
-	answer = emergencyAnswer{ID: e.ID, Gateway: g.cfg.Name, Cut: cut, Kept: true, Corrections: []string{}}
+	answer := emergencyAnswer{ID: e.ID, Gateway: g.cfg.Name, Cut: cut, Kept: true, Corrections: []string{}}
 	for _, c := range e.Corrections {
 		answer.Corrections = append(answer.Corrections, c.ID)
 	}

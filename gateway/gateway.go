@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"andon/correction"
+	"andon/gateway/front"
 	"andon/gateway/limit"
 	"andon/gateway/upstream"
 )
@@ -54,7 +55,7 @@ type Gateway struct {
 	agent     *agent
 
 	data, admin net.Listener
-	servers     []*http.Server
+	servers     []server
 	stop        context.CancelFunc
 	running     sync.WaitGroup
 }
@@ -121,14 +122,10 @@ func (g *Gateway) Start(ctx context.Context) error {
 		g.admin.Close()
 		return fmt.Errorf("start gateway: %w", err)
 	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	quiet := slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)
-	data := &http.Server{Handler: g, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: quiet}
-	admin := &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, ErrorLog: quiet}
-	g.servers = []*http.Server{data, admin}
+	data := &front.Server{Handler: g, Log: g.log}
+	admin := &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
+	g.servers = []server{data, admin}
 	g.spawn(func() { g.serve(data, g.data) })   // the callers
 	g.spawn(func() { g.serve(admin, g.admin) }) // health, metrics, emergency orders
 	return nil
@@ -159,7 +156,13 @@ func (g *Gateway) spawn(f func()) {
 	}()
 }
 
-func (g *Gateway) serve(s *http.Server, l net.Listener) {
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+	Close() error
+}
+
+func (g *Gateway) serve(s server, l net.Listener) {
 	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		g.log.Error("listener failed", "address", l.Addr().String(), "error", err)
 	}

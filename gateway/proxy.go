@@ -31,7 +31,8 @@ type exchange struct {
 	head        []byte
 	buf         []byte
 	grants      []grant
-	fingerprint uint64 // of its conversation; 0: not taken yet
+	timed       time.Time // when the write deadline was set last
+	fingerprint uint64    // of its conversation; 0: not taken yet
 	usage       wire.Usage
 	scratch     []byte // for events whose data spans lines
 	events      int64  // of a stream, counted where its usage matters
@@ -351,9 +352,14 @@ func (x *exchange) grow(n int) {
 	}
 }
 
-// deadline gives the next write its time. A client that reads nothing for that
-// long is gone.
-func (x *exchange) deadline(c *call) { c.client.SetWriteDeadline(time.Now().Add(writeTimeout)) }
+// deadline gives the next write its time: a client that reads nothing for that
+// long is gone. It is moved on only now and then.
+func (x *exchange) deadline(c *call) {
+	if now := time.Now(); now.Sub(x.timed) > writeTimeout/6 {
+		x.timed = now
+		c.client.SetWriteDeadline(now.Add(writeTimeout))
+	}
+}
 
 // settle replaces what was reserved by what was used.
 func (x *exchange) settle(c *call) {
