@@ -398,7 +398,7 @@ func (w *world) watch(last string) (<-chan sse, func()) {
 
 type sse struct{ id, name, data string }
 
-// until reads events until one of that name comes that fits.
+// until reads events until one of that name, or any for "", comes that fits.
 func until(t testing.TB, in <-chan sse, name string, fits func(sse) bool) sse {
 	t.Helper()
 	timeout := time.After(20 * time.Second)
@@ -408,7 +408,7 @@ func until(t testing.TB, in <-chan sse, name string, fits func(sse) bool) sse {
 			if !ok {
 				t.Fatalf("the stream ended before %s", name)
 			}
-			if e.name == name && (fits == nil || fits(e)) {
+			if (name == "" || e.name == name) && (fits == nil || fits(e)) {
 				return e
 			}
 		case <-timeout:

@@ -145,8 +145,8 @@ func (c *Control) complete(t *tracker, now time.Time) {
 		enforcing, last = true, max(last, e.after)
 		body.Points = append(body.Points, *e)
 	}
-	if !enforcing && (t.recalled || len(t.expected) == 0) {
-		return // nobody is there; whoever comes gets it by resync
+	if !enforcing && t.recalled {
+		return // nobody is back yet
 	}
 	if enforcing {
 		ms := float64(last.Microseconds()) / 1000

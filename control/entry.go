@@ -84,7 +84,7 @@ type operatorBody struct {
 type measuredBody struct {
 	Revision     uint64        `json:"revision"`
 	Corrections  []string      `json:"corrections"`
-	TimeToEffect *float64      `json:"time_to_effect_ms,omitempty"` // missing: no live gateway was left to enforce it
+	TimeToEffect *float64      `json:"time_to_effect_ms,omitempty"` // missing: no gateway was live, or none stayed so, to enforce it
 	AtMost       bool          `json:"at_most,omitempty"`           // seen only after the control plane restarted
 	Points       []pointEffect `json:"points"`
 }

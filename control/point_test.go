@@ -252,3 +252,18 @@ func TestMessagesThatMakeNoSense(t *testing.T) {
 		t.Fatalf("%+v", ps)
 	}
 }
+
+// TestNobodyThere: without a gateway there is no time to effect, now or ever.
+func TestNobodyThere(t *testing.T) {
+	w := newWorld(t, nil)
+	events, _ := w.watch("")
+	w.create(stopLarge)
+	if e := until(t, events, typeMeasured, nil); strings.Contains(e.data, "time_to_effect_ms") {
+		t.Error(e.data)
+	}
+	w.restart()
+	w.gate("gw-1", true).beat()
+	if v := w.get("c-1"); v.TimeToEffect != nil || v.Effect.Enforcing != 1 {
+		t.Fatalf("%s", jsonText(v))
+	}
+}
