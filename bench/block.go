@@ -46,27 +46,33 @@ func blockRow(b *bench) (*result, error) {
 	var each, worst, took, sinceSent []time.Duration
 	var effects []float64
 	rounds := pick(b, 150, 30)
-	for r := range rounds {
-		if b.ctx.Err() != nil {
-			return nil, b.ctx.Err()
-		}
-		at, refused, id, err := blockOnce(p, clients, fmt.Sprintf("user-blocked-%d", r))
-		if err != nil {
-			return nil, err
-		}
-		var last time.Time
-		for _, t := range refused {
-			each = append(each, t.Sub(at.accepted))
-			if t.After(last) {
-				last = t
+	err = b.profiled("block", gs[0], func() error {
+		for r := range rounds {
+			if b.ctx.Err() != nil {
+				return b.ctx.Err()
 			}
+			at, refused, id, err := blockOnce(p, clients, fmt.Sprintf("user-blocked-%d", r))
+			if err != nil {
+				return err
+			}
+			var last time.Time
+			for _, t := range refused {
+				each = append(each, t.Sub(at.accepted))
+				if t.After(last) {
+					last = t
+				}
+			}
+			worst, took, sinceSent = append(worst, last.Sub(at.accepted)), append(took, at.accepted.Sub(at.sent)), append(sinceSent, last.Sub(at.sent))
+			m, err := p.effect(id, gateways)
+			if err != nil {
+				return err
+			}
+			effects = append(effects, m.TimeToEffect)
 		}
-		worst, took, sinceSent = append(worst, last.Sub(at.accepted)), append(took, at.accepted.Sub(at.sent)), append(sinceSent, last.Sub(at.sent))
-		m, err := p.effect(id, gateways)
-		if err != nil {
-			return nil, err
-		}
-		effects = append(effects, m.TimeToEffect)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	fmt.Fprint(os.Stderr, ". ")
 	res := &result{what: "a block, first refusal on every one of 8 gateways", target: "p99 under 10 ms after the accepted command"}
