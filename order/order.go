@@ -21,8 +21,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -193,23 +194,27 @@ func merge[T any](old, put []T, drop []string, id func(*T) string) ([]T, error) 
 		}
 		touched[k] = true
 	}
+	// Few change, many stay: so the many are copied in runs, and not sorted again.
+	changes := slices.Sorted(maps.Keys(touched))
+	fresh := make(map[string]*T, len(put))
+	for i := range put {
+		fresh[id(&put[i])] = &put[i]
+	}
 	out := make([]T, 0, len(old)+len(put))
-	gone := 0
-	for i := range old {
-		remove, hit := touched[id(&old[i])]
-		if hit && remove {
-			gone++
+	for _, k := range changes {
+		n := sort.Search(len(old), func(i int) bool { return id(&old[i]) >= k })
+		out, old = append(out, old[:n]...), old[n:]
+		there := len(old) > 0 && id(&old[0]) == k
+		if there {
+			old = old[1:]
 		}
-		if !hit {
-			out = append(out, old[i])
+		if p := fresh[k]; p != nil {
+			out = append(out, *p)
+		} else if !there {
+			return nil, fmt.Errorf("%w: drops something that is not there", ErrMismatch)
 		}
 	}
-	if gone != len(drop) {
-		return nil, fmt.Errorf("%w: drops something that is not there", ErrMismatch)
-	}
-	out = append(out, put...)
-	slices.SortFunc(out, func(a, b T) int { return strings.Compare(id(&a), id(&b)) })
-	return out, nil
+	return append(out, old...), nil
 }
 
 // Check reports whether s is well formed: sorted, no id twice or empty, and a
