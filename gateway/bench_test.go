@@ -107,3 +107,59 @@ func BenchmarkPlain(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkStream is a stream of 53 events, each written by itself by a
+// provider that does not wait.
+func BenchmarkStream(b *testing.B) {
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	b.Cleanup(func() { l.Close() })
+	event := `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"word"},"finish_reason":null}]}` + "\n\n"
+	chunk := []byte(fmt.Sprintf("%x\r\n%s\r\n", len(event), event))
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				buf := make([]byte, 8192)
+				for {
+					if _, err := conn.Read(buf); err != nil {
+						return
+					}
+					io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+					for range 53 {
+						conn.Write(chunk)
+					}
+					io.WriteString(conn, "0\r\n\r\n")
+				}
+			}()
+		}
+	}()
+	p := newPlane(b)
+	g := p.start(startSim(b), func(c *Config) { c.Upstreams[0].BaseURL = "http://" + l.Addr().String() })
+	body := chat("sim-large", "hello", `,"stream":true`)
+	raw := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", secret, len(body), body)
+	b.SetParallelism(8)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		conn := must(net.Dial("tcp", g.Addr()))
+		defer conn.Close()
+		buf := make([]byte, 64<<10)
+		for pb.Next() {
+			io.WriteString(conn, raw)
+			for {
+				n, err := conn.Read(buf)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				if bytes.HasSuffix(buf[:n], []byte("0\r\n\r\n")) {
+					break
+				}
+			}
+		}
+	})
+}
