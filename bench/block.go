@@ -24,15 +24,15 @@ const pollPause = 500 * time.Microsecond
 // wait for the first refusal.
 func blockRow(b *bench) (*result, error) {
 	const gateways = 8
-	var provider at
-	if _, err := b.self("provider", struct{}{}, &provider); err != nil {
+	provider, err := b.provider("provider")
+	if err != nil {
 		return nil, err
 	}
 	p, err := b.control(1000)
 	if err != nil {
 		return nil, err
 	}
-	gs, err := b.fleet(p, gateways, provider.Addr)
+	gs, err := b.fleet(p, gateways, provider.addr)
 	if err != nil {
 		return nil, err
 	}

@@ -9,15 +9,15 @@ import (
 
 // commandRow gives commands one after the other, with a gateway that obeys.
 func commandRow(b *bench) (*result, error) {
-	var provider at
-	if _, err := b.self("provider", struct{}{}, &provider); err != nil {
+	provider, err := b.provider("provider")
+	if err != nil {
 		return nil, err
 	}
 	p, err := b.control(1000)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.gateway(p, andon, provider.Addr); err != nil {
+	if _, err := b.gateway(p, andon, provider.addr); err != nil {
 		return nil, err
 	}
 	n := pick(b, 400, 100)

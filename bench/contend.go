@@ -26,15 +26,24 @@ type field struct {
 	absent   map[string]error // who is not installed
 }
 
-// contenders starts a provider, by role, and those proxies in front of it that
-// are wanted: all, if none is named.
-func (b *bench) contenders(role string, want ...string) (*field, error) {
+// provider starts one of the providers.
+func (b *bench) provider(role string) (*target, error) {
 	var h at
 	c, err := b.self(role, struct{}{}, &h)
 	if err != nil {
 		return nil, err
 	}
-	f := &field{provider: &target{name: direct, addr: h.Addr, child: c}, absent: map[string]error{}}
+	return &target{name: direct, addr: h.Addr, child: c}, nil
+}
+
+// contenders starts a provider, by role, and those proxies in front of it that
+// are wanted: all, if none is named.
+func (b *bench) contenders(role string, want ...string) (*field, error) {
+	provider, err := b.provider(role)
+	if err != nil {
+		return nil, err
+	}
+	f := &field{provider: provider, absent: map[string]error{}}
 	f.targets = append(f.targets, f.provider)
 	cs, err := scoped(1000)
 	if err != nil {
@@ -53,7 +62,7 @@ func (b *bench) contenders(role string, want ...string) (*field, error) {
 		want = []string{nginx, haproxy, goproxy, andon}
 	}
 	for _, name := range want {
-		t, err := start[name](h.Addr)
+		t, err := start[name](provider.addr)
 		var absent errAbsent
 		if errors.As(err, &absent) {
 			f.absent[name] = err

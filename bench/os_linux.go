@@ -19,6 +19,13 @@ func ownGroup() *syscall.SysProcAttr {
 
 func killGroup(pid int) { syscall.Kill(-pid, syscall.SIGKILL) }
 
+// ownTime is the processor time that this process has used, user and system.
+func ownTime() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // raiseFiles takes as many open files as the system allows, and returns how
 // many that is.
 func raiseFiles() uint64 {

@@ -35,3 +35,10 @@ func readStamped(fd int, b []byte) (n int, stamp int64, err error) {
 	n, err = syscall.Read(fd, b)
 	return n, 0, err
 }
+
+// ownTime is the processor time that this process has used, user and system.
+func ownTime() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

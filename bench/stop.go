@@ -18,11 +18,22 @@ type ending struct {
 	took     []time.Duration // from sent to accepted
 	drained  []time.Duration // from sent until the provider has no stream open
 	streams  int             // held in all
+	proxies  time.Duration   // processor time of all rounds, from the command until the provider's side was closed
+	provider time.Duration
+	client   time.Duration
+}
+
+// shares says where the processor time went.
+func (e *ending) shares() string {
+	one := func(d time.Duration) string {
+		return thousands(int64(d/time.Microsecond)/int64(max(1, e.streams))) + " µs"
+	}
+	return fmt.Sprintf("proxy %s, provider %s, client %s", one(e.proxies), one(e.provider), one(e.client))
 }
 
 // stopped runs one stop: it holds n streams, gives the command, waits for the
 // end of all of them and of the provider's side.
-func (b *bench) stopped(e *ending, sim string, ts []*target, req []byte, n int, command func() (moment, error)) error {
+func (b *bench) stopped(e *ending, sim *target, ts []*target, req []byte, n int, command func() (moment, error)) error {
 	var addrs []string
 	for _, t := range ts {
 		addrs = append(addrs, t.addr)
@@ -37,12 +48,19 @@ func (b *bench) stopped(e *ending, sim string, ts []*target, req []byte, n int, 
 		return b.ctx.Err()
 	case <-time.After(pick(b, time.Second, 300*time.Millisecond)):
 	}
-	if got, err := active(sim); err != nil || got != n {
+	if got, err := active(sim.addr); err != nil || got != n {
 		return errors.Join(fmt.Errorf("the provider has %d streams open, not %d", got, n), err)
 	}
 	if err := c.expectEnd(); err != nil {
 		return err
 	}
+	spent := func() (proxies time.Duration) {
+		for _, t := range ts {
+			proxies += t.spent()
+		}
+		return proxies
+	}
+	proxies, provider, client := spent(), sim.spent(), ownTime()
 	var at moment
 	err = b.profiled(fmt.Sprintf("stop-%d", n), ts[0], func() error {
 		if at, err = command(); err != nil {
@@ -53,10 +71,11 @@ func (b *bench) stopped(e *ending, sim string, ts []*target, req []byte, n int, 
 	if err != nil {
 		return err
 	}
-	gone, err := drained(sim)
+	gone, err := drained(sim.addr)
 	if err != nil {
 		return fmt.Errorf("wait for the provider's side: %w", err)
 	}
+	e.proxies, e.provider, e.client = e.proxies+spent()-proxies, e.provider+sim.spent()-provider, e.client+ownTime()-client
 	e.sent.add(c.endings(at.sent))
 	e.accepted.add(c.endings(at.accepted))
 	e.took = append(e.took, at.accepted.Sub(at.sent))
@@ -79,19 +98,19 @@ var stopHead = []string{"", "since", "last byte written, p99 / all", "read p50",
 
 func stopRow(b *bench) (*result, error) {
 	const n = 1000
-	var provider at
-	if _, err := b.self("sim", struct{}{}, &provider); err != nil {
+	provider, err := b.provider("sim")
+	if err != nil {
 		return nil, err
 	}
 	p, err := b.control(1000)
 	if err != nil {
 		return nil, err
 	}
-	g, err := b.gateway(p, andon, provider.Addr)
+	g, err := b.gateway(p, andon, provider.addr)
 	if err != nil {
 		return nil, err
 	}
-	h, absent := b.haproxy(provider.Addr)
+	h, absent := b.haproxy(provider.addr)
 	var missing errAbsent
 	if absent != nil && !errors.As(absent, &missing) {
 		return nil, absent
@@ -100,7 +119,7 @@ func stopRow(b *bench) (*result, error) {
 	var own, theirs ending
 	var effects []float64
 	for range pick(b, 4, 1) {
-		err := b.stopped(&own, provider.Addr, []*target{g}, req, n, func() (moment, error) {
+		err := b.stopped(&own, provider, []*target{g}, req, n, func() (moment, error) {
 			id, at, err := p.correct(stopOrder)
 			if err != nil {
 				return at, err
@@ -113,7 +132,7 @@ func stopRow(b *bench) (*result, error) {
 			return nil, fmt.Errorf("andon: %w %s", err, g.child.errs)
 		}
 		if h != nil {
-			err := b.stopped(&theirs, provider.Addr, []*target{h}, req, n, func() (moment, error) { return shutdownSessions(h.admin) })
+			err := b.stopped(&theirs, provider, []*target{h}, req, n, func() (moment, error) { return shutdownSessions(h.admin) })
 			if err != nil {
 				return nil, fmt.Errorf("haproxy: %w %s", err, h.child.errs)
 			}
@@ -135,7 +154,8 @@ The provider had no stream open any more, since the command was sent: andon %s`,
 control API: written into the ledger, signed, published to the gateway, answered after %s (median); the control plane's own measure from durable
 to enforced is %s. HAProxy's goes over its admin socket and is answered after %s, when all sessions are marked. "Written" is the kernel's time of arrival
 of the last bytes, which on loopback is the time of writing; HAProxy's end is a bare close, which has none. "Read" is when the client, on the same cores, had them.
-`, len(own.drained), "`stop` L3", ms(median(own.took)), ms(time.Duration(median(effects)*1e6)), ms(median(theirs.took)))
+Processor time for one stream, from the command until the provider's side was closed: Andon %s; HAProxy %s.
+`, len(own.drained), "`stop` L3", ms(median(own.took)), ms(time.Duration(median(effects)*1e6)), ms(median(theirs.took)), own.shares(), theirs.shares())
 	p99 := quantile(own.sent.read, 0.99)
 	r.measured = fmt.Sprintf("%s since accepted, %s since sent; %s of %s typed", ms(quantile(own.accepted.read, 0.99)), ms(p99), thousands(int64(own.sent.typed)), thousands(int64(own.streams)))
 	if h == nil {
@@ -176,15 +196,15 @@ func stop10kRow(b *bench) (*result, error) {
 		r.what = fmt.Sprintf("a stop, %s live streams over three gateways", thousands(int64(n)))
 		r.detail = fmt.Sprintf("Only %s files may be open at once here, so there are no 10,000 streams.\n\n", thousands(int64(b.files)))
 	}
-	var provider at
-	if _, err := b.self("sim", struct{}{}, &provider); err != nil {
+	provider, err := b.provider("sim")
+	if err != nil {
 		return nil, err
 	}
 	p, err := b.control(1000)
 	if err != nil {
 		return nil, err
 	}
-	gs, err := b.fleet(p, gateways, provider.Addr)
+	gs, err := b.fleet(p, gateways, provider.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +212,7 @@ func stop10kRow(b *bench) (*result, error) {
 	var e ending
 	var effects []float64
 	for range pick(b, 3, 1) {
-		err := b.stopped(&e, provider.Addr, gs, req, n, func() (moment, error) {
+		err := b.stopped(&e, provider, gs, req, n, func() (moment, error) {
 			id, at, err := p.correct(stopOrder)
 			if err != nil {
 				return at, err
@@ -210,8 +230,9 @@ func stop10kRow(b *bench) (*result, error) {
 	r.detail += table([][]string{stopHead, e.line(andon, "command accepted", e.accepted), e.line(andon, "command sent", e.sent)}) + fmt.Sprintf(`
 %d rounds. Each stream ticks once a second. The command was answered after %s; every gateway had looked at all its streams and ended those
 concerned %s after the entry was durable (median of what the control plane measures); the provider had no stream open any more %s after the
-command was sent. Client, provider, control plane and three gateways share %s.
-`, len(e.took), ms(median(e.took)), ms(time.Duration(median(effects)*1e6)), ms(median(e.drained)), cores())
+command was sent. Client, provider, control plane and three gateways share %s. Processor time for
+one stream: %s.
+`, len(e.took), ms(median(e.took)), ms(time.Duration(median(effects)*1e6)), ms(median(e.drained)), cores(), e.shares())
 	p99 := quantile(e.accepted.read, 0.99)
 	written := quantile(e.accepted.written, 1)
 	r.measured = fmt.Sprintf("all written within %s, read p99 %s; %s of %s typed", ms(written), ms(p99), thousands(int64(e.accepted.typed)), thousands(int64(e.streams)))
