@@ -142,12 +142,15 @@ func TestPendingIsExitFourAndNamesThePoint(t *testing.T) {
 
 	stale := newFake(t).on("POST /corrections", 201, `{"id":"c-1"}`).
 		on("GET /corrections/c-1", 200, `{"id":"c-1","effect":{"desired":1,"enforcing":0,"stale":1,"points":[{"name":"gw-1","state":"stale"}]}}`)
-	stale.run(t, "stop", "sim-large", "--reason", "r", "--wait", "5ms").want(t, 4, "no enforcement point is live, gw-1 (stale)")
+	stale.run(t, "stop", "sim-large", "--reason", "r", "--wait", "5ms").want(t, 4, "not everywhere: gw-1 (stale)")
 
 	// A gateway that is gone does not hold up the answer of those that are there.
 	some := newFake(t).on("POST /corrections", 201, `{"id":"c-1"}`).
 		on("GET /corrections/c-1", 200, `{"id":"c-1","effect":{"desired":2,"enforcing":1,"stale":1,"points":[{"name":"gw-1","state":"synced"},{"name":"gw-2","state":"stale"}]}}`)
-	some.run(t, "stop", "sim-large", "--reason", "r").want(t, 0, "gw-2  stale  its lease has run out")
+	some.run(t, "stop", "sim-large", "--reason", "r").want(t, 4, "gw-2  stale  its lease has run out", "not everywhere: gw-2 (stale)", "andon points remove gw-2")
+	if n := len(some.sent("GET /corrections/c-1")); n != 1 {
+		t.Errorf("asked %d times: waiting for a stale point helps nobody", n)
+	}
 }
 
 func TestRefusalsKeepTheirMeaning(t *testing.T) {

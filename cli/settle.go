@@ -27,9 +27,9 @@ func (c *command) settle(ctx context.Context, cl *client, id string, sent time.T
 			c.printf("%s  accepted  %s\n", id, o.what)
 			return fmt.Errorf("read the effect of %s (it was accepted): %w", id, err)
 		}
-		pending := v.Effect.pending()
-		if len(pending) == 0 || wait == 0 || !time.Now().Before(deadline) {
-			return c.settled(&v, pending, wait, o)
+		pending, hope := v.Effect.pending()
+		if !hope || wait == 0 || !time.Now().Before(deadline) {
+			return c.settled(&v, pending, hope, wait, o)
 		}
 		select {
 		case <-ctx.Done():
@@ -41,37 +41,32 @@ func (c *command) settle(ctx context.Context, cl *client, id string, sent time.T
 	}
 }
 
-// pending names the points that do not enforce yet, with their state. A point
-// whose lease has provably run out has taken its declared posture: it is not
-// waited for, but something has to enforce.
-func (e *effect) pending() []string {
+// pending names the points that do not enforce yet, with their state, and says
+// whether waiting can help. A point whose lease has run out has taken its
+// declared posture, which may be to go on under its last order: it does not
+// enforce this one, and nobody knows when it is back, so it is not waited for.
+func (e *effect) pending() (points []string, hope bool) {
 	if e == nil {
-		return []string{"no effect is reported"}
+		return []string{"no effect is reported"}, true
 	}
-	var out, stale []string
 	for _, p := range e.Points {
+		if p.State == "synced" {
+			continue
+		}
 		text := p.Name + " (" + p.State
 		if p.Error != "" {
 			text += ": " + p.Error
 		}
-		switch p.State {
-		case "synced":
-		case "stale":
-			stale = append(stale, text+")")
-		default:
-			out = append(out, text+")")
-		}
+		points = append(points, text+")")
+		hope = hope || p.State != "stale"
 	}
-	if e.Enforcing == 0 && len(out) == 0 {
-		if len(stale) == 0 {
-			return []string{"no enforcement point is connected"}
-		}
-		return append([]string{"no enforcement point is live"}, stale...)
+	if len(e.Points) == 0 {
+		return []string{"no enforcement point is connected"}, true
 	}
-	return out
+	return points, hope
 }
 
-func (c *command) settled(v *view, pending []string, wait time.Duration, o outcome) error {
+func (c *command) settled(v *view, pending []string, hope bool, wait time.Duration, o outcome) error {
 	late := len(pending) > 0 && wait > 0
 	var result error
 	if late {
@@ -96,12 +91,14 @@ func (c *command) settled(v *view, pending []string, wait time.Duration, o outco
 				line += ", cut " + plural(p.Cut, "running request")
 			}
 			if p.State == "stale" {
-				line += "  its lease has run out and its models have taken their posture; it gets this when it is back"
+				line += "  its lease has run out and its models have taken their posture; it gets this when it is back (gone for good: andon points remove " + p.Name + ")"
 			}
 			c.printf("%s\n", line)
 		}
 	}
 	switch {
+	case late && !hope:
+		c.printf("not everywhere: %s\n", strings.Join(pending, ", "))
 	case late:
 		c.printf("not yet everywhere after %s: %s\n", span(wait), strings.Join(pending, ", "))
 	case len(pending) > 0:
