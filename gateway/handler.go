@@ -20,7 +20,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.g, x.w, x.r = g, w, r
 	x.id = g.boot + strconv.FormatUint(g.requests.Add(1), 36)
 	w.Header()["Andon-Request-Id"] = []string{x.id}
-	c := &call{}
+	c := &call{id: x.id}
 	defer func() {
 		g.live.remove(c)
 		x.settle(c)

@@ -59,7 +59,7 @@ func (x *exchange) admit(c *call, rl *ruling) (*reason, string) {
 		t.Stop()
 		stop()
 		if x.r.Context().Err() != nil {
-			c.end(gone, nil)
+			c.depart()
 		}
 		if c.state.Load() != running {
 			return nil, ""

@@ -27,9 +27,10 @@ var errCut = errors.New("ended by a correction")
 
 // call is one request from the moment it is decided until its last byte.
 //
-// What a sweep reads (req, caller, model, others, wire, route) does not change while
+// What a sweep reads (id, req, caller, model, others, wire, route) does not change while
 // the call stands in the registry.
 type call struct {
+	id     string // of the request
 	req    correction.Request
 	caller *caller
 	model  *model
@@ -42,6 +43,10 @@ type call struct {
 	conn   atomic.Pointer[upstream.Conn]
 	cancel atomic.Pointer[context.CancelCauseFunc] // ends waiting: for a connection, or for a place under a limit
 	client *http.ResponseController
+
+	out  sync.Mutex // held while events are written
+	sink ender      // under out: where a sweep may write the end of the stream; nil if it may not
+	told bool       // under out: a sweep has written it
 
 	retryAfter time.Duration // under the limit that refused it
 	shadowed   []limit.Grant // places held under shadow limits
@@ -59,23 +64,41 @@ type reason struct {
 	detail  string
 }
 
-// end ends the call if it still runs. It neither blocks nor makes a system
-// call: it marks, and wakes the goroutine that serves the call, which writes
-// the terminal event first and closes the provider's side next.
-func (c *call) end(to int32, why *reason) bool {
+// An ender writes the last bytes of an answer without waiting for anything.
+type ender interface{ End(p []byte) }
+
+// A waker is what wakes the goroutine of a call that was ended.
+type waker struct {
+	conn   *upstream.Conn
+	cancel *context.CancelCauseFunc
+}
+
+func (w waker) wake() {
+	if w.conn != nil {
+		w.conn.Interrupt()
+	}
+	if w.cancel != nil {
+		(*w.cancel)(errCut)
+	}
+}
+
+// mark ends the call if it still runs: what comes first wins. The caller of
+// mark wakes its goroutine afterwards, by the waker.
+func (c *call) mark(to int32, why *reason) (waker, bool) {
 	if why != nil {
 		c.why.CompareAndSwap(nil, why)
 	}
 	if !c.state.CompareAndSwap(running, to) {
-		return false
+		return waker{}, false
 	}
-	if conn := c.conn.Load(); conn != nil {
-		conn.Interrupt()
+	return waker{c.conn.Load(), c.cancel.Load()}, true
+}
+
+// depart ends the call because its client has gone.
+func (c *call) depart() {
+	if w, ok := c.mark(gone, nil); ok {
+		w.wake()
 	}
-	if cancel := c.cancel.Load(); cancel != nil {
-		(*cancel)(errCut)
-	}
-	return true
 }
 
 // hold gives the call the connection by which it can be interrupted. It

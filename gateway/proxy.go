@@ -35,7 +35,7 @@ type exchange struct {
 	fingerprint uint64    // of its conversation; 0: not taken yet
 	usage       wire.Usage
 	scratch     []byte // for events whose data spans lines
-	events      int64  // of a stream, counted where its usage matters
+	counted     int64  // events of a stream, counted where its usage matters
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -70,6 +70,7 @@ func (x *exchange) run(c *call, asked *model) {
 	m, from := asked, ""
 	for hop := 0; ; hop++ {
 		c.model, c.req.Model, c.req.Version = m, m.Name, m.Version
+		c.told, c.sink = false, nil
 		c.state.Store(running)
 		c.why.Store(nil)
 		c.conn.Store(nil)
@@ -222,7 +223,7 @@ func (x *exchange) forward(c *call) bool {
 		return true
 	}
 	x.head = x.appendHead(x.head[:0], c, len(body))
-	stop := context.AfterFunc(x.r.Context(), func() { c.end(gone, nil) })
+	stop := context.AfterFunc(x.r.Context(), c.depart)
 	defer stop()
 	conn, resp, err := x.exchange(c, body)
 	if err != nil {
@@ -329,7 +330,7 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 	for {
 		x.deadline(c)
 		if _, werr := x.w.Write(buf[:n]); werr != nil {
-			c.end(gone, nil)
+			c.depart()
 			return true
 		}
 		if err == io.EOF {
@@ -368,7 +369,7 @@ func (x *exchange) settle(c *call) {
 	}
 	mono := x.g.clock.mono()
 	for i := range x.grants {
-		x.grants[i].settle(mono, x.usage, x.events)
+		x.grants[i].settle(mono, x.usage, x.counted)
 	}
 	x.grants = x.grants[:0]
 }

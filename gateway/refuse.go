@@ -16,7 +16,7 @@ const withdrawn = 5 * time.Minute
 
 // refuse answers a call that a correction, a posture or a limit does not admit.
 func (x *exchange) refuse(c *call, why *reason) {
-	p := x.problem(c, why)
+	p := x.g.problem(c, why)
 	x.g.record(x, c, action(p), p.Status, p.Corrections)
 	x.g.metrics.refused(p.Kind)
 	x.fail(p)
@@ -56,11 +56,13 @@ func (x *exchange) fail(p *wire.Problem) {
 }
 
 // problem says to the caller why its call is refused or was cut.
-func (x *exchange) problem(c *call, why *reason) *wire.Problem {
-	p := &wire.Problem{Status: why.status, Code: why.code, Title: "Model not available", Detail: why.detail, RequestID: x.id,
-		NoticeURL: x.g.cfg.NoticeURL, AppealURL: x.g.cfg.AppealURL}
-	if why.ruling != nil {
-		p.Revision = why.ruling.revision
+func (g *Gateway) problem(c *call, why *reason) *wire.Problem {
+	p := &wire.Problem{Status: why.status, Code: why.code, Title: "Model not available", Detail: why.detail, RequestID: c.id,
+		NoticeURL: g.cfg.NoticeURL, AppealURL: g.cfg.AppealURL}
+	if rl := why.ruling; rl != nil {
+		p.Revision = rl.revision
+	} else if rl := g.current.Load(); rl != nil {
+		p.Revision = rl.revision
 	}
 	if len(why.refused) == 0 {
 		if p.Status == http.StatusServiceUnavailable {

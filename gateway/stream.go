@@ -10,7 +10,7 @@ import (
 	"andon/wire"
 )
 
-const streamBuffer = 4 << 10
+const streamBuffer = 8 << 10
 
 // streams reports whether the answer is a stream of events, whatever its
 // caller asked for.
@@ -55,16 +55,8 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 				}
 				ready = at
 			}
-			if ready > 0 && c.state.Load() == running {
-				if !sent {
-					x.copyHead(resp, -1)
-					sent = true
-				}
-				x.deadline(c)
-				if _, werr := x.w.Write(buf[:ready]); werr != nil {
-					c.end(gone, nil)
-				}
-				flusher.Flush()
+			if ready > 0 && x.pass(c, resp, flusher, buf[:ready], !sent) {
+				sent = true
 			}
 			held = copy(buf, buf[ready:end])
 			if held == len(buf) {
@@ -91,6 +83,28 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 	}
 }
 
+// pass sends whole events on, unless the call was ended. It reports whether
+// it did. From the first one on, a sweep may end the stream.
+func (x *exchange) pass(c *call, resp *http.Response, flusher http.Flusher, events []byte, first bool) bool {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.state.Load() != running {
+		return false
+	}
+	if first {
+		x.copyHead(resp, -1)
+	}
+	x.deadline(c)
+	if _, err := x.w.Write(events); err != nil {
+		c.depart()
+	}
+	flusher.Flush()
+	if first && x.rt.SSE {
+		c.sink, _ = x.w.(ender)
+	}
+	return true
+}
+
 // broken ends a stream that did not come to its own end. Before the first
 // event nothing has been said yet, and the call can be answered afresh.
 func (x *exchange) broken(c *call, conn *upstream.Conn, framer *wire.Framer, sent bool, err error) bool {
@@ -115,12 +129,17 @@ func (x *exchange) broken(c *call, conn *upstream.Conn, framer *wire.Framer, sen
 		x.g.metrics.outcome(x, "client_gone")
 		panic(http.ErrAbortHandler)
 	}
-	why := c.why.Load()
-	p := x.problem(c, why)
-	x.head = framer.AppendEnd(x.head[:0], x.wr, x.rt, p)
-	x.deadline(c)
-	x.w.Write(x.head)
-	x.w.(http.Flusher).Flush()
+	p := x.g.problem(c, c.why.Load())
+	c.out.Lock()
+	told := c.told
+	c.sink = nil
+	c.out.Unlock()
+	if !told {
+		x.head = framer.AppendEnd(x.head[:0], x.wr, x.rt, p)
+		x.deadline(c)
+		x.w.Write(x.head)
+		x.w.(http.Flusher).Flush()
+	}
 	conn.Close()
 	c.state.Store(done)
 	x.g.metrics.outcome(x, "cut")
@@ -145,6 +164,6 @@ func (x *exchange) meter(framer *wire.Framer, event []byte) {
 	if !ok {
 		return
 	}
-	x.events++
+	x.counted++
 	x.wr.Usage(x.rt, data, &x.usage)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -68,6 +69,8 @@ type response struct {
 	put    int64 // bytes of the body written
 	close  bool
 	failed error
+	ended  bool   // End was called
+	rest   []byte // of what it wrote
 	head   []byte
 	buf    []byte
 }
@@ -246,6 +249,41 @@ func (w *response) fail(err error) error {
 	return err
 }
 
+// End writes the last bytes of an answer in chunks, and its end, without waiting:
+// what the network does not take at once goes out when the handler returns. It
+// may be called from another goroutine, once, while the handler is not in a
+// call of its own; after it the handler writes nothing more.
+func (w *response) End(p []byte) {
+	if w.failed != nil || w.ended || !w.sent || len(w.buf) > 0 {
+		return
+	}
+	w.ended = true
+	out := w.head[:0]
+	if w.chunks {
+		out = strconv.AppendInt(out, int64(len(p)), 16)
+		out = append(out, crlf...)
+		out = append(out, p...)
+		out = append(out, "\r\n0\r\n\r\n"...)
+	} else {
+		out = append(out, p...)
+	}
+	w.head, w.rest = out, out
+	sc, ok := w.c.nc.(syscall.Conn)
+	if !ok {
+		return
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return
+	}
+	rc.Write(func(fd uintptr) bool {
+		if n, err := syscall.Write(int(fd), out); err == nil {
+			w.rest = out[n:]
+		}
+		return true // whatever it was: the handler's goroutine does the rest
+	})
+}
+
 // finish ends the answer. It reports whether it went out whole.
 func (w *response) finish() bool {
 	if w.c.timed.Swap(false) {
@@ -253,6 +291,14 @@ func (w *response) finish() bool {
 	}
 	if w.failed != nil {
 		return false
+	}
+	if w.ended {
+		if len(w.rest) > 0 {
+			if _, err := w.c.nc.Write(w.rest); err != nil {
+				return false
+			}
+		}
+		return w.chunks
 	}
 	if !w.sent || w.chunks || len(w.buf) > 0 {
 		if w.send(nil, true) != nil {

@@ -32,7 +32,7 @@ const (
 	slots       = 256              // kept connections a host
 	dialTimeout = 10 * time.Second // to connect and to shake hands
 	idleFor     = 55 * time.Second // below the 60 s after which common servers close
-	readBuffer  = 4 << 10
+	readBuffer  = 8 << 10
 	maxHead     = 64 << 10 // bytes of status line and header of an answer
 )
 
