@@ -108,7 +108,7 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &
 // buffer is borrowed while bytes are there, so that ten thousand streams that
 // wait cost little.
 func (h *held) follow() {
-	var tail [8]byte // the end of what was read so far
+	var tail window
 	for {
 		n, stamp, err := 0, int64(0), error(nil)
 		rerr := h.rc.Read(func(fd uintptr) bool {
@@ -119,11 +119,8 @@ func (h *held) follow() {
 				return false
 			}
 			if n > 0 {
-				if bytes.Contains((*b)[:n], typedEnd) {
-					h.typed = true
-				}
-				copy(tail[:], tail[min(n, len(tail)):])
-				copy(tail[max(0, len(tail)-n):], (*b)[max(0, n-len(tail)):n])
+				h.typed = h.typed || bytes.Contains((*b)[:n], typedEnd) || tail.across((*b)[:n], typedEnd)
+				tail.take((*b)[:n])
 			}
 			return true
 		})
@@ -137,6 +134,20 @@ func (h *held) follow() {
 			return
 		}
 	}
+}
+
+// window is the last bytes of what was read so far.
+type window [32]byte
+
+func (w *window) take(p []byte) {
+	copy(w[:], w[min(len(p), len(w)):])
+	copy(w[max(0, len(w)-len(p)):], p[max(0, len(p)-len(w)):])
+}
+
+// across reports whether what stands in the window and the beginning of p.
+func (w *window) across(p, what []byte) bool {
+	var room [2 * len(w)]byte
+	return bytes.Contains(append(append(room[:0], w[:]...), p[:min(len(p), len(w))]...), what)
 }
 
 // expectEnd says that what ends from now on may.

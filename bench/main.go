@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type bench struct {
 	ctx     context.Context
 	dir     string // temporary folder
 	quick   bool
+	only    string
 	profile string // folder for CPU profiles of gateways; "" for none
 	files   uint64 // open files that a process may have
 	count   atomic.Int64
@@ -109,7 +111,7 @@ func run(only string, quick bool, out, profile string) error {
 		return fmt.Errorf("make temporary folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{ctx: ctx, dir: dir, quick: quick, profile: profile, files: raiseFiles()}
+	b := &bench{ctx: ctx, dir: dir, quick: quick, only: only, profile: profile, files: raiseFiles()}
 	defer b.clean()
 	// A measurement that waits for a child ends when the child does.
 	stopped := context.AfterFunc(ctx, b.clean)
@@ -128,7 +130,7 @@ func run(only string, quick bool, out, profile string) error {
 			if ctx.Err() != nil {
 				return errors.New("interrupted")
 			}
-			res = &result{what: r.name, verdict: "not measured", detail: fmt.Sprintf("Not measured: %s.", err)}
+			res = &result{what: r.name, verdict: "not measured", detail: "Not measured: " + strings.ReplaceAll(err.Error(), dir, "…") + "."}
 			var absent errAbsent
 			if !errors.As(err, &absent) {
 				res.failed = err
@@ -144,6 +146,9 @@ func run(only string, quick bool, out, profile string) error {
 	report := b.report(results, time.Since(began))
 	fmt.Println(report)
 	if out != "" {
+		if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+			return fmt.Errorf("write result: %w", err)
+		}
 		if err := os.WriteFile(out, []byte(report), 0o644); err != nil {
 			return fmt.Errorf("write result: %w", err)
 		}

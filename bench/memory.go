@@ -17,7 +17,7 @@ func memoryRow(b *bench) (*result, error) {
 		return nil, err
 	}
 	req := request(chatPath, f.key, streamBody("tokens=100000 interval=5s"))
-	lines := [][]string{{"", "idle", "with " + thousands(int64(n)) + " live streams", "for one stream"}}
+	lines := [][]string{{"", "idle", "with " + thousands(int64(n)) + " live streams", "for one stream", "provider's side closed after all clients left"}}
 	r := &result{what: "memory a live stream", target: "at most 40 KB"}
 	var own float64
 	for _, t := range f.targets {
@@ -57,9 +57,12 @@ func memoryRow(b *bench) (*result, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.name, err)
 		}
-		if _, err := drained(f.provider.addr); err != nil {
+		left := time.Now()
+		gone, err := drained(f.provider.addr)
+		if err != nil {
 			return nil, err
 		}
+		lines[len(lines)-1] = append(lines[len(lines)-1], ms(gone.Sub(left)))
 		fmt.Fprint(os.Stderr, ".")
 	}
 	fmt.Fprint(os.Stderr, " ")

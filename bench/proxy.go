@@ -125,6 +125,7 @@ defaults
 	timeout server 300s
 	http-reuse always
 	option http-no-delay
+	option abortonclose
 frontend in
 	bind %[2]s backlog 4096
 	default_backend provider

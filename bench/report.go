@@ -82,7 +82,7 @@ func (b *bench) machine(took time.Duration) [][]string {
 		{"HAProxy", version("haproxy", "-v")},
 		{"commit", commit()},
 		{"date", time.Now().UTC().Format("2006-01-02 15:04 UTC")},
-		{"command", command()},
+		{"command", b.command()},
 		{"took", took.Round(time.Second).String()},
 	}
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
@@ -142,10 +142,14 @@ func commit() string {
 	return text
 }
 
-func command() string {
+// command is how the run was started, without where its results go.
+func (b *bench) command() string {
 	c := "go run ./bench"
-	if len(os.Args) > 1 {
-		c += " " + strings.Join(os.Args[1:], " ")
+	if b.quick {
+		c += " -quick"
+	}
+	if b.only != "" {
+		c += " -only " + b.only
 	}
 	return "`" + c + "`"
 }

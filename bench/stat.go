@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -27,7 +28,7 @@ func digits(v float64) string {
 	a := max(v, -v)
 	switch {
 	case a >= 100:
-		return thousands(int64(v + 0.5))
+		return thousands(int64(math.Round(v)))
 	case a >= 10:
 		return fmt.Sprintf("%.1f", v)
 	case a >= 1:

@@ -146,16 +146,20 @@ func stopRow(b *bench) (*result, error) {
 		lines = append(lines, theirs.line("haproxy, `shutdown sessions server`", "command accepted", theirs.accepted), theirs.line("haproxy", "command sent", theirs.sent))
 	}
 	r.detail = table(lines) + fmt.Sprintf(`
-The provider had no stream open any more, since the command was sent: andon %s`, ms(median(own.drained)))
+%d rounds of 1,000 streams that tick every 100 ms until they are ended. Andon's command is a stop of level L3 over the control API: written into the ledger, signed and
+published to the gateway, answered after %s (median); from durable to enforced took %s, as the control plane measures it.
+The provider had no stream open any more %s after the command was sent (asked every 2 ms). Processor time for one stream until then: %s.
+`, len(own.drained), ms(median(own.took)), ms(time.Duration(median(effects)*1e6)), ms(median(own.drained)), own.shares())
 	if h != nil {
-		r.detail += ", haproxy " + ms(median(theirs.drained))
+		r.detail += fmt.Sprintf(`
+HAProxy's command goes over its admin socket and is answered after %s, once all sessions are marked; the provider had no stream open any more %s after it was sent.
+Processor time for one stream: %s.
+`, ms(median(theirs.took)), ms(median(theirs.drained)), theirs.shares())
 	}
-	r.detail += fmt.Sprintf(` (median of %d rounds, asked every 2 ms). Each stream ticks every 100 ms until it is ended. Andon's command is a %s over the
-control API: written into the ledger, signed, published to the gateway, answered after %s (median); the control plane's own measure from durable
-to enforced is %s. HAProxy's goes over its admin socket and is answered after %s, when all sessions are marked. "Written" is the kernel's time of arrival
-of the last bytes, which on loopback is the time of writing; HAProxy's end is a bare close, which has none. "Read" is when the client, on the same cores, had them.
-Processor time for one stream, from the command until the provider's side was closed: Andon %s; HAProxy %s.
-`, len(own.drained), "`stop` L3", ms(median(own.took)), ms(time.Duration(median(effects)*1e6)), ms(median(theirs.took)), own.shares(), theirs.shares())
+	r.detail += `
+"Written" is the kernel's time of arrival of the last bytes, which on loopback is the time of writing. HAProxy ends with a bare close, which has none: what is shown for it
+is the last bytes before. "Read" is when the client, on the same cores, had the end.
+`
 	p99 := quantile(own.sent.read, 0.99)
 	r.measured = fmt.Sprintf("%s since accepted, %s since sent; %s of %s typed", ms(quantile(own.accepted.read, 0.99)), ms(p99), thousands(int64(own.sent.typed)), thousands(int64(own.streams)))
 	if h == nil {
