@@ -13,16 +13,18 @@ import (
 
 // patience is how long a cut call may take to end by itself before its
 // connections are closed under it.
-const patience = 50 * time.Millisecond
+const patience = 100 * time.Millisecond
 
 // sweep looks at every running call under what is in force now, and ends those
 // that it forbids, and only those. It returns how many.
 //
-// It goes over them twice. First every stream that stands at an event boundary
-// gets its last event, written from here, without waiting for its goroutine;
-// then the goroutines are woken, which close the provider's sides and tell
-// those whom the sweep could not. When sweep returns, every call has been told
-// or is being told.
+// Every stream that stands at an event boundary gets its last event written
+// from here, without waiting for its goroutine. The other calls are woken to
+// tell their callers themselves. When sweep returns, every call has been told
+// or is being told. The goroutines of the streams, which close the provider's
+// sides, are woken after that: at once where the sweep was short, and where it
+// was long after as long again, so that closing thousands of connections does
+// not get in the way of those who wait to be told, here or on other gateways.
 func (g *Gateway) sweep(rl *ruling) int {
 	if rl == nil {
 		return 0
@@ -32,36 +34,43 @@ func (g *Gateway) sweep(rl *ruling) int {
 	stale := g.lease.over(mono)
 	workers := make([]sweeper, min(runtime.GOMAXPROCS(0), len(g.live.shards)))
 	var next atomic.Int32
-	g.each(workers, func(s *sweeper) {
-		*s = sweeper{g: g, rl: rl, now: now, stale: stale}
-		for i := int(next.Add(1)) - 1; i < len(g.live.shards); i = int(next.Add(1)) - 1 {
-			g.live.each(i, s.look)
-		}
-	})
-	g.each(workers, func(s *sweeper) {
-		for _, w := range s.ended {
-			w.wake()
-		}
-	})
-	n := 0
+	var wg sync.WaitGroup
 	for i := range workers {
-		n += len(workers[i].ended)
+		wg.Go(func() {
+			s := &workers[i]
+			*s = sweeper{g: g, rl: rl, now: now, stale: stale}
+			for i := int(next.Add(1)) - 1; i < len(g.live.shards); i = int(next.Add(1)) - 1 {
+				g.live.each(i, s.look)
+			}
+		})
 	}
-	g.metrics.sweep.Observe(time.Since(start).Seconds())
+	wg.Wait()
+	n := 0
+	var told []waker
+	for i := range workers {
+		s := &workers[i]
+		wakeAll(s.waiting)
+		told = append(told, s.told...)
+		n += len(s.waiting) + len(s.told)
+	}
+	took := time.Since(start)
+	g.metrics.sweep.Observe(took.Seconds())
 	if n > 0 {
 		g.metrics.cuts.Add(float64(n))
 		time.AfterFunc(patience, g.force)
 	}
+	if took < time.Millisecond {
+		wakeAll(told)
+	} else if len(told) > 0 {
+		time.AfterFunc(min(took, patience/2), func() { wakeAll(told) })
+	}
 	return n
 }
 
-// each runs f for every worker at once, and waits for all.
-func (g *Gateway) each(workers []sweeper, f func(*sweeper)) {
-	var wg sync.WaitGroup
-	for i := range workers {
-		wg.Go(func() { f(&workers[i]) })
+func wakeAll(calls []waker) {
+	for _, w := range calls {
+		w.wake()
 	}
-	wg.Wait()
 }
 
 // force ends the cut calls whose goroutines are stuck.
@@ -75,7 +84,8 @@ type sweeper struct {
 	rl        *ruling
 	now       correction.Span
 	stale     bool
-	ended     []waker
+	told      []waker // streams whose end is written
+	waiting   []waker // calls whose goroutines do it
 	verdict   correction.Verdict
 	shared    map[*correction.Rule]*reason // of verdicts with one rule, which most are
 	farewells map[farewell][][]byte
@@ -91,15 +101,18 @@ func (s *sweeper) look(c *call) {
 	if !ok {
 		return
 	}
-	s.ended = append(s.ended, w)
-	if !c.out.TryLock() {
-		return // an event is being written: the goroutine goes on with the end
+	if c.out.TryLock() { // else an event is being written: its goroutine goes on with the end
+		if c.sink != nil {
+			c.sink.End(s.farewell(c, why))
+			c.told = true
+		}
+		c.out.Unlock()
 	}
-	if c.sink != nil {
-		c.sink.End(s.farewell(c, why))
-		c.told = true
+	if c.told {
+		s.told = append(s.told, w)
+	} else {
+		s.waiting = append(s.waiting, w)
 	}
-	c.out.Unlock()
 }
 
 // farewell is what the last events of streams have in common.
