@@ -207,13 +207,7 @@ func (c *crowd) endings(since time.Time) (e endings) {
 	return e
 }
 
-// add joins the endings of another round.
-func (e *endings) add(o endings) {
-	e.read, e.written = append(e.read, o.read...), append(e.written, o.written...)
-	e.typed, e.bare = e.typed+o.typed, e.bare+o.bare
-}
-
-// open streams at the simulated provider, as it says itself.
+// active is how many streams the simulated provider has open, as it says itself.
 func active(sim string) (int, error) {
 	c, err := dial(sim)
 	if err != nil {

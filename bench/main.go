@@ -34,6 +34,7 @@ type bench struct {
 	dir     string // temporary folder
 	quick   bool
 	only    string
+	load    string // of the machine, before the run
 	profile string // folder for CPU profiles of gateways; "" for none
 	files   uint64 // open files that a process may have
 	count   atomic.Int64
@@ -111,7 +112,7 @@ func run(only string, quick bool, out, profile string) error {
 		return fmt.Errorf("make temporary folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{ctx: ctx, dir: dir, quick: quick, only: only, profile: profile, files: raiseFiles()}
+	b := &bench{ctx: ctx, dir: dir, quick: quick, only: only, load: load(), profile: profile, files: raiseFiles()}
 	defer b.clean()
 	// A measurement that waits for a child ends when the child does.
 	stopped := context.AfterFunc(ctx, b.clean)

@@ -85,11 +85,20 @@ func (b *bench) machine(took time.Duration) [][]string {
 		{"command", b.command()},
 		{"took", took.Round(time.Second).String()},
 	}
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		f := strings.Fields(string(load))
-		host = append(host, []string{"load average at the end", f[0] + " (1 min), " + f[1] + " (5 min)"})
+	if b.load != "" {
+		host = append(host, []string{"load average, 1 min", b.load + " before the run, " + load() + " after"})
 	}
 	return host
+}
+
+// load is how many processes wanted a core in the last minute; "" if that is not known.
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	one, _, _ := strings.Cut(string(data), " ")
+	return one
 }
 
 // first returns the value of the first line "name : value" of a file.

@@ -13,15 +13,30 @@ const stopOrder = `{"kind":"stop","params":{"level":"L3"},"scope":{"models":["si
 
 // ending is one contender's rounds of a stop.
 type ending struct {
-	sent     endings         // since the command was sent
-	accepted endings         // since it was accepted
+	sent     []endings       // since the command was sent, by round
+	accepted []endings       // since it was accepted
 	took     []time.Duration // from sent to accepted
 	drained  []time.Duration // from sent until the provider has no stream open
 	streams  int             // held in all
+	typed    int             // ended by the typed event
 	proxies  time.Duration   // processor time of all rounds, from the command until the provider's side was closed
 	provider time.Duration
 	client   time.Duration
 }
+
+// over is one number of all rounds: what pick makes of the quantile q of each.
+func over(rounds []endings, pick func([]time.Duration) time.Duration, q float64, of func(*endings) []time.Duration) time.Duration {
+	var each []time.Duration
+	for i := range rounds {
+		each = append(each, quantile(of(&rounds[i]), q))
+	}
+	return pick(each)
+}
+
+func read(e *endings) []time.Duration    { return e.read }
+func written(e *endings) []time.Duration { return e.written }
+
+func worst(ds []time.Duration) time.Duration { return quantile(ds, 1) }
 
 // shares says where the processor time went.
 func (e *ending) shares() string {
@@ -76,8 +91,9 @@ func (b *bench) stopped(e *ending, sim *target, ts []*target, req []byte, n int,
 		return fmt.Errorf("wait for the provider's side: %w", err)
 	}
 	e.proxies, e.provider, e.client = e.proxies+spent()-proxies, e.provider+sim.spent()-provider, e.client+ownTime()-client
-	e.sent.add(c.endings(at.sent))
-	e.accepted.add(c.endings(at.accepted))
+	e.sent = append(e.sent, c.endings(at.sent))
+	e.accepted = append(e.accepted, c.endings(at.accepted))
+	e.typed += e.sent[len(e.sent)-1].typed
 	e.took = append(e.took, at.accepted.Sub(at.sent))
 	e.drained = append(e.drained, gone.Sub(at.sent))
 	e.streams += n
@@ -85,13 +101,19 @@ func (b *bench) stopped(e *ending, sim *target, ts []*target, req []byte, n int,
 }
 
 // line is a contender's line of the table: times since some moment.
-func (e *ending) line(name, moment string, of endings) []string {
-	written := "not known"
-	if len(of.written) > 0 {
-		written = ms(quantile(of.written, 0.99)) + " / " + ms(quantile(of.written, 1))
+func (e *ending) line(name, moment string, of []endings, pick func([]time.Duration) time.Duration) []string {
+	last := "not known"
+	if len(of[0].written) > 0 {
+		last = ms(over(of, pick, 0.99, written)) + " / " + ms(over(of, pick, 1, written))
 	}
-	return []string{name, moment, written, ms(median(of.read)), ms(quantile(of.read, 0.99)), ms(quantile(of.read, 1)),
-		fmt.Sprintf("%s of %s", thousands(int64(of.typed)), thousands(int64(e.streams)))}
+	return []string{name, moment, last, ms(over(of, pick, 0.5, read)), ms(over(of, pick, 0.99, read)), ms(over(of, pick, 1, read)),
+		fmt.Sprintf("%s of %s", thousands(int64(e.typed)), thousands(int64(e.streams)))}
+}
+
+// lines are a contender's lines: the median of its rounds, and the worst.
+func (e *ending) lines(name string) [][]string {
+	return [][]string{e.line(name, "command accepted", e.accepted, median), e.line(name, "command accepted, worst round", e.accepted, worst),
+		e.line(name, "command sent", e.sent, median)}
 }
 
 var stopHead = []string{"", "since", "last byte written, p99 / all", "read p50", "p99", "all", "with the typed end"}
@@ -118,7 +140,7 @@ func stopRow(b *bench) (*result, error) {
 	req := request(chatPath, p.key(), streamBody("tokens=100000 interval=100ms"))
 	var own, theirs ending
 	var effects []float64
-	for range pick(b, 4, 1) {
+	for range pick(b, 5, 2) {
 		err := b.stopped(&own, provider, []*target{g}, req, n, func() (moment, error) {
 			id, at, err := p.correct(stopOrder)
 			if err != nil {
@@ -141,9 +163,9 @@ func stopRow(b *bench) (*result, error) {
 	}
 	fmt.Fprint(os.Stderr, " ")
 	r := &result{what: "a stop, 1,000 live streams, last byte at the client, p99", target: "not above HAProxy's, beside it, with the typed end; provider's side closed too"}
-	lines := [][]string{stopHead, own.line(andon, "command accepted", own.accepted), own.line(andon, "command sent", own.sent)}
+	lines := append([][]string{stopHead}, own.lines(andon)...)
 	if h != nil {
-		lines = append(lines, theirs.line("haproxy, `shutdown sessions server`", "command accepted", theirs.accepted), theirs.line("haproxy", "command sent", theirs.sent))
+		lines = append(lines, theirs.lines("haproxy, `shutdown sessions server`")...)
 	}
 	r.detail = table(lines) + fmt.Sprintf(`
 %d rounds of 1,000 streams that tick every 100 ms until they are ended. Andon's command is a stop of level L3 over the control API: written into the ledger, signed and
@@ -160,15 +182,15 @@ Processor time for one stream: %s.
 "Written" is the kernel's time of arrival of the last bytes, which on loopback is the time of writing. HAProxy ends with a bare close, which has none: what is shown for it
 is the last bytes before. "Read" is when the client, on the same cores, had the end.
 `
-	p99 := quantile(own.sent.read, 0.99)
-	r.measured = fmt.Sprintf("%s since accepted, %s since sent; %s of %s typed", ms(quantile(own.accepted.read, 0.99)), ms(p99), thousands(int64(own.sent.typed)), thousands(int64(own.streams)))
+	p99 := over(own.sent, median, 0.99, read)
+	r.measured = fmt.Sprintf("%s since accepted, %s since sent; %s of %s typed", ms(over(own.accepted, median, 0.99, read)), ms(p99), thousands(int64(own.typed)), thousands(int64(own.streams)))
 	if h == nil {
 		r.verdict, r.ratio = "not measured", absent.Error()
 		return r, nil
 	}
-	bound := quantile(theirs.sent.read, 0.99)
-	r.ratio = fmt.Sprintf("%s × HAProxy (%s since accepted, %s since sent)", digits(float64(p99)/float64(bound)), ms(quantile(theirs.accepted.read, 0.99)), ms(bound))
-	r.verdict = judge(p99 <= bound && own.sent.typed == own.streams)
+	bound := over(theirs.sent, median, 0.99, read)
+	r.ratio = fmt.Sprintf("%s × HAProxy (%s since accepted, %s since sent)", digits(float64(p99)/float64(bound)), ms(over(theirs.accepted, median, 0.99, read)), ms(bound))
+	r.verdict = judge(p99 <= bound && own.typed == own.streams)
 	return r, nil
 }
 
@@ -215,7 +237,7 @@ func stop10kRow(b *bench) (*result, error) {
 	req := request(chatPath, p.key(), streamBody("tokens=100000 interval=1s"))
 	var e ending
 	var effects []float64
-	for range pick(b, 3, 1) {
+	for range pick(b, 5, 2) {
 		err := b.stopped(&e, provider, gs, req, n, func() (moment, error) {
 			id, at, err := p.correct(stopOrder)
 			if err != nil {
@@ -231,20 +253,19 @@ func stop10kRow(b *bench) (*result, error) {
 		fmt.Fprint(os.Stderr, ".")
 	}
 	fmt.Fprint(os.Stderr, " ")
-	r.detail += table([][]string{stopHead, e.line(andon, "command accepted", e.accepted), e.line(andon, "command sent", e.sent)}) + fmt.Sprintf(`
+	r.detail += table(append([][]string{stopHead}, e.lines(andon)...)) + fmt.Sprintf(`
 %d rounds. Each stream ticks once a second. The command was answered after %s; every gateway had looked at all its streams and ended those
 concerned %s after the entry was durable (median of what the control plane measures); the provider had no stream open any more %s after the
 command was sent. Client, provider, control plane and three gateways share %s. Processor time for
 one stream: %s.
 `, len(e.took), ms(median(e.took)), ms(time.Duration(median(effects)*1e6)), ms(median(e.drained)), cores(), e.shares())
-	p99 := quantile(e.accepted.read, 0.99)
-	written := quantile(e.accepted.written, 1)
-	r.measured = fmt.Sprintf("all written within %s, read p99 %s; %s of %s typed", ms(written), ms(p99), thousands(int64(e.accepted.typed)), thousands(int64(e.streams)))
-	r.ratio = digits(float64(written)/1e8) + " of 100 ms, " + digits(p99.Seconds()) + " of 1 s"
-	if len(e.accepted.written) == 0 {
+	p99, last := over(e.accepted, median, 0.99, read), over(e.accepted, median, 1, written)
+	r.measured = fmt.Sprintf("all written within %s, read p99 %s; %s of %s typed", ms(last), ms(p99), thousands(int64(e.typed)), thousands(int64(e.streams)))
+	r.ratio = digits(float64(last)/1e8) + " of 100 ms, " + digits(p99.Seconds()) + " of 1 s"
+	if last == 0 {
 		r.verdict = "not measured: this system does not tell when bytes were written"
 		return r, nil
 	}
-	r.verdict = judge(written <= 100*time.Millisecond && p99 < time.Second && e.accepted.typed == e.streams)
+	r.verdict = judge(last <= 100*time.Millisecond && p99 < time.Second && e.typed == e.streams)
 	return r, nil
 }
