@@ -116,8 +116,8 @@ var catalogue = []KindInfo{
 	{
 		Kind: Capability, Summary: "switches a feature off, or clamps a value", Features: featureInfos(), Clamps: clamps, Status: 422,
 		Params: []ParamInfo{
-			{Name: "disable", Type: "list", Allowed: featureNames(), Summary: "features whose use is refused; either this or clamp"},
-			{Name: "clamp", Type: "object", Allowed: valueNames(clamps), Bounds: "at least 1", Summary: "largest values; a request that asks for more gets this much; either this or disable"},
+			{Name: "disable", Type: "list", Allowed: featureNames, Summary: "features whose use is refused; either this or clamp"},
+			{Name: "clamp", Type: "object", Allowed: clampNames, Bounds: "at least 1", Summary: "largest values; a request that asks for more gets this much; either this or disable"},
 		},
 	},
 	{
@@ -144,13 +144,20 @@ func featureInfos() []ValueInfo {
 	return infos
 }
 
-func featureNames() []string {
-	names := make([]string, len(features))
-	for i, f := range features {
-		names[i] = f.Name
-	}
-	return names
-}
+// The names alone, as errors list them; nobody changes them.
+var (
+	featureNames = valueNames(featureInfos())
+	clampNames   = valueNames(clamps)
+	paramNames   = func() map[Kind][]string { // nil if there is no such kind
+		byKind := make(map[Kind][]string, len(catalogue))
+		for _, info := range catalogue {
+			for _, p := range info.Params {
+				byKind[info.Kind] = append(byKind[info.Kind], p.Name)
+			}
+		}
+		return byKind
+	}()
+)
 
 func valueNames(vs []ValueInfo) []string {
 	names := make([]string, len(vs))
@@ -158,20 +165,6 @@ func valueNames(vs []ValueInfo) []string {
 		names[i] = v.Name
 	}
 	return names
-}
-
-// paramNames lists the parameters of a kind; nil if there is no such kind.
-func paramNames(k Kind) []string {
-	for _, info := range catalogue {
-		if info.Kind == k {
-			names := make([]string, len(info.Params))
-			for i, p := range info.Params {
-				names[i] = p.Name
-			}
-			return names
-		}
-	}
-	return nil
 }
 
 // Status is the HTTP status of a refusal by a correction: 503 withdrawn for now

@@ -135,7 +135,7 @@ func namesAt(data []byte, at jsontext.Pointer) []string {
 			Kind Kind `json:"kind"`
 		}
 		if json.Unmarshal(data, &k) == nil {
-			if names := paramNames(k.Kind); names != nil {
+			if names := paramNames[k.Kind]; names != nil {
 				return names
 			}
 		}

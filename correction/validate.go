@@ -79,7 +79,7 @@ func (c *Correction) check(direct bool) *FieldError {
 // checkForeignParams refuses parameters of other kinds.
 func (c *Correction) checkForeignParams() *FieldError {
 	p := &c.Params
-	own := paramNames(c.Kind)
+	own := paramNames[c.Kind]
 	for _, f := range []struct {
 		name  string
 		given bool
@@ -152,12 +152,13 @@ func (c *Correction) checkCapability() *FieldError {
 		return wrong("params", "give either a list of features to disable, or a clamp", "disable", "clamp")
 	}
 	for i, f := range p.Disable {
-		if err := oneOf(fmt.Sprintf("params.disable[%d]", i), "feature", f, featureNames()); err != nil {
+		if err := oneOf("", "feature", f, featureNames); err != nil {
+			err.Field = fmt.Sprintf("params.disable[%d]", i)
 			return err
 		}
 	}
 	for name := range p.Clamp {
-		if err := oneOf("params.clamp", "clamp", name, valueNames(clamps)); err != nil {
+		if err := oneOf("params.clamp", "clamp", name, clampNames); err != nil {
 			return err
 		}
 	}

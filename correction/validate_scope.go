@@ -19,16 +19,15 @@ func (s *Scope) check(field string, bounded bool) *FieldError {
 			continue
 		}
 		given = true
-		at := field + "." + d.name
 		if len(values) == 0 {
-			return wrong(at, "is an empty list, which matches nobody; name somebody, or leave it out to match everybody")
+			return wrong(field+"."+d.name, "is an empty list, which matches nobody; name somebody, or leave it out to match everybody")
 		}
 		if bounded && len(values) > MaxValues {
-			return wrong(at, fmt.Sprintf("has %d values, at most %d; longer ones are a named list", len(values), MaxValues))
+			return wrong(field+"."+d.name, fmt.Sprintf("has %d values, at most %d; longer ones are a named list", len(values), MaxValues))
 		}
 		for j, v := range values {
 			if err := checkValue("", d.dim, v); err != nil {
-				err.Field = fmt.Sprintf("%s[%d]", at, j)
+				err.Field = fmt.Sprintf("%s.%s[%d]", field, d.name, j)
 				return err
 			}
 		}
