@@ -3,7 +3,6 @@ package correction
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 )
 
@@ -48,26 +47,24 @@ func Compile(cs []Correction) (*Policy, error) {
 	if err := p.order(cs); err != nil {
 		return nil, err
 	}
-	t, err := newTally(p.rules)
+	all := literalsOf(p.rules)
+	t, err := newTally(all)
 	if err != nil {
 		return nil, fmt.Errorf("compile corrections: %w", err)
 	}
-	chosen := make([]dim, len(p.rules))
+	chosen := make([]int8, len(p.rules)) // which of its literals each rule is indexed under; -1: none
 	var sizes [numDims]int
 	for i := range p.rules {
 		r := &p.rules[i]
-		d, ok := t.choose(r.Correction)
-		if !ok {
-			d = numDims
+		ls := all.of(i)
+		settled := numDims
+		if k := t.choose(ls); k < 0 {
+			chosen[i] = -1
 		} else {
-			literals(r.Correction, func(have dim, values []string) {
-				if have == d {
-					sizes[d] += len(values)
-				}
-			})
+			chosen[i], settled = int8(k), ls[k].dim
+			sizes[settled] += len(ls[k].values)
 		}
-		chosen[i] = d
-		if err := r.compile(d); err != nil {
+		if err := r.compile(settled, ls); err != nil {
 			return nil, fmt.Errorf("compile correction %s: %w", quote(r.Correction.ID), err)
 		}
 	}
@@ -77,8 +74,16 @@ func Compile(cs []Correction) (*Policy, error) {
 		}
 	}
 	for i := range p.rules {
-		if err := p.index(uint32(i), chosen[i]); err != nil {
-			return nil, fmt.Errorf("compile correction %s: %w", quote(p.rules[i].Correction.ID), err)
+		r := &p.rules[i]
+		if r.act == actNothing {
+			continue
+		}
+		if chosen[i] < 0 {
+			p.ix.always = append(p.ix.always, uint32(i))
+			continue
+		}
+		if err := p.ix.put(uint32(i), all.of(i)[chosen[i]]); err != nil {
+			return nil, fmt.Errorf("compile correction %s: %w", quote(r.Correction.ID), err)
 		}
 	}
 	p.ix.link()
@@ -118,34 +123,4 @@ func (p *Policy) order(cs []Correction) error {
 		}
 	}
 	return nil
-}
-
-// index puts a rule under all its values of one dimension.
-func (p *Policy) index(rule uint32, d dim) error {
-	r := &p.rules[rule]
-	if r.act == actNothing {
-		return nil
-	}
-	if d == numDims {
-		p.ix.always = append(p.ix.always, rule)
-		return nil
-	}
-	var err error
-	literals(r.Correction, func(have dim, values []string) {
-		if have != d || err != nil {
-			return
-		}
-		for _, v := range values {
-			if d != dimIP {
-				p.ix.addText(d, lookupForm(d, v), rule)
-				continue
-			}
-			var pre netip.Prefix
-			if pre, err = parsePrefix(v); err != nil {
-				return
-			}
-			p.ix.addPrefix(pre, rule)
-		}
-	})
-	return err
 }

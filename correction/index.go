@@ -47,6 +47,22 @@ func (ix *index) add(p posting, present bool, rule uint32) posting {
 	return isList | posting(len(ix.lists)-1)
 }
 
+// put puts a rule under all values of one dimension.
+func (ix *index) put(rule uint32, l literal) error {
+	for _, v := range l.values {
+		if l.dim != dimIP {
+			ix.addText(l.dim, lookupForm(l.dim, v), rule)
+			continue
+		}
+		p, err := parsePrefix(v)
+		if err != nil {
+			return err
+		}
+		ix.addPrefix(p, rule)
+	}
+	return nil
+}
+
 func (ix *index) addText(d dim, value string, rule uint32) {
 	m := ix.texts[d]
 	p, ok := m[value]
@@ -81,11 +97,43 @@ func (ix *index) link() {
 	}
 }
 
-// literals calls fn with the values by which a rule can be indexed, dimension by
-// dimension.
-func literals(c *Correction, fn func(d dim, values []string)) {
+// literal is values by which a rule can be indexed: those of one dimension.
+type literal struct {
+	dim    dim
+	values []string
+}
+
+// literals are those of all rules, gathered once: compiling looks at them
+// several times.
+type literals struct {
+	all  []literal
+	ends []int // of each rule's in all
+}
+
+func literalsOf(rules []Rule) *literals {
+	ls := &literals{all: make([]literal, 0, len(rules)), ends: make([]int, len(rules))}
+	for i := range rules {
+		ls.all = appendLiterals(ls.all, rules[i].Correction)
+		ls.ends[i] = len(ls.all)
+	}
+	return ls
+}
+
+func (ls *literals) len() int { return len(ls.ends) }
+
+// of returns those of one rule.
+func (ls *literals) of(rule int) []literal {
+	from := 0
+	if rule > 0 {
+		from = ls.ends[rule-1]
+	}
+	return ls.all[from:ls.ends[rule]]
+}
+
+// appendLiterals appends what a rule can be indexed by, dimension by dimension.
+func appendLiterals(ls []literal, c *Correction) []literal {
 	if c.Kind == Use {
-		fn(dimNode, []string{c.Params.UseCase})
+		ls = append(ls, literal{dimNode, []string{c.Params.UseCase}})
 	}
 	allowOnly := c.allowOnly()
 	for i := range dimensions {
@@ -94,9 +142,10 @@ func literals(c *Correction, fn func(d dim, values []string)) {
 			continue // it reaches those who are not listed
 		}
 		if values := d.values(&c.Scope); len(values) > 0 {
-			fn(d.dim, values)
+			ls = append(ls, literal{d.dim, values})
 		}
 	}
+	return ls
 }
 
 func (c *Correction) allowOnly() bool { return c.Kind == Access && c.Params.Mode == "allow_only" }

@@ -46,8 +46,8 @@ const (
 )
 
 // compile fills a rule in. settled is the dimension that the index will have
-// matched before the rule is looked at.
-func (r *Rule) compile(settled dim) error {
+// matched before the rule is looked at; ls is what the rule could be indexed by.
+func (r *Rule) compile(settled dim, ls []literal) error {
 	c := r.Correction
 	r.start, r.end = start(c), math.MaxInt64
 	if !c.ExpiresAt.IsZero() {
@@ -57,21 +57,17 @@ func (r *Rule) compile(settled dim) error {
 
 	d := detail{share: shareLimit(c.Share)}
 	r.act = d.setAct(c)
-	var reach []cond
-	var err error
-	literals(c, func(have dim, values []string) {
-		if have == settled || err != nil {
-			return
+	for _, l := range ls {
+		if l.dim == settled {
+			continue
 		}
-		var cd cond
-		if cd, err = newCond(have, values); err == nil {
-			reach = append(reach, cd)
+		cd, err := newCond(l.dim, l.values)
+		if err != nil {
+			return err
 		}
-	})
-	if err != nil {
-		return err
+		d.reach = append(d.reach, cd)
 	}
-	d.reach = reach
+	var err error
 	if c.Scope.When != "" {
 		if d.when, err = compileWhen(c.Scope.When); err != nil {
 			return err

@@ -10,20 +10,20 @@ type tally struct {
 	ips   map[netip.Prefix]int32
 }
 
-func newTally(rules []Rule) (*tally, error) {
+func newTally(all *literals) (*tally, error) {
 	t := &tally{ips: map[netip.Prefix]int32{}}
 	for d := range t.texts {
 		t.texts[d] = map[string]int32{}
 	}
-	for i := range rules {
-		if c := rules[i].Correction; ways(c) > 1 {
-			if err := t.each(c, func(d dim, v string) { t.texts[d][v] = 0 }, func(p netip.Prefix) { t.ips[p] = 0 }); err != nil {
+	for i := range all.len() {
+		if ls := all.of(i); len(ls) > 1 {
+			if err := t.each(ls, func(d dim, v string) { t.texts[d][v] = 0 }, func(p netip.Prefix) { t.ips[p] = 0 }); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for i := range rules {
-		err := t.each(rules[i].Correction, func(d dim, v string) {
+	for i := range all.len() {
+		err := t.each(all.of(i), func(d dim, v string) {
 			if n, ok := t.texts[d][v]; ok {
 				t.texts[d][v] = n + 1
 			}
@@ -39,54 +39,43 @@ func newTally(rules []Rule) (*tally, error) {
 	return t, nil
 }
 
-// ways is in how many dimensions a rule can be indexed.
-func ways(c *Correction) int {
-	n := 0
-	literals(c, func(dim, []string) { n++ })
-	return n
-}
-
-// each calls text or prefix for the values of a correction, in the form in
-// which they are indexed, where there is anything to count.
-func (t *tally) each(c *Correction, text func(dim, string), prefix func(netip.Prefix)) error {
-	counting := ways(c) > 1
-	var err error
-	literals(c, func(d dim, values []string) {
-		if !counting && len(t.texts[d]) == 0 && (d != dimIP || len(t.ips) == 0) {
-			return
+// each calls text or prefix for the values of a rule, in the form in which they
+// are indexed, where there is anything to count.
+func (t *tally) each(ls []literal, text func(dim, string), prefix func(netip.Prefix)) error {
+	for _, l := range ls {
+		if len(ls) == 1 && len(t.texts[l.dim]) == 0 && (l.dim != dimIP || len(t.ips) == 0) {
+			continue
 		}
-		for _, v := range values {
-			if d != dimIP {
-				text(d, lookupForm(d, v))
+		for _, v := range l.values {
+			if l.dim != dimIP {
+				text(l.dim, lookupForm(l.dim, v))
 				continue
 			}
-			p, e := parsePrefix(v)
-			if e != nil {
-				err = e
-				return
+			p, err := parsePrefix(v)
+			if err != nil {
+				return err
 			}
 			prefix(p)
 		}
-	})
-	return err
+	}
+	return nil
 }
 
-// choose picks the dimension under which a rule is indexed: the one whose
-// fullest value holds the fewest rules, and of equals the first dim. ok is
-// false if the rule has none.
-func (t *tally) choose(c *Correction) (best dim, ok bool) {
-	counting := ways(c) > 1
+// choose picks what a rule is indexed under: the dimension whose fullest value
+// holds the fewest rules, and of equals the first dim. It is -1 if there is none.
+func (t *tally) choose(ls []literal) int {
+	best := -1
 	var bestFull int32
-	literals(c, func(d dim, values []string) {
+	for i, l := range ls {
 		var full int32
-		if counting {
-			full = t.fullest(d, values)
+		if len(ls) > 1 {
+			full = t.fullest(l.dim, l.values)
 		}
-		if !ok || full < bestFull || full == bestFull && d < best {
-			best, bestFull, ok = d, full, true
+		if best < 0 || full < bestFull || full == bestFull && l.dim < ls[best].dim {
+			best, bestFull = i, full
 		}
-	})
-	return best, ok
+	}
+	return best
 }
 
 func (t *tally) fullest(d dim, values []string) int32 {
