@@ -26,9 +26,16 @@ var stay = map[string]bool{
 // the caller's to send only where the credential is the caller's, too.
 var account = map[string]bool{"Openai-Organization": true, "Openai-Project": true, "X-Goog-User-Project": true}
 
+// roomy is a head's capacity, in bytes: a small body goes out behind it, in the
+// same write.
+const roomy = 4 << 10
+
 // appendHead writes the head of the request that the provider gets.
 func (x *exchange) appendHead(b []byte, c *call, n int) []byte {
 	m, r := c.model, x.r
+	if cap(b) < roomy {
+		b = make([]byte, 0, roomy)
+	}
 	b = append(b, r.Method...)
 	b = append(b, ' ')
 	b = append(b, m.host.Prefix...)

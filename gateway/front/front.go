@@ -17,6 +17,7 @@ package front
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -217,6 +218,7 @@ type conn struct {
 	nc net.Conn
 	r  *bufio.Reader
 
+	until time.Time   // its read deadline
 	timed atomic.Bool // the connection has a write deadline
 	left  int         // bytes that the head of a request may still take; -1 outside of a head
 
@@ -266,7 +268,7 @@ func (c *conn) serve() {
 	w := &response{c: c}
 	remote := c.nc.RemoteAddr().String()
 	for first := true; ; first = false {
-		c.nc.SetReadDeadline(time.Now().Add(idleTimeout))
+		c.allow(idleTimeout, idleTimeout/2)
 		if _, err := c.r.Peek(1); err != nil {
 			return
 		}
@@ -277,7 +279,7 @@ func (c *conn) serve() {
 			// Only HTTP/2's preface begins with PRI.
 			if b, err := c.r.Peek(4); err == nil && string(b) == preface[:4] {
 				handed = true
-				c.nc.SetReadDeadline(time.Time{})
+				c.allow(0, 0)
 				select {
 				case c.s.twos.conns <- &reread{c.nc, c.r}:
 				case <-c.s.twos.done:
@@ -294,7 +296,9 @@ func (c *conn) serve() {
 
 // one serves one request. It reports whether the connection can take another.
 func (c *conn) one(w *response, remote string) (again bool) {
-	c.nc.SetReadDeadline(time.Now().Add(headTimeout))
+	if !c.wholeHead() {
+		c.allow(headTimeout, headTimeout)
+	}
 	c.left = maxHead
 	r, err := http.ReadRequest(c.r)
 	c.left = -1
@@ -305,7 +309,6 @@ func (c *conn) one(w *response, remote string) (again bool) {
 		c.refuse(err)
 		return false
 	}
-	c.nc.SetReadDeadline(time.Time{})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	c.cancel = cancel
@@ -338,6 +341,29 @@ func (c *conn) one(w *response, remote string) (again bool) {
 	}()
 	c.s.Handler.ServeHTTP(w, r)
 	return true
+}
+
+// allow gives the client until then to be heard; 0 is for ever. A deadline that
+// is no more than slack away from it is left alone: moving it costs more than
+// many a request. Only the goroutine that reads calls it.
+func (c *conn) allow(d, slack time.Duration) {
+	var until time.Time
+	if d > 0 {
+		until = time.Now().Add(d)
+		if gap := until.Sub(c.until); !c.until.IsZero() && gap >= 0 && gap < slack {
+			return
+		}
+	} else if c.until.IsZero() {
+		return
+	}
+	c.until = until
+	c.nc.SetReadDeadline(until)
+}
+
+// wholeHead reports whether a request's head has come in already.
+func (c *conn) wholeHead() bool {
+	b, _ := c.r.Peek(c.r.Buffered())
+	return bytes.Contains(b, []byte("\r\n\r\n"))
 }
 
 // valid makes the checks that net/http's server makes beyond parsing.
@@ -418,6 +444,7 @@ func (c *conn) look() {
 	ended := make(chan struct{})
 	c.peeked = ended
 	cancel := c.cancel
+	c.allow(0, 0) // a call may take as long as it likes
 	c.wmu.Unlock()
 	defer close(ended)
 	if _, err := c.r.Peek(1); err != nil {
@@ -442,6 +469,7 @@ func (c *conn) disarm() bool {
 	}
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 	<-ended
+	c.until = time.Time{}
 	c.nc.SetReadDeadline(time.Time{})
 	return !c.parted
 }

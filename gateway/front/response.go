@@ -28,11 +28,12 @@ func (b *body) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	b.c.nc.SetReadDeadline(time.Now().Add(bodyTimeout))
+	if b.c.r.Buffered() < len(p) {
+		b.c.allow(bodyTimeout, bodyTimeout/2)
+	}
 	n, err := b.r.Read(p)
 	if err == io.EOF {
 		b.ended = true
-		b.c.nc.SetReadDeadline(time.Time{})
 		b.c.arm()
 	}
 	return n, err
