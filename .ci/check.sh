@@ -11,7 +11,7 @@ if [ -n "$unformatted" ]; then
 	bad=1
 fi
 "$GO" vet ./... || bad=1
-sh .ci/test.sh || bad=1
+make --no-print-directory test || bad=1
 after=$(git status --porcelain 2>/dev/null)
 if [ "$before" != "$after" ]; then
 	echo "the tests left something behind in the tree:"
