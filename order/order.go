@@ -214,7 +214,10 @@ func merge[T any](old, put []T, drop []string, id func(*T) string) ([]T, error) 
 			return nil, fmt.Errorf("%w: drops something that is not there", ErrMismatch)
 		}
 	}
-	return append(out, old...), nil
+	if out = append(out, old...); len(out) == 0 {
+		return nil, nil // as it is read back
+	}
+	return out, nil
 }
 
 // Check reports whether s is well formed: sorted, no id twice or empty, and a
