@@ -40,18 +40,20 @@ func (x *exchange) serve(c *call) *wire.Problem {
 	g, r := x.g, x.r
 	path := r.URL.EscapedPath()
 	header := func(name string) string { return r.Header.Get(name) }
+	rl := g.current.Load()
+	if rl != nil {
+		x.w.Header()["Andon-Revision"] = rl.header
+	}
 	var ok bool
 	if x.wr, x.rt, ok = wires.Match(r.Method, path, r.URL.RawQuery, header); !ok {
 		x.wr = wires.Guess(path, header)
 		return &wire.Problem{Status: http.StatusNotFound, Code: "unknown_route", Title: "Unknown route",
 			Detail: "this gateway does not serve " + printable(r.Method+" "+path) + ": paths are taken exactly as they are written, and only known ones pass"}
 	}
-	rl := g.current.Load()
 	if rl == nil {
 		return &wire.Problem{Status: http.StatusServiceUnavailable, Code: "andon_no_order", Title: "Not ready",
 			Detail: "this gateway has no valid order yet, and serves nothing without one", Retry: true}
 	}
-	x.w.Header()["Andon-Revision"] = rl.header
 	now, _ := g.clock.span()
 	var p *wire.Problem
 	if c.caller, p = g.identify(r, rl, now); p != nil {

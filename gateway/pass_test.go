@@ -147,6 +147,9 @@ func TestHostileBodiesAreRefusedAndNothingIsSent(t *testing.T) {
 		if a.status != c.status || !strings.Contains(strings.ToLower(a.body), c.code) || !strings.Contains(a.body, `"error"`) {
 			t.Errorf("%s: %d %s", c.name, a.status, a.body)
 		}
+		if a.header.Get("Andon-Revision") == "" || a.header.Get("Andon-Request-Id") == "" {
+			t.Errorf("%s: %v", c.name, a.header)
+		}
 		if a.header.Get("X-Should-Retry") != "false" {
 			t.Errorf("%s: x-should-retry %q", c.name, a.header.Get("X-Should-Retry"))
 		}
