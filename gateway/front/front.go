@@ -4,7 +4,7 @@
 // It exists because of what net/http's server does on every request for cases
 // that a short call never meets: a second goroutine that watches for a client
 // that leaves, started and stopped each time. Here that watch begins only once
-// a call has taken a few milliseconds. Requests are parsed by net/http
+// a call has taken a moment (25 ms). Requests are parsed by net/http
 // (http.ReadRequest), under the checks that its server makes, and HTTP/2 is
 // handed to net/http's own server.
 //
@@ -38,7 +38,7 @@ const (
 	maxHead     = 64 << 10         // request line and header
 	headTimeout = 10 * time.Second // from a request's first byte to the end of its header
 	idleTimeout = 2 * time.Minute  // between requests
-	watchAfter  = 3 * time.Millisecond
+	watchAfter  = 25 * time.Millisecond
 	preface     = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 )
 
