@@ -156,6 +156,7 @@ func (x *exchange) keepOnly() {
 	if cap(x.sent) > streamBuffer {
 		x.sent = nil
 	}
+	x.head = nil
 }
 
 // meter counts the tokens of one event.
