@@ -8,11 +8,23 @@ import (
 
 // Policy is a compiled set of corrections. It is immutable, and safe for any
 // number of concurrent callers. It keeps the corrections that it was compiled
-// from, which nobody may change afterwards.
+// from, and what they point to, which nobody may change afterwards.
+//
+// Compile makes one of nothing, and Next one of another. The latter shares the
+// base's index with the policy it was made from, and every rule's detail that
+// is as it was; nobody writes to what is shared.
 type Policy struct {
-	rules   []Rule // most severe first, then by id
-	ix      index
-	changes []int64 // instants at which a verdict may change, ascending
+	base    layer
+	recent  layer    // what has come since base was indexed
+	order   []uint32 // places, most severe first, then by id; nil: as in base
+	stale   int      // weight of what has gone from base since it was indexed
+	changes []int64  // instants at which a verdict may change, ascending
+}
+
+// layer is rules, and where to find the ones that may reach a request.
+type layer struct {
+	rules []Rule
+	ix    index
 }
 
 // severity orders refusals: stop by descending level, access, use, capability,
@@ -43,84 +55,101 @@ func Compile(cs []Correction) (*Policy, error) {
 	if len(cs) >= int(isList) {
 		return nil, fmt.Errorf("compile corrections: %d are too many", len(cs))
 	}
-	p := &Policy{rules: make([]Rule, 0, len(cs))}
-	if err := p.order(cs); err != nil {
-		return nil, err
+	for i := range cs {
+		if err := cs[i].check(false); err != nil {
+			return nil, fmt.Errorf("compile correction %s: %w", quote(cs[i].ID), err)
+		}
 	}
-	all := literalsOf(p.rules)
-	t, err := newTally(all)
+	sorted, err := arrange(cs)
 	if err != nil {
 		return nil, fmt.Errorf("compile corrections: %w", err)
 	}
-	chosen := make([]int8, len(p.rules)) // which of its literals each rule is indexed under; -1: none
-	var sizes [numDims]int
-	for i := range p.rules {
-		r := &p.rules[i]
-		ls := all.of(i)
-		settled := numDims
-		if k := t.choose(ls); k < 0 {
-			chosen[i] = -1
-		} else {
-			chosen[i], settled = int8(k), ls[k].dim
-			sizes[settled] += len(ls[k].values)
-		}
-		if err := r.compile(settled, ls); err != nil {
-			return nil, fmt.Errorf("compile correction %s: %w", quote(r.Correction.ID), err)
-		}
+	p := &Policy{}
+	p.base.rules = make([]Rule, len(sorted))
+	for i, c := range sorted {
+		p.base.rules[i] = Rule{Correction: c, rank: uint32(i)}
 	}
-	for d, n := range sizes {
-		if n > 0 && dim(d) != dimIP {
-			p.ix.texts[d] = make(map[string]posting, n)
-		}
+	if err := p.base.build(); err != nil {
+		return nil, err
 	}
-	for i := range p.rules {
-		r := &p.rules[i]
-		if r.act == actNothing {
-			continue
-		}
-		if chosen[i] < 0 {
-			p.ix.always = append(p.ix.always, uint32(i))
-			continue
-		}
-		if err := p.ix.put(uint32(i), all.of(i)[chosen[i]]); err != nil {
-			return nil, fmt.Errorf("compile correction %s: %w", quote(r.Correction.ID), err)
-		}
-	}
-	p.ix.link()
 	p.findChanges()
 	return p, nil
 }
 
-// order checks the corrections and makes a rule of each, in order of severity
-// and id.
-func (p *Policy) order(cs []Correction) error {
-	var groups [severities][]*Correction
+// arrange brings corrections in order of severity and id, and fails if an id
+// stands for more than one.
+func arrange(cs []Correction) ([]*Correction, error) {
+	groups := make([]uint8, len(cs)) // severities
+	var sizes [severities]int
 	ascending := true
 	for i := range cs {
-		c := &cs[i]
-		if err := c.check(false); err != nil {
-			return fmt.Errorf("compile correction %s: %w", quote(c.ID), err)
-		}
-		if i > 0 && cs[i-1].ID >= c.ID {
+		s := severity(&cs[i])
+		groups[i] = uint8(s)
+		sizes[s]++
+		if i > 0 && cs[i-1].ID >= cs[i].ID {
 			ascending = false
 		}
-		s := severity(c)
-		groups[s] = append(groups[s], c)
 	}
 	if !ascending {
 		seen := make(map[string]struct{}, len(cs))
 		for i := range cs {
 			if _, ok := seen[cs[i].ID]; ok {
-				return fmt.Errorf("compile corrections: id %s stands for more than one", quote(cs[i].ID))
+				return nil, fmt.Errorf("id %s stands for more than one", quote(cs[i].ID))
 			}
 			seen[cs[i].ID] = struct{}{}
 		}
 	}
-	for _, g := range groups {
-		slices.SortFunc(g, func(a, b *Correction) int { return cmp.Compare(a.ID, b.ID) })
-		for _, c := range g {
-			p.rules = append(p.rules, Rule{Correction: c, rank: uint32(len(p.rules))})
+	var next [severities]int // where each group's next one goes in sorted
+	for s := 1; s < severities; s++ {
+		next[s] = next[s-1] + sizes[s-1]
+	}
+	sorted := make([]*Correction, len(cs))
+	for i, s := range groups {
+		sorted[next[s]] = &cs[i]
+		next[s]++
+	}
+	if !ascending {
+		for s, end := range next {
+			slices.SortFunc(sorted[end-sizes[s]:end], func(a, b *Correction) int { return cmp.Compare(a.ID, b.ID) })
 		}
 	}
+	return sorted, nil
+}
+
+// build chooses for each rule the dimension to find it by, compiles the rule,
+// and indexes all. A rule that is compiled already stays so if the choice is
+// the same.
+func (l *layer) build() error {
+	t, err := newTally(l.rules)
+	if err != nil {
+		return fmt.Errorf("compile corrections: %w", err)
+	}
+	var sizes [numDims]int
+	var room [numDims]literal
+	for i := range l.rules {
+		r := &l.rules[i]
+		ls := literals(r.Correction, room[:0])
+		best := t.choose(ls)
+		if best.dim < numDims {
+			sizes[best.dim] += len(best.values)
+		}
+		if r.compiled && r.settled == best.dim {
+			continue
+		}
+		if err := r.compile(best.dim, ls); err != nil {
+			return fmt.Errorf("compile correction %s: %w", quote(r.Correction.ID), err)
+		}
+	}
+	for d, n := range sizes {
+		if n > 0 && dim(d) != dimIP {
+			l.ix.texts[d] = make(map[string]posting, n)
+		}
+	}
+	for i := range l.rules {
+		if err := l.ix.put(&l.rules[i], uint32(i)); err != nil {
+			return fmt.Errorf("compile correction %s: %w", quote(l.rules[i].Correction.ID), err)
+		}
+	}
+	l.ix.link()
 	return nil
 }

@@ -12,30 +12,38 @@ import (
 func (p *Policy) Decide(r *Request, now Span, v *Verdict) {
 	v.reset()
 	q := newQuery(r)
-	for _, i := range p.ix.always {
-		p.rules[i].judge(&q, now, v)
-	}
-	for d := range p.ix.texts {
-		if m := p.ix.texts[d]; m != nil {
-			p.lookUp(m, dim(d), &q, now, v)
-		}
-	}
-	if p.ix.trie != nil && q.ip.IsValid() {
-		if n, ok := p.ix.trie.Lookup(q.ip); ok {
-			for i := int32(n); i >= 0; i = p.ix.nodes[i].up {
-				p.judgeAll(p.ix.nodes[i].posting, &q, now, v)
-			}
-		}
+	p.base.decide(&q, now, v)
+	if len(p.recent.rules) > 0 {
+		p.recent.decide(&q, now, v)
 	}
 	v.settle()
 }
 
+// decide judges the rules of a layer that may reach the request.
+func (l *layer) decide(q *query, now Span, v *Verdict) {
+	for _, i := range l.ix.always {
+		l.rules[i].judge(q, now, v)
+	}
+	for d := range l.ix.texts {
+		if m := l.ix.texts[d]; m != nil {
+			l.lookUp(m, dim(d), q, now, v)
+		}
+	}
+	if l.ix.trie != nil && q.ip.IsValid() {
+		if n, ok := l.ix.trie.Lookup(q.ip); ok {
+			for i := int32(n); i >= 0; i = l.ix.nodes[i].up {
+				l.judgeAll(l.ix.nodes[i].posting, q, now, v)
+			}
+		}
+	}
+}
+
 // lookUp judges the rules that stand under the request's values of a dimension.
-func (p *Policy) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verdict) {
+func (l *layer) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verdict) {
 	if !d.multi() {
 		if value := q.one(d); value != "" {
-			if l, ok := m[value]; ok {
-				p.judgeAll(l, q, now, v)
+			if at, ok := m[value]; ok {
+				l.judgeAll(at, q, now, v)
 			}
 		}
 		return
@@ -43,18 +51,18 @@ func (p *Policy) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verd
 	var done seen
 	for _, value := range q.several(d) {
 		if d == dimNode {
-			p.lookUpNodes(m, value, &done, q, now, v)
+			l.lookUpNodes(m, value, &done, q, now, v)
 			continue
 		}
-		if l, ok := m[value]; ok && done.add(l) {
-			p.judgeAll(l, q, now, v)
+		if at, ok := m[value]; ok && done.add(at) {
+			l.judgeAll(at, q, now, v)
 		}
 	}
 }
 
 // lookUpNodes looks up a use case and all above it. A caller writes it, so only
 // as much of it is looked at as a node can have.
-func (p *Policy) lookUpNodes(m map[string]posting, use string, done *seen, q *query, now Span, v *Verdict) {
+func (l *layer) lookUpNodes(m map[string]posting, use string, done *seen, q *query, now Span, v *Verdict) {
 	end := 0
 	for range MaxUseCaseDepth {
 		next := strings.IndexByte(use[end:], '/')
@@ -66,8 +74,8 @@ func (p *Policy) lookUpNodes(m map[string]posting, use string, done *seen, q *qu
 		if end > MaxValueBytes {
 			return
 		}
-		if l, ok := m[use[:end]]; ok && done.add(l) {
-			p.judgeAll(l, q, now, v)
+		if at, ok := m[use[:end]]; ok && done.add(at) {
+			l.judgeAll(at, q, now, v)
 		}
 		if end == len(use) {
 			return
@@ -98,13 +106,13 @@ func (s *seen) add(l posting) bool {
 	return true
 }
 
-func (p *Policy) judgeAll(l posting, q *query, now Span, v *Verdict) {
-	if l&isList == 0 {
-		p.rules[l].judge(q, now, v)
+func (l *layer) judgeAll(at posting, q *query, now Span, v *Verdict) {
+	if at&isList == 0 {
+		l.rules[at].judge(q, now, v)
 		return
 	}
-	for _, i := range p.ix.lists[l&^isList] {
-		p.rules[i].judge(q, now, v)
+	for _, i := range l.ix.lists[at&^isList] {
+		l.rules[i].judge(q, now, v)
 	}
 }
 

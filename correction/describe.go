@@ -49,8 +49,8 @@ func (s *Scope) describe(write func(*strings.Builder, *dimension, []string)) str
 			b.WriteString(", ")
 		}
 	}
-	for i := range dimensions {
-		if values := dimensions[i].values(s); len(values) > 0 {
+	for i, l := range s.lists() {
+		if values := *l; len(values) > 0 {
 			sep()
 			write(&b, &dimensions[i], values)
 		}

@@ -28,23 +28,39 @@ type dimension struct {
 	name    string // JSON name
 	one     string // singular, for people
 	subject bool   // tells who calls, rather than what is called
-	values  func(*Scope) []string
 }
 
 // dimensions are all of them, in the order of Scope's fields.
 var dimensions = [...]dimension{
-	{dimModel, "models", "model", false, func(s *Scope) []string { return s.Models }},
-	{dimVersion, "versions", "version", false, func(s *Scope) []string { return s.Versions }},
-	{dimSurface, "surfaces", "surface", false, func(s *Scope) []string { return s.Surfaces }},
-	{dimOrg, "orgs", "org", true, func(s *Scope) []string { return s.Orgs }},
-	{dimUser, "users", "user", true, func(s *Scope) []string { return s.Users }},
-	{dimKey, "keys", "key", true, func(s *Scope) []string { return s.Keys }},
-	{dimTier, "tiers", "tier", true, func(s *Scope) []string { return s.Tiers }},
-	{dimIP, "ips", "ip", true, func(s *Scope) []string { return s.IPs }},
-	{dimCountry, "countries", "country", true, func(s *Scope) []string { return s.Countries }},
-	{dimAttribute, "attributes", "attribute", true, func(s *Scope) []string { return s.Attributes }},
-	{dimTool, "tools", "tool", false, func(s *Scope) []string { return s.Tools }},
-	{dimUseCase, "use_cases", "use case", false, func(s *Scope) []string { return s.UseCases }},
+	{dimModel, "models", "model", false},
+	{dimVersion, "versions", "version", false},
+	{dimSurface, "surfaces", "surface", false},
+	{dimOrg, "orgs", "org", true},
+	{dimUser, "users", "user", true},
+	{dimKey, "keys", "key", true},
+	{dimTier, "tiers", "tier", true},
+	{dimIP, "ips", "ip", true},
+	{dimCountry, "countries", "country", true},
+	{dimAttribute, "attributes", "attribute", true},
+	{dimTool, "tools", "tool", false},
+	{dimUseCase, "use_cases", "use case", false},
+}
+
+// lists are the scope's lists, in the order of dimensions.
+func (s *Scope) lists() [len(dimensions)]*[]string {
+	return [...]*[]string{
+		&s.Models, &s.Versions, &s.Surfaces, &s.Orgs, &s.Users, &s.Keys, &s.Tiers, &s.IPs, &s.Countries, &s.Attributes, &s.Tools, &s.UseCases,
+	}
+}
+
+// values is the list of one dimension; nil if it is none of a scope's.
+func (s *Scope) values(d dim) []string {
+	for i, l := range s.lists() {
+		if dimensions[i].dim == d {
+			return *l
+		}
+	}
+	return nil
 }
 
 // subjectNames are the dimensions that allow_only can list.

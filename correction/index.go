@@ -47,22 +47,6 @@ func (ix *index) add(p posting, present bool, rule uint32) posting {
 	return isList | posting(len(ix.lists)-1)
 }
 
-// put puts a rule under all values of one dimension.
-func (ix *index) put(rule uint32, l literal) error {
-	for _, v := range l.values {
-		if l.dim != dimIP {
-			ix.addText(l.dim, lookupForm(l.dim, v), rule)
-			continue
-		}
-		p, err := parsePrefix(v)
-		if err != nil {
-			return err
-		}
-		ix.addPrefix(p, rule)
-	}
-	return nil
-}
-
 func (ix *index) addText(d dim, value string, rule uint32) {
 	m := ix.texts[d]
 	p, ok := m[value]
@@ -97,55 +81,59 @@ func (ix *index) link() {
 	}
 }
 
-// literal is values by which a rule can be indexed: those of one dimension.
+// put puts a rule under all its values of the dimension that it is found by.
+func (ix *index) put(r *Rule, rule uint32) error {
+	c := r.Correction
+	switch {
+	case r.act == actNothing:
+	case r.settled == numDims:
+		ix.always = append(ix.always, rule)
+	case r.settled == dimNode:
+		ix.addText(dimNode, c.Params.UseCase, rule)
+	case r.settled == dimIP:
+		for _, v := range c.Scope.IPs {
+			p, err := parsePrefix(v)
+			if err != nil {
+				return err
+			}
+			ix.addPrefix(p, rule)
+		}
+	default:
+		for _, v := range c.Scope.values(r.settled) {
+			ix.addText(r.settled, lookupForm(r.settled, v), rule)
+		}
+	}
+	return nil
+}
+
+// size is how many values stand in the index.
+func (ix *index) size() int {
+	n := len(ix.always) + len(ix.nodes)
+	for _, m := range ix.texts {
+		n += len(m)
+	}
+	return n
+}
+
+// literal is one dimension by which a rule can be indexed, and its values there.
 type literal struct {
 	dim    dim
 	values []string
 }
 
-// literals are those of all rules, gathered once: compiling looks at them
-// several times.
-type literals struct {
-	all  []literal
-	ends []int // of each rule's in all
-}
-
-func literalsOf(rules []Rule) *literals {
-	ls := &literals{all: make([]literal, 0, len(rules)), ends: make([]int, len(rules))}
-	for i := range rules {
-		ls.all = appendLiterals(ls.all, rules[i].Correction)
-		ls.ends[i] = len(ls.all)
-	}
-	return ls
-}
-
-func (ls *literals) len() int { return len(ls.ends) }
-
-// of returns those of one rule.
-func (ls *literals) of(rule int) []literal {
-	from := 0
-	if rule > 0 {
-		from = ls.ends[rule-1]
-	}
-	return ls.all[from:ls.ends[rule]]
-}
-
-// appendLiterals appends what a rule can be indexed by, dimension by dimension.
-func appendLiterals(ls []literal, c *Correction) []literal {
+// literals appends all by which a rule can be indexed, at most numDims.
+func literals(c *Correction, to []literal) []literal {
 	if c.Kind == Use {
-		ls = append(ls, literal{dimNode, []string{c.Params.UseCase}})
+		to = append(to, literal{dimNode, []string{c.Params.UseCase}})
 	}
 	allowOnly := c.allowOnly()
-	for i := range dimensions {
-		d := &dimensions[i]
-		if allowOnly && d.subject {
-			continue // it reaches those who are not listed
+	for i, l := range c.Scope.lists() {
+		if len(*l) == 0 || allowOnly && dimensions[i].subject {
+			continue // allow_only reaches those who are not listed
 		}
-		if values := d.values(&c.Scope); len(values) > 0 {
-			ls = append(ls, literal{d.dim, values})
-		}
+		to = append(to, literal{dimensions[i].dim, *l})
 	}
-	return ls
+	return to
 }
 
 func (c *Correction) allowOnly() bool { return c.Kind == Access && c.Params.Mode == "allow_only" }

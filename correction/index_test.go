@@ -16,13 +16,13 @@ func TestRulesAreIndexedByWhatIsRare(t *testing.T) {
 	}
 	p := compile(t, cs...)
 	sizes := map[dim]int{dimOrg: 200, dimVersion: 200}
-	for d, m := range p.ix.texts {
+	for d, m := range p.base.ix.texts {
 		if len(m) != sizes[dim(d)] {
 			t.Errorf("%d values of dimension %d are indexed, want %d", len(m), d, sizes[dim(d)])
 		}
 	}
-	if len(p.ix.nodes) != 200 || len(p.ix.lists) != 0 || len(p.ix.always) != 0 {
-		t.Errorf("%d prefixes, %d lists, %d unindexed rules; want 200, 0, 0", len(p.ix.nodes), len(p.ix.lists), len(p.ix.always))
+	if len(p.base.ix.nodes) != 200 || len(p.base.ix.lists) != 0 || len(p.base.ix.always) != 0 {
+		t.Errorf("%d prefixes, %d lists, %d unindexed rules; want 200, 0, 0", len(p.base.ix.nodes), len(p.base.ix.lists), len(p.base.ix.always))
 	}
 }
 
@@ -33,7 +33,7 @@ func TestRulesWithoutLiterals(t *testing.T) {
 		Correction{ID: "frozen", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{All: true}},
 		Correction{ID: "frozen model", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{Models: []string{"m"}}},
 	)
-	if len(p.ix.always) != 3 || len(p.ix.texts[dimModel]) != 0 || len(p.ix.texts[dimUser]) != 0 {
-		t.Errorf("%d rules are looked at always, want 3", len(p.ix.always))
+	if len(p.base.ix.always) != 3 || len(p.base.ix.texts[dimModel]) != 0 || len(p.base.ix.texts[dimUser]) != 0 {
+		t.Errorf("%d rules are looked at always, want 3", len(p.base.ix.always))
 	}
 }

@@ -205,13 +205,11 @@ func (s *spared) holds(q *query) bool {
 // newSpared compiles the dimensions of a scope that keep wants.
 func newSpared(s *Scope, keep func(*dimension) bool) (*spared, error) {
 	out := new(spared)
-	for i := range dimensions {
-		d := &dimensions[i]
-		values := d.values(s)
-		if len(values) == 0 || !keep(d) {
+	for i, l := range s.lists() {
+		if len(*l) == 0 || !keep(&dimensions[i]) {
 			continue
 		}
-		c, err := newCond(d.dim, values)
+		c, err := newCond(dimensions[i].dim, *l)
 		if err != nil {
 			return nil, err
 		}

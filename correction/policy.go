@@ -7,38 +7,63 @@ import (
 )
 
 // Len is the number of corrections in the policy.
-func (p *Policy) Len() int { return len(p.rules) }
+func (p *Policy) Len() int {
+	if p.order != nil {
+		return len(p.order)
+	}
+	return len(p.base.rules)
+}
 
 // Each calls fn for every rule, most severe first, then by id, until fn
 // returns false. Rules that are not in force now are among them.
 func (p *Policy) Each(fn func(*Rule) bool) {
-	for i := range p.rules {
-		if !fn(&p.rules[i]) {
+	for i := range p.Len() {
+		if !fn(p.at(p.place(i))) {
 			return
 		}
 	}
 }
 
+// place is where a rank's rule stands: in base, or beyond its end in recent.
+func (p *Policy) place(rank int) int {
+	if p.order != nil {
+		return int(p.order[rank])
+	}
+	return rank
+}
+
+func (p *Policy) at(place int) *Rule {
+	if n := len(p.base.rules); place >= n {
+		return &p.recent.rules[place-n]
+	}
+	return &p.base.rules[place]
+}
+
 // findChanges collects the instants at which a rule begins, ends, or stops
 // sparing live requests.
 func (p *Policy) findChanges() {
-	for i := range p.rules {
-		r := &p.rules[i]
+	p.collectChanges(p.base.rules)
+	p.collectChanges(p.recent.rules)
+	slices.Sort(p.changes)
+	p.changes = slices.Compact(p.changes)
+}
+
+func (p *Policy) collectChanges(rules []Rule) {
+	for i := range rules {
+		r := &rules[i]
 		if r.act == actNothing || r.start >= r.end {
 			continue
 		}
-		at := []int64{r.start, r.end}
-		if r.act == actDrain && r.detail.drained < r.end {
-			at = append(at, r.detail.drained)
+		if r.start != math.MinInt64 {
+			p.changes = append(p.changes, r.start)
 		}
-		for _, t := range at {
-			if t != math.MinInt64 && t != math.MaxInt64 {
-				p.changes = append(p.changes, t)
-			}
+		if r.end != math.MaxInt64 {
+			p.changes = append(p.changes, r.end)
+		}
+		if r.act == actDrain && r.detail.drained < r.end && r.detail.drained != math.MinInt64 && r.detail.drained != math.MaxInt64 {
+			p.changes = append(p.changes, r.detail.drained)
 		}
 	}
-	slices.Sort(p.changes)
-	p.changes = slices.Compact(p.changes)
 }
 
 // NextChange is the earliest instant after the given one at which a correction

@@ -14,15 +14,18 @@ type Rule struct {
 	// A block of one user among a million is met once and never warm in a
 	// cache: what is needed to judge it fits into one cache line.
 	start, end int64  // in force from start until just before end, Unix ns
-	rank       uint32 // place in Policy.rules
+	rank       uint32 // place among all rules, most severe first
 	act        act
 	shadow     bool
+	settled    dim     // what the index will have matched; numDims: nothing
+	compiled   bool    // all fields are filled in
 	detail     *detail // nil if the index has settled all
 }
 
 // detail is what remains to be asked of a rule that the index has found.
 type detail struct {
-	reach   []cond      // the other dimensions of the scope
+	reach   []cond      // the other dimensions of the scope; in first if that is all
+	first   [1]cond     // beside the rest, so that most rules take one allocation
 	when    cel.Program // nil if there is none
 	listed  *spared     // allow_only: who is allowed
 	except  *spared     // nil if nobody is
@@ -46,9 +49,10 @@ const (
 )
 
 // compile fills a rule in. settled is the dimension that the index will have
-// matched before the rule is looked at; ls is what the rule could be indexed by.
+// matched before the rule is looked at; ls is all that it could have been.
 func (r *Rule) compile(settled dim, ls []literal) error {
 	c := r.Correction
+	r.settled, r.detail = settled, nil
 	r.start, r.end = start(c), math.MaxInt64
 	if !c.ExpiresAt.IsZero() {
 		r.end = nanos(c.ExpiresAt)
@@ -57,6 +61,9 @@ func (r *Rule) compile(settled dim, ls []literal) error {
 
 	d := detail{share: shareLimit(c.Share)}
 	r.act = d.setAct(c)
+	var err error
+	var room [2]cond
+	reach := room[:0]
 	for _, l := range ls {
 		if l.dim == settled {
 			continue
@@ -65,9 +72,8 @@ func (r *Rule) compile(settled dim, ls []literal) error {
 		if err != nil {
 			return err
 		}
-		d.reach = append(d.reach, cd)
+		reach = append(reach, cd)
 	}
-	var err error
 	if c.Scope.When != "" {
 		if d.when, err = compileWhen(c.Scope.When); err != nil {
 			return err
@@ -88,17 +94,19 @@ func (r *Rule) compile(settled dim, ls []literal) error {
 			}
 		}
 	}
-	if d.needed(r.act) {
+	if len(reach) > 0 || d.needed(r.act) {
 		own := d
+		own.reach = append(own.first[:0], reach...)
 		r.detail = &own
 	}
+	r.compiled = true
 	return nil
 }
 
 // needed says whether a rule with this detail asks anything of a request, or
-// has anything to say about it, beyond its act.
+// has anything to say about it, beyond its act and the dimensions of its scope.
 func (d *detail) needed(a act) bool {
-	return len(d.reach) > 0 || d.when != nil || d.listed != nil || d.except != nil || d.share != math.MaxUint64 ||
+	return d.when != nil || d.listed != nil || d.except != nil || d.share != math.MaxUint64 ||
 		a == actDrain || a == actClamp || a == actRefuseUsing
 }
 

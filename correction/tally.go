@@ -6,88 +6,141 @@ import "net/netip"
 // rules that can be indexed in more than one way: a million rules that block one
 // user each have no choice, and are no more than counted.
 type tally struct {
-	texts [numDims]map[string]int32
-	ips   map[netip.Prefix]int32
+	texts  [numDims]map[string]uint32 // place in counts
+	ips    map[netip.Prefix]uint32
+	counts []int32
+
+	// The places of the values of those rules, as they come: looked up once,
+	// and taken from here when it is chosen.
+	places []uint32
 }
 
-func newTally(all *literals) (*tally, error) {
-	t := &tally{ips: map[netip.Prefix]int32{}}
-	for d := range t.texts {
-		t.texts[d] = map[string]int32{}
-	}
-	for i := range all.len() {
-		if ls := all.of(i); len(ls) > 1 {
-			if err := t.each(ls, func(d dim, v string) { t.texts[d][v] = 0 }, func(p netip.Prefix) { t.ips[p] = 0 }); err != nil {
+func newTally(rules []Rule) (*tally, error) {
+	t := &tally{}
+	var room [numDims]literal
+	choices := 0
+	for i := range rules {
+		ls := literals(rules[i].Correction, room[:0])
+		if len(ls) < 2 {
+			continue
+		}
+		choices++
+		for _, l := range ls {
+			if err := t.add(l); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for i := range all.len() {
-		err := t.each(all.of(i), func(d dim, v string) {
-			if n, ok := t.texts[d][v]; ok {
-				t.texts[d][v] = n + 1
+	if choices == 0 || choices == len(rules) {
+		return t, nil
+	}
+	for i := range rules {
+		if ls := literals(rules[i].Correction, room[:0]); len(ls) == 1 {
+			if err := t.count(ls[0]); err != nil {
+				return nil, err
 			}
-		}, func(p netip.Prefix) {
-			if n, ok := t.ips[p]; ok {
-				t.ips[p] = n + 1
-			}
-		})
-		if err != nil {
-			return nil, err
 		}
 	}
 	return t, nil
 }
 
-// each calls text or prefix for the values of a rule, in the form in which they
-// are indexed, where there is anything to count.
-func (t *tally) each(ls []literal, text func(dim, string), prefix func(netip.Prefix)) error {
-	for _, l := range ls {
-		if len(ls) == 1 && len(t.texts[l.dim]) == 0 && (l.dim != dimIP || len(t.ips) == 0) {
-			continue
+// add counts the values of one dimension of a rule that has a choice.
+func (t *tally) add(l literal) error {
+	if l.dim == dimIP {
+		if t.ips == nil {
+			t.ips = map[netip.Prefix]uint32{}
 		}
 		for _, v := range l.values {
-			if l.dim != dimIP {
-				text(l.dim, lookupForm(l.dim, v))
-				continue
-			}
 			p, err := parsePrefix(v)
 			if err != nil {
 				return err
 			}
-			prefix(p)
+			n, ok := t.ips[p]
+			if !ok {
+				n = t.place()
+				t.ips[p] = n
+			}
+			t.counts[n]++
+			t.places = append(t.places, n)
+		}
+		return nil
+	}
+	m := t.texts[l.dim]
+	if m == nil {
+		m = map[string]uint32{}
+		t.texts[l.dim] = m
+	}
+	for _, v := range l.values {
+		v = lookupForm(l.dim, v)
+		n, ok := m[v]
+		if !ok {
+			n = t.place()
+			m[v] = n
+		}
+		t.counts[n]++
+		t.places = append(t.places, n)
+	}
+	return nil
+}
+
+// place makes room to count one more value.
+func (t *tally) place() uint32 {
+	t.counts = append(t.counts, 0)
+	return uint32(len(t.counts) - 1)
+}
+
+// count counts the values of a rule that has no choice.
+func (t *tally) count(l literal) error {
+	if l.dim == dimIP {
+		if len(t.ips) == 0 {
+			return nil
+		}
+		for _, v := range l.values {
+			p, err := parsePrefix(v)
+			if err != nil {
+				return err
+			}
+			if n, ok := t.ips[p]; ok {
+				t.counts[n]++
+			}
+		}
+		return nil
+	}
+	m := t.texts[l.dim]
+	if len(m) == 0 {
+		return nil
+	}
+	for _, v := range l.values {
+		if n, ok := m[lookupForm(l.dim, v)]; ok {
+			t.counts[n]++
 		}
 	}
 	return nil
 }
 
-// choose picks what a rule is indexed under: the dimension whose fullest value
-// holds the fewest rules, and of equals the first dim. It is -1 if there is none.
-func (t *tally) choose(ls []literal) int {
-	best := -1
+// choose picks what a rule is indexed by: the dimension whose fullest value
+// holds the fewest rules, and of equals the first dim; numDims if the rule has
+// none. It is asked once for each rule, in their order.
+func (t *tally) choose(ls []literal) literal {
+	switch len(ls) {
+	case 0:
+		return literal{dim: numDims}
+	case 1:
+		return ls[0]
+	}
+	var best literal
 	var bestFull int32
 	for i, l := range ls {
 		var full int32
-		if len(ls) > 1 {
-			full = t.fullest(l.dim, l.values)
+		for _, n := range t.places[:len(l.values)] {
+			full = max(full, t.counts[n])
 		}
-		if best < 0 || full < bestFull || full == bestFull && l.dim < ls[best].dim {
-			best, bestFull = i, full
+		t.places = t.places[len(l.values):]
+		if i == 0 || full < bestFull || full == bestFull && l.dim < best.dim {
+			best, bestFull = l, full
 		}
 	}
 	return best
-}
-
-func (t *tally) fullest(d dim, values []string) int32 {
-	var full int32
-	for _, v := range values {
-		if d != dimIP {
-			full = max(full, t.texts[d][lookupForm(d, v)])
-		} else if p, err := parsePrefix(v); err == nil {
-			full = max(full, t.ips[p])
-		}
-	}
-	return full
 }
 
 // lookupForm is the form in which a value is indexed.

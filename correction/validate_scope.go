@@ -12,9 +12,8 @@ import (
 // bound on the number of values.
 func (s *Scope) check(field string, bounded bool) *FieldError {
 	given := s.When != ""
-	for i := range dimensions {
-		d := &dimensions[i]
-		values := d.values(s)
+	for i, l := range s.lists() {
+		d, values := &dimensions[i], *l
 		if values == nil {
 			continue
 		}
@@ -59,8 +58,8 @@ var scopeNames = func() []string {
 }()
 
 func (s *Scope) hasSubject() bool {
-	for i := range dimensions {
-		if dimensions[i].subject && len(dimensions[i].values(s)) > 0 {
+	for i, l := range s.lists() {
+		if dimensions[i].subject && len(*l) > 0 {
 			return true
 		}
 	}
