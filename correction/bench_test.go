@@ -189,6 +189,52 @@ func BenchmarkCompileScoped(b *testing.B) {
 func BenchmarkCompileOneRule(b *testing.B)   { benchmarkCompile(b, benchCorrections(false)) }
 func BenchmarkCompileManyRules(b *testing.B) { benchmarkCompile(b, benchCorrections(true)) }
 
+// Next, for a follower's copy of 1,000 scoped corrections of which one is new;
+// in every fourth step one is gone as well. The mean has the steps in it that
+// index all anew, the median has not.
+func benchmarkNext(b *testing.B, cs []Correction, apart bool) {
+	if apart {
+		for i := range cs {
+			cs[i].ExpiresAt = at.Add(time.Duration(i+1) * 7919 % 3600 * time.Second)
+		}
+	}
+	extra := benchScopedCorrections(rand.New(rand.NewPCG(5, 6)))
+	p := compile(b, cs...)
+	var times []float64
+	var sum float64
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		c := extra[n%len(extra)]
+		c.ID = fmt.Sprintf("t-%09d", n)
+		cs = append(slices.Clone(cs), c)
+		if n%4 == 0 || len(cs) > benchScoped+100 {
+			cs = slices.Delete(cs, n%benchScoped, n%benchScoped+1)
+		}
+		from := time.Now()
+		next, err := p.Next(cs)
+		if err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, float64(time.Since(from).Nanoseconds()))
+		sum += times[n]
+		p = next
+	}
+	b.StopTimer()
+	slices.Sort(times)
+	b.ReportMetric(sum/float64(b.N), "mean-ns/op")
+	b.ReportMetric(times[b.N/2], "median-ns/op")
+}
+
+func BenchmarkNextScoped(b *testing.B) {
+	benchmarkNext(b, benchScopedCorrections(rand.New(rand.NewPCG(1, 2))), false)
+}
+
+// Each with an end of its own.
+func BenchmarkNextScopedApart(b *testing.B) {
+	benchmarkNext(b, benchScopedCorrections(rand.New(rand.NewPCG(1, 2))), true)
+}
+
 // What one expression costs, on a request that nothing else in its rule stops.
 func BenchmarkDecideWhen(b *testing.B) {
 	p := compile(b, block("c", Scope{When: `model == "model-1" && tier in ["tier-1", "tier-2"] && users.exists(u, u.startsWith("x"))`}))

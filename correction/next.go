@@ -1,0 +1,150 @@
+package correction
+
+import (
+	"math"
+	"slices"
+	"unsafe"
+)
+
+// leastStale is how much may have come and gone, in any policy, before it is
+// indexed anew; see Policy.next.
+const leastStale = 256
+
+// gone stands in base for a rule that is no longer in the policy, and which its
+// index still leads to. It is never in force.
+var gone = Rule{start: math.MaxInt64, end: math.MinInt64, act: actNothing}
+
+// Next makes the policy of cs, the same that Compile makes, but faster where
+// cs is mostly what p was made of. p may be nil, and stays as it is.
+//
+// A correction counts as unchanged if it is the same, bit for bit: a copy of
+// the one that p has, which shares what it points to. One that is equal only in
+// what its pointers lead to is compiled as if it were new.
+func (p *Policy) Next(cs []Correction) (*Policy, error) {
+	if p != nil {
+		if next := p.next(cs); next != nil {
+			return next, nil
+		}
+	}
+	return Compile(cs)
+}
+
+// next returns nil where everything has to be compiled: something is wrong with
+// cs, which Compile will say, or so much has come and gone that an index of all
+// is due. Until then what is new has an index of its own, which is small and
+// made anew each time.
+func (p *Policy) next(cs []Correction) *Policy {
+	sorted, err := arrange(cs)
+	if err != nil {
+		return nil
+	}
+	q := &Policy{
+		base:   layer{rules: slices.Clone(p.base.rules), ix: p.base.ix},
+		recent: layer{rules: make([]Rule, 0, len(p.recent.rules)+8)},
+		order:  make([]uint32, 0, len(sorted)),
+		stale:  p.stale,
+	}
+	most := max(leastStale, p.base.weight()/16)
+	fresh, old, end := 0, 0, p.Len()
+	for _, c := range sorted {
+		for old < end && before(p.at(p.place(old)).Correction, c) {
+			q.drop(p, old)
+			old++
+		}
+		kept := false
+		if old < end {
+			if have := p.at(p.place(old)).Correction; have.ID == c.ID && severity(have) == severity(c) {
+				if kept = same(have, c); kept {
+					fresh += q.keep(p, old, c)
+				} else {
+					q.drop(p, old)
+				}
+				old++
+			}
+		}
+		if !kept {
+			if c.check(false) != nil {
+				return nil
+			}
+			q.addRecent(Rule{Correction: c})
+			fresh += weight(c)
+		}
+		if q.stale+fresh > most {
+			return nil
+		}
+	}
+	for ; old < end; old++ {
+		q.drop(p, old)
+	}
+	if q.stale+fresh > most || q.recent.build() != nil {
+		return nil
+	}
+	q.findChanges()
+	return q
+}
+
+// keep takes over a rule of p, given by its rank, under its new correction, which
+// is the same: so the old slice of corrections can be freed. It returns what the
+// rule weighs if it is to be indexed again.
+func (q *Policy) keep(p *Policy, rank int, c *Correction) int {
+	place := p.place(rank)
+	if place >= len(q.base.rules) {
+		r := *p.at(place)
+		r.Correction = c
+		q.addRecent(r)
+		return weight(c)
+	}
+	r := &q.base.rules[place]
+	r.Correction, r.rank = c, uint32(len(q.order))
+	q.order = append(q.order, uint32(place))
+	return 0
+}
+
+// addRecent adds a rule of the next rank that stands in recent.
+func (q *Policy) addRecent(r Rule) {
+	r.rank = uint32(len(q.order))
+	q.order = append(q.order, uint32(len(q.base.rules)+len(q.recent.rules)))
+	q.recent.rules = append(q.recent.rules, r)
+}
+
+// drop leaves out a rule of p, given by its rank. One of recent is left out by
+// not keeping it.
+func (q *Policy) drop(p *Policy, rank int) {
+	if place := p.place(rank); place < len(q.base.rules) {
+		q.stale += weight(q.base.rules[place].Correction)
+		q.base.rules[place] = gone
+	}
+}
+
+// before says whether a stands before b in a policy.
+func before(a, b *Correction) bool {
+	if s, t := severity(a), severity(b); s != t {
+		return s < t
+	}
+	return a.ID < b.ID
+}
+
+// same says whether two corrections are one and the same, or one a copy of the
+// other. What they point to is not looked at: nobody may change it. Values that
+// are equal but not identical may well count as different.
+func same(a, b *Correction) bool {
+	type bits [unsafe.Sizeof(Correction{})]byte
+	return a == b || *(*bits)(unsafe.Pointer(a)) == *(*bits)(unsafe.Pointer(b))
+}
+
+// weight is about what it costs to index a correction: one, and its values.
+func weight(c *Correction) int {
+	n := 1
+	for _, l := range c.Scope.lists() {
+		n += len(*l)
+	}
+	if c.Except != nil {
+		for _, l := range c.Except.lists() {
+			n += len(*l)
+		}
+	}
+	return n
+}
+
+// weight is about what it costs to index the layer.
+func (l *layer) weight() int { return len(l.rules) + l.ix.size() }
