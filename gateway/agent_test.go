@@ -200,7 +200,7 @@ func TestGapMeansFullResync(t *testing.T) {
 func TestLeasePostures(t *testing.T) {
 	p, s := newPlane(t), startSim(t)
 	g := p.start(s, func(c *Config) {
-		c.Lease = 600 * time.Millisecond
+		c.Lease = 2 * time.Second
 		c.Models = []Model{{Name: "holds", Upstream: "sim", UpstreamModel: "sim-large"},
 			{Name: "refuses", Upstream: "sim", UpstreamModel: "sim-large", OnStale: Refuse, Fallback: "holds"},
 			{Name: "switches", Upstream: "sim", UpstreamModel: "sim-large", OnStale: Switch, Fallback: "holds"}}
