@@ -172,7 +172,7 @@ func (a *agent) offer(signed []byte) bool {
 // enforce puts the follower's state in force, and says so once it is kept.
 func (a *agent) enforce(received time.Time) int {
 	s := a.follower.State()
-	rl, err := compile(s, a.follower.Emergencies())
+	rl, err := compile(s, a.follower.Emergencies(), a.g.current.Load())
 	if err != nil {
 		a.trouble = err.Error()
 		a.g.log.Error("an order can not be put in force; the last good one stays", "error", err)

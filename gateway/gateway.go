@@ -95,7 +95,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.clock = newClock(time.Now, a.follower.State().IssuedAt)
 	g.metrics = newMetrics(g)
 	if a.synced {
-		rl, err := compile(a.follower.State(), a.follower.Emergencies())
+		rl, err := compile(a.follower.State(), a.follower.Emergencies(), nil)
 		if err != nil {
 			return nil, fmt.Errorf("create gateway: kept order: %w", err)
 		}

@@ -20,7 +20,8 @@ type ruling struct {
 	head     order.Hash
 	policy   *correction.Policy
 	keys     map[[sha256.Size]byte]*caller
-	header   []string // the andon-revision header's value
+	listed   []order.Key // what keys was made of
+	header   []string    // the andon-revision header's value
 	issued   time.Time
 	extra    int // emergency corrections that no order carries yet
 }
@@ -47,8 +48,12 @@ type model struct {
 }
 
 // compile makes a ruling of a state and the emergency orders that are kept
-// beside it.
-func compile(s *order.State, emergencies []order.Emergency) (*ruling, error) {
+// beside it. What has not changed is taken over from the ruling before, which
+// may be nil.
+func compile(s *order.State, emergencies []order.Emergency, before *ruling) (*ruling, error) {
+	if before == nil {
+		before = &ruling{}
+	}
 	all := s.Corrections
 	extra := 0
 	for _, e := range emergencies {
@@ -61,16 +66,24 @@ func compile(s *order.State, emergencies []order.Emergency) (*ruling, error) {
 		all = append(all, e.Corrections...)
 		extra += len(e.Corrections)
 	}
-	p, err := correction.Compile(all)
+	p, err := before.policy.Next(all)
 	if err != nil {
 		return nil, fmt.Errorf("compile order %d: %w", s.Revision, err)
 	}
 	r := &ruling{revision: s.Revision, head: s.Head, policy: p, issued: s.IssuedAt, extra: extra,
 		header: []string{strconv.FormatUint(s.Revision, 10)}}
-	if r.keys, err = callers(s.Keys); err != nil {
+	if r.listed = s.Keys; before.keys != nil && same(s.Keys, before.listed) {
+		r.keys = before.keys
+	} else if r.keys, err = callers(s.Keys); err != nil {
 		return nil, fmt.Errorf("compile order %d: %w", s.Revision, err)
 	}
 	return r, r.selfTest(all)
+}
+
+// same reports whether two lists are one and the same in memory: states share
+// what an order did not touch, and nobody writes to it.
+func same(a, b []order.Key) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // callers indexes keys by their hash.
