@@ -116,7 +116,7 @@ func TestStatesAndList(t *testing.T) {
 	inOrder := func() bool {
 		w.c.mu.RLock()
 		defer w.c.mu.RUnlock()
-		return slices.ContainsFunc(w.c.state.full().Corrections, func(c correction.Correction) bool { return c.ID == "c-3" })
+		return slices.ContainsFunc(w.c.state.full().Corrections, func(c *correction.Correction) bool { return c.ID == "c-3" })
 	}
 	if !inOrder() {
 		t.Fatal("dropped too early")

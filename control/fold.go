@@ -317,7 +317,8 @@ func (s *state) full() order.State {
 	st := order.State{Revision: s.revision, Head: s.head, IssuedAt: s.issued}
 	for _, r := range s.list {
 		if r.gone == "" {
-			st.Corrections = append(st.Corrections, issued(r.Correction))
+			c := issued(r.Correction)
+			st.Corrections = append(st.Corrections, &c)
 		}
 	}
 	for _, k := range s.keyList {
@@ -328,7 +329,7 @@ func (s *state) full() order.State {
 	for id := range s.adopted {
 		st.Adopted = append(st.Adopted, id)
 	}
-	slices.SortFunc(st.Corrections, func(a, b correction.Correction) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(st.Corrections, func(a, b *correction.Correction) int { return strings.Compare(a.ID, b.ID) })
 	slices.SortFunc(st.Keys, func(a, b order.Key) int { return strings.Compare(a.ID, b.ID) })
 	slices.Sort(st.Adopted)
 	return st

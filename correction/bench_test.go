@@ -212,7 +212,7 @@ func benchmarkNext(b *testing.B, cs []Correction, apart bool) {
 			cs = slices.Delete(cs, n%benchScoped, n%benchScoped+1)
 		}
 		from := time.Now()
-		next, err := p.Next(cs)
+		next, err := p.Next(pointers(cs))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -52,6 +52,14 @@ const severities = 11
 // compiled like L4. One bad correction makes all of them fail: the caller keeps
 // the policy it has.
 func Compile(cs []Correction) (*Policy, error) {
+	all := make([]*Correction, len(cs))
+	for i := range cs {
+		all[i] = &cs[i]
+	}
+	return compileAll(all)
+}
+
+func compileAll(cs []*Correction) (*Policy, error) {
 	if len(cs) >= int(isList) {
 		return nil, fmt.Errorf("compile corrections: %d are too many", len(cs))
 	}
@@ -78,12 +86,12 @@ func Compile(cs []Correction) (*Policy, error) {
 
 // arrange brings corrections in order of severity and id, and fails if an id
 // stands for more than one.
-func arrange(cs []Correction) ([]*Correction, error) {
+func arrange(cs []*Correction) ([]*Correction, error) {
 	groups := make([]uint8, len(cs)) // severities
 	var sizes [severities]int
 	ascending := true
 	for i := range cs {
-		s := severity(&cs[i])
+		s := severity(cs[i])
 		groups[i] = uint8(s)
 		sizes[s]++
 		if i > 0 && cs[i-1].ID >= cs[i].ID {
@@ -105,7 +113,7 @@ func arrange(cs []Correction) ([]*Correction, error) {
 	}
 	sorted := make([]*Correction, len(cs))
 	for i, s := range groups {
-		sorted[next[s]] = &cs[i]
+		sorted[next[s]] = cs[i]
 		next[s]++
 	}
 	if !ascending {

@@ -17,23 +17,24 @@ var gone = Rule{start: math.MaxInt64, end: math.MinInt64, act: actNothing}
 // Next makes the policy of cs, the same that Compile makes, but faster where
 // cs is mostly what p was made of. p may be nil, and stays as it is.
 //
-// A correction counts as unchanged if it is the same, bit for bit: a copy of
-// the one that p has, which shares what it points to. One that is equal only in
-// what its pointers lead to is compiled as if it were new.
-func (p *Policy) Next(cs []Correction) (*Policy, error) {
+// A correction counts as unchanged if it is the one that p has, or the same bit
+// for bit: a copy, which shares what it points to. One that is equal only in what
+// its pointers lead to is compiled as if it were new. Nobody may change what cs
+// points to afterwards.
+func (p *Policy) Next(cs []*Correction) (*Policy, error) {
 	if p != nil {
 		if next := p.next(cs); next != nil {
 			return next, nil
 		}
 	}
-	return Compile(cs)
+	return compileAll(cs)
 }
 
 // next returns nil where everything has to be compiled: something is wrong with
 // cs, which Compile will say, or so much has come and gone that an index of all
 // is due. Until then what is new has an index of its own, which is small and
 // made anew each time.
-func (p *Policy) next(cs []Correction) *Policy {
+func (p *Policy) next(cs []*Correction) *Policy {
 	sorted, err := arrange(cs)
 	if err != nil {
 		return nil

@@ -56,7 +56,7 @@ func TestNextIsWhatCompileMakes(t *testing.T) {
 					cs = rapid.Permutation(cs).Draw(t, "order")
 				}
 			}
-			next, err := p.Next(cs)
+			next, err := p.Next(pointers(cs))
 			if err != nil {
 				t.Fatalf("Next: %v", err)
 			}
@@ -133,7 +133,7 @@ func TestNextLeavesTheOldPolicyAlone(t *testing.T) {
 			}
 		})
 		var err error
-		if p, err = p.Next(next); err != nil {
+		if p, err = p.Next(pointers(next)); err != nil {
 			t.Fatal(err)
 		}
 		var v Verdict
@@ -163,7 +163,7 @@ func TestNextLetsGoOfOldCorrections(t *testing.T) {
 	for i := range 3 {
 		cs = append(slices.Clone(cs), block(fmt.Sprintf("c-%d", i), Scope{Orgs: []string{"o"}}))
 		var err error
-		if p, err = p.Next(cs); err != nil {
+		if p, err = p.Next(pointers(cs)); err != nil {
 			t.Fatal(err)
 		}
 		n := 0
@@ -194,7 +194,7 @@ func TestNextRefusesWhatCompileRefuses(t *testing.T) {
 		"an expression that fails": append(slices.Clone(good), block("c", Scope{When: "model"})),
 	} {
 		_, want := Compile(cs)
-		got, err := p.Next(cs)
+		got, err := p.Next(pointers(cs))
 		if err == nil || want == nil || err.Error() != want.Error() || got != nil {
 			t.Errorf("%s: Next says %v, Compile %v", name, err, want)
 		}
@@ -206,7 +206,7 @@ func TestNextOfNothing(t *testing.T) {
 	cs := []Correction{block("a", Scope{Users: []string{"u"}})}
 	var none *Policy
 	for name, p := range map[string]*Policy{"nil": none, "empty": compile(t), "zero": new(Policy)} {
-		next, err := p.Next(cs)
+		next, err := p.Next(pointers(cs))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -222,4 +222,12 @@ func TestNextOfNothing(t *testing.T) {
 			t.Errorf("%s: what was dropped refuses", name)
 		}
 	}
+}
+
+func pointers(cs []Correction) []*Correction {
+	all := make([]*Correction, len(cs))
+	for i := range cs {
+		all[i] = &cs[i]
+	}
+	return all
 }

@@ -63,7 +63,9 @@ func compile(s *order.State, emergencies []order.Emergency, before *ruling) (*ru
 		if extra == 0 {
 			all = slices.Clone(all)
 		}
-		all = append(all, e.Corrections...)
+		for i := range e.Corrections {
+			all = append(all, &e.Corrections[i])
+		}
 		extra += len(e.Corrections)
 	}
 	p, err := before.policy.Next(all)
@@ -106,7 +108,7 @@ const samples = 16
 // selfTest runs the compiled policy before it is trusted: every enforced
 // correction must be in it, and requests that some of them reach must be decided without a
 // panic.
-func (r *ruling) selfTest(all []correction.Correction) (err error) {
+func (r *ruling) selfTest(all []*correction.Correction) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("self-test of order %d: %v", r.revision, p)

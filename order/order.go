@@ -100,12 +100,12 @@ type Order struct {
 // State is everything in force at one revision, signed on its own, so that a
 // gateway that missed orders needs no history. All lists are sorted by id.
 type State struct {
-	Revision    uint64                  `json:"revision"`
-	Head        Hash                    `json:"head"` // of the order that led here; zero at revision 0
-	IssuedAt    time.Time               `json:"issued_at,omitzero"`
-	Corrections []correction.Correction `json:"corrections,omitempty"`
-	Keys        []Key                   `json:"keys,omitempty"`
-	Adopted     []string                `json:"adopted,omitempty"` // every emergency ever taken over
+	Revision    uint64                   `json:"revision"`
+	Head        Hash                     `json:"head"` // of the order that led here; zero at revision 0
+	IssuedAt    time.Time                `json:"issued_at,omitzero"`
+	Corrections []*correction.Correction `json:"corrections,omitempty"` // shared by states: never written to
+	Keys        []Key                    `json:"keys,omitempty"`
+	Adopted     []string                 `json:"adopted,omitempty"` // every emergency ever taken over
 }
 
 // Lease is control's answer to a beat: at At, this revision was current. It
@@ -151,7 +151,12 @@ func (s *State) Apply(o *Order, head Hash) error {
 	case o.Prev != s.Head:
 		return fmt.Errorf("apply order %d: previous head %.12s, held %.12s: %w", o.Revision, o.Prev, s.Head, ErrMismatch)
 	}
-	cs, err := merge(s.Corrections, o.Put, o.Drop, func(c *correction.Correction) string { return c.ID })
+	put := make([]*correction.Correction, len(o.Put))
+	for i := range o.Put {
+		c := o.Put[i] // not the caller's to change any more
+		put[i] = &c
+	}
+	cs, err := merge(s.Corrections, put, o.Drop, correctionID)
 	if err != nil {
 		return fmt.Errorf("apply order %d: corrections: %w", o.Revision, err)
 	}
@@ -229,12 +234,20 @@ func (s *State) Check() error {
 	if s.Revision == 0 && (len(s.Corrections) > 0 || len(s.Keys) > 0 || len(s.Adopted) > 0) {
 		return fmt.Errorf("check state 0: not empty: %w", ErrMalformed)
 	}
-	if !ascending(s.Corrections, func(c *correction.Correction) string { return c.ID }) ||
+	if !ascending(s.Corrections, correctionID) ||
 		!ascending(s.Keys, func(k *Key) string { return k.ID }) ||
 		!ascending(s.Adopted, func(id *string) string { return *id }) {
 		return fmt.Errorf("check state %d: ids missing, twice, or out of order: %w", s.Revision, ErrMalformed)
 	}
 	return nil
+}
+
+// correctionID is "" for null, which no list may hold.
+func correctionID(c **correction.Correction) string {
+	if *c == nil {
+		return ""
+	}
+	return (*c).ID
 }
 
 func ascending[T any](list []T, id func(*T) string) bool {

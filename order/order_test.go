@@ -150,6 +150,14 @@ func TestApplyIsStrict(t *testing.T) {
 	}
 }
 
+func held(ids ...string) (list []*correction.Correction) {
+	for _, id := range ids {
+		c := stop(id)
+		list = append(list, &c)
+	}
+	return list
+}
+
 func ids(s *State) []string {
 	var out []string
 	for i := range s.Corrections {
@@ -235,8 +243,9 @@ func TestSignedButUnreadable(t *testing.T) {
 	for _, s := range []State{
 		{Revision: 1},
 		{Head: Hash{1}},
-		{Revision: 1, Head: Hash{1}, Corrections: []correction.Correction{stop("b"), stop("a")}},
-		{Revision: 1, Head: Hash{1}, Corrections: []correction.Correction{stop("a"), stop("a")}},
+		{Revision: 1, Head: Hash{1}, Corrections: held("b", "a")},
+		{Revision: 1, Head: Hash{1}, Corrections: held("a", "a")},
+		{Revision: 1, Head: Hash{1}, Corrections: []*correction.Correction{nil}},
 		{Revision: 1, Head: Hash{1}, Keys: []Key{{}}},
 		{Adopted: []string{"e-1"}},
 	} {
