@@ -66,6 +66,9 @@ func Rewrite(dst, body []byte, e *Envelope, model string, maxTokens int64) ([]by
 			if err != nil {
 				return dst, errors.New("rewrite body: the envelope was not read from this body")
 			}
+			if v == 0 && e.Boundless {
+				v = maxTokens
+			}
 			w.dst = strconv.AppendInt(w.dst, min(v, maxTokens), 10)
 		case 'i':
 			insert = false

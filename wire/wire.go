@@ -84,6 +84,7 @@ type Envelope struct {
 	Tools     []string // names and types of tools offered, decoded; reused between reads
 	Users     []string // end users the body claims: safety_identifier, user, metadata.user_id; in that order
 	MaxTokens int64    // the largest output bound given; 0 means none
+	Boundless bool     // a bound of 0 is given, which some providers of this wire take for none; MaxTokens is 0 then
 	Choices   int64    // answers asked for, each with its own output bound; 1 unless the body says otherwise
 	Others    []string // further models that the body lets the provider use (fallbacks, a tool's own model)
 	Continues bool     // carries a provider-issued continuation id (previous_response_id, conversation)

@@ -178,6 +178,7 @@ func (r *reader) generationConfig() {
 				null = scan.Span{Start: from, End: at.End}
 				continue
 			}
+			e.Boundless = v == 0
 			e.MaxTokens = max(e.MaxTokens, v)
 			e.MaxAt = append(e.MaxAt, at)
 		case "candidateCount", "candidate_count":

@@ -67,6 +67,9 @@ func (api) Read(rt wire.Route, body []byte, e *wire.Envelope) error {
 	if r.user != "" {
 		e.Users = append(e.Users, r.user)
 	}
+	if e.Boundless {
+		e.MaxTokens = 0
+	}
 	r.insertion(rt)
 	return nil
 }
@@ -133,6 +136,7 @@ func (r *reader) output(key string) {
 	switch {
 	case ok:
 		r.bound = true
+		r.e.Boundless = r.e.Boundless || v == 0
 		r.e.MaxTokens = max(r.e.MaxTokens, v)
 		r.e.MaxAt = append(r.e.MaxAt, at)
 	case r.s.Err() == nil && (r.nullKey == "" || key == `"max_completion_tokens":`):

@@ -384,5 +384,8 @@ func oracle(w wire.Wire, rt wire.Route, body []byte) (said, error) {
 	}
 	s.Tools, s.Others = set(s.Tools), set(s.Others)
 	slices.Sort(s.Maxs)
+	if w.Name() != "anthropic" && slices.Contains(s.Maxs, "0") {
+		s.Max = 0 // to some this is no bound at all
+	}
 	return s, err
 }

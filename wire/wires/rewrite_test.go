@@ -49,6 +49,9 @@ func checkRewrite(t failer, w wire.Wire, rt wire.Route, body []byte, e *wire.Env
 		for _, m := range was.Maxs {
 			var v int64
 			fmt.Sscan(m, &v)
+			if v == 0 && e.Boundless {
+				v = limit
+			}
 			v = min(v, limit)
 			want.Max = max(want.Max, v)
 			want.Maxs = append(want.Maxs, fmt.Sprint(v))
@@ -128,6 +131,9 @@ func TestRewriteByteForByte(t *testing.T) {
 		{"/v1/chat/completions", `{ "stream" : true, "model":"a" , "max_tokens": 900,"x":"\u00e9" }`, "b", 100, `{ "stream" : true, "model":"b" , "max_tokens": 100,"x":"\u00e9" }`},
 		{"/v1/chat/completions", `{"model":"a"}`, "", 5, `{"max_completion_tokens":5,"model":"a"}`},
 		{"/v1/chat/completions", `{"max_completion_tokens": 3,"model":"a","max_tokens":9}`, "b", 5, `{"max_completion_tokens": 3,"model":"b","max_tokens":5}`},
+		{"/v1/chat/completions", `{"max_tokens":0,"model":"a","max_completion_tokens":3}`, "", 5, `{"max_tokens":5,"model":"a","max_completion_tokens":3}`},
+		{"/v1beta/models/m:generateContent", `{"generationConfig":{"max_output_tokens":0}}`, "", 5, `{"generationConfig":{"max_output_tokens":5}}`},
+		{"/v1/messages", `{"model":"a","max_tokens":0}`, "", 5, `{"model":"a","max_tokens":0}`},
 		{"/v1/chat/completions", `{"max_tokens": null,"model":"a"}`, "b", 5, `{"max_tokens":5,"model":"b"}`},
 		{"/v1/messages", `{"model":"a","fallbacks":[{"model":"f","max_tokens":9}]}`, "", 5, `{"max_tokens":5,"model":"a","fallbacks":[{"model":"f","max_tokens":5}]}`},
 		{"/v1beta/models/m:generateContent", `{}`, "b", 5, `{"generationConfig":{"maxOutputTokens":5}}`},
