@@ -45,7 +45,7 @@ func (x *exchange) serve(c *call) *wire.Problem {
 		x.w.Header()["Andon-Revision"] = rl.header
 	}
 	var ok bool
-	if x.wr, x.rt, ok = wires.Match(r.Method, path, r.URL.RawQuery, header); !ok {
+	if x.wr, x.rt, ok = wires.Match(r.Method, path, r.URL.RawQuery, header); !ok || strings.Contains(r.URL.RawQuery, " ") {
 		x.wr = wires.Guess(path, header)
 		return &wire.Problem{Status: http.StatusNotFound, Code: "unknown_route", Title: "Unknown route",
 			Detail: "this gateway does not serve " + printable(r.Method+" "+path) + ": paths are taken exactly as they are written, and only known ones pass"}
@@ -79,13 +79,12 @@ func (x *exchange) serve(c *call) *wire.Problem {
 	}
 	for _, name := range x.env.Others {
 		o := g.names[name]
-		if o == nil || !o.serves(x.wr.Name()) {
-			return unknownModel(name)
+		if o == nil || !o.serves(x.wr.Name()) || o.Upstream != m.Upstream || o.UpstreamModel != name {
+			return unknownModel(name) // these travel as they are: each has to be what the provider takes it for
 		}
 		c.others = append(c.others, o)
 	}
 	g.describe(&c.req, r, c.caller, &x.env)
-	c.req.Continues = x.env.Continues || x.env.Prior && g.sessions.known(x.session(c))
 	x.run(c, m)
 	return nil
 }
@@ -118,7 +117,7 @@ func (x *exchange) read() *wire.Problem {
 	if n > limit {
 		return tooLarge
 	}
-	if n >= 0 {
+	if n >= 0 && (n <= keepBytes || n <= int64(cap(x.body))) {
 		if int64(cap(x.body)) < n {
 			x.body = make([]byte, n, n+n/8)
 		}
@@ -128,6 +127,7 @@ func (x *exchange) read() *wire.Problem {
 		}
 		return nil
 	}
+	// What a client announces is not set aside before it comes.
 	x.body = x.body[:0]
 	for {
 		if len(x.body) == cap(x.body) {

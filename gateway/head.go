@@ -19,6 +19,7 @@ var stay = map[string]bool{
 	"Host": true, "Content-Length": true, "Content-Encoding": true, "Accept-Encoding": true,
 	"Authorization": true, "X-Api-Key": true, "X-Goog-Api-Key": true, "Cookie": true,
 	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Prefix": true, "X-Real-Ip": true,
+	"X-Goog-Fieldmask":       true, // would leave the usage out
 	"X-Http-Method-Override": true, "X-Http-Method": true, "X-Method-Override": true, "X-Original-Url": true, "X-Rewrite-Url": true,
 }
 

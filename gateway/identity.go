@@ -70,6 +70,15 @@ func badKey(detail string) *wire.Problem {
 
 var anyone caller
 
+// admits reports whether the key of a caller that was identified is still good.
+func (g *Gateway) admits(rl *ruling, c *caller, now correction.Span) bool {
+	if g.cfg.Identity.Mode != "keys" {
+		return true
+	}
+	k := rl.keys[c.hash]
+	return k != nil && !k.expired(now)
+}
+
 func (c *caller) expired(now correction.Span) bool {
 	return !c.expires.IsZero() && now.Late >= c.expires.UnixNano()
 }

@@ -25,17 +25,18 @@ type exchange struct {
 	rt  wire.Route
 	env wire.Envelope
 
-	verdict     correction.Verdict
-	body        []byte // as received
-	sent        []byte // as rewritten, where it was
-	head        []byte
-	buf         []byte
-	grants      []grant
-	timed       time.Time // when the write deadline was set last
-	fingerprint uint64    // of its conversation; 0: not taken yet
-	usage       wire.Usage
-	scratch     []byte // for events whose data spans lines
-	counted     int64  // events of a stream, counted where its usage matters
+	verdict       correction.Verdict
+	body          []byte // as received
+	sent          []byte // as rewritten, where it was
+	head          []byte
+	buf           []byte
+	grants        []grant
+	timed         time.Time // when the write deadline was set last
+	fingerprint   uint64    // of its conversation; 0: not taken yet
+	fingerprinted *model    // as whose conversation
+	usage         wire.Usage
+	scratch       []byte // for events whose data spans lines
+	counted       int64  // events of a stream, counted where its usage matters
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -70,6 +71,7 @@ func (x *exchange) run(c *call, asked *model) {
 	m, from := asked, ""
 	for hop := 0; ; hop++ {
 		c.model, c.req.Model, c.req.Version = m, m.Name, m.Version
+		c.req.Continues = x.env.Continues || x.env.Prior && g.sessions.known(x.session(c))
 		c.told, c.sink = false, nil
 		c.state.Store(running)
 		c.why.Store(nil)
@@ -80,6 +82,13 @@ func (x *exchange) run(c *call, asked *model) {
 		if why == nil {
 			why, fallback = x.admit(c, rl)
 		}
+		if why == nil && g.current.Load() != rl && c.state.Load() == running {
+			// It waited, and has not begun: what came into force meanwhile holds for it.
+			g.live.remove(c)
+			x.release()
+			hop--
+			continue
+		}
 		if why == nil && c.state.Load() == running {
 			x.annotate(c, rl, from)
 			if x.forward(c) {
@@ -89,11 +98,14 @@ func (x *exchange) run(c *call, asked *model) {
 			}
 		}
 		g.live.remove(c)
-		x.release()
 		if c.state.Load() == gone {
+			if c.conn.Load() == nil {
+				x.release()
+			} // else the provider may have had the request, and it counts
 			g.metrics.outcome(x, "client_gone")
 			return
 		}
+		x.release()
 		if why == nil { // ended while it waited
 			m, from = asked, ""
 			if hop < maxHops {
@@ -101,7 +113,7 @@ func (x *exchange) run(c *call, asked *model) {
 			}
 			why = c.why.Load()
 		}
-		if next := g.models[fallback]; next != nil && hop < maxHops && next.serves(x.wr.Name()) {
+		if next := g.models[fallback]; next != nil && hop < maxHops && next.serves(x.wr.Name()) && (len(c.others) == 0 || next.Upstream == asked.Upstream) {
 			if from == "" {
 				from = asked.Name
 			}
@@ -117,6 +129,9 @@ func (x *exchange) run(c *call, asked *model) {
 // refused, and the model that may serve instead.
 func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 	now, mono := x.g.clock.span()
+	if !x.g.admits(rl, c.caller, now) {
+		return &keyGone, "" // revoked since the head of the request came in
+	}
 	rl.policy.Decide(&c.req, now, &x.verdict)
 	if !x.verdict.Allowed() {
 		return &reason{ruling: rl, refused: slices.Clone(x.verdict.Refused)}, x.verdict.Fallback(c.model.Fallback)
@@ -287,14 +302,24 @@ func (x *exchange) connect(c *call, fresh bool) (*upstream.Conn, error) {
 	return c.model.host.Dial(ctx)
 }
 
-// plain brings back an answer that is not a stream. One that fits the buffer
+// plain brings back an answer that is not a stream. One that fits the buffer,
+// or whose tokens are counted (up to 16 MiB),
 // is read to its end before the caller sees its head: until then the call can
 // still be answered by a refusal, or by its fallback.
 func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool {
 	x.grow(32 << 10)
 	buf := x.buf[:cap(x.buf)]
+	held := len(buf)
+	metered := resp.StatusCode == http.StatusOK && x.metered()
+	if metered {
+		held = maxEvent // its usage may stand at its end
+	}
 	n, err := 0, error(nil)
-	for err == nil && n < len(buf) {
+	for err == nil && n < held {
+		if n == len(buf) {
+			x.buf = append(buf, make([]byte, len(buf))...)
+			buf = x.buf
+		}
 		var k int
 		k, err = resp.Body.Read(buf[n:])
 		n += k
@@ -316,8 +341,8 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 			return false
 		}
 		conn.Release(resp)
-		if x.metered() {
-			x.wr.Usage(x.rt, buf[:n], &x.usage)
+		if metered && !x.wr.Usage(x.rt, buf[:n], &x.usage) {
+			x.estimated(n)
 		}
 		x.copyHead(resp, int64(n))
 		x.w.Write(buf[:n])
@@ -328,6 +353,9 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 	x.copyHead(resp, resp.ContentLength)
 	defer conn.Close()
 	for {
+		if metered {
+			x.estimated(n)
+		}
 		x.deadline(c)
 		if _, werr := x.w.Write(buf[:n]); werr != nil {
 			c.depart()
@@ -344,6 +372,13 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 			x.g.metrics.outcome(x, "broken")
 			panic(http.ErrAbortHandler)
 		}
+	}
+}
+
+// estimated counts n bytes of an answer that does not say what it used.
+func (x *exchange) estimated(n int) {
+	if x.rt.Op == wire.OpGenerate {
+		x.counted += int64(n)/bytesPerToken + 1
 	}
 }
 

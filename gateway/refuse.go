@@ -17,6 +17,9 @@ const withdrawn = 5 * time.Minute
 // refuse answers a call that a correction, a posture or a limit does not admit.
 func (x *exchange) refuse(c *call, why *reason) {
 	p := x.g.problem(c, why)
+	h := x.w.Header() // of an attempt before this
+	delete(h, "Andon-Fallback-From")
+	delete(h, "Andon-Model")
 	x.g.record(x, c, action(p), p.Status, p.Corrections)
 	x.g.metrics.refused(p.Kind)
 	x.fail(p)

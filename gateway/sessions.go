@@ -26,14 +26,17 @@ func (s *sessions) known(h uint64) bool { return s.slots[h%uint64(len(s.slots))]
 // bytes, besides its length.
 const fingerprinted = 4 << 10
 
-// session is the fingerprint of a conversation: its caller, and its first
-// message as it was sent.
+// session is the fingerprint of a conversation: its caller, the model that is
+// decided on, and its first message as it was sent. What a fallback has begun
+// is no conversation of the model that it stood in for.
 func (x *exchange) session(c *call) uint64 {
-	if x.fingerprint != 0 {
+	if x.fingerprint != 0 && x.fingerprinted == c.model {
 		return x.fingerprint
 	}
 	var h maphash.Hash
 	h.SetSeed(x.g.sessions.seed)
+	h.WriteString(c.model.Name)
+	h.WriteByte(0)
 	h.WriteString(c.req.Org)
 	h.WriteByte(0)
 	h.WriteString(c.req.Key)
@@ -43,6 +46,6 @@ func (x *exchange) session(c *call) uint64 {
 	head := x.env.First[:min(len(x.env.First), fingerprinted)]
 	h.Write(head)
 	h.WriteString(strconv.Itoa(len(x.env.First)))
-	x.fingerprint = max(h.Sum64(), 1)
+	x.fingerprint, x.fingerprinted = max(h.Sum64(), 1), c.model
 	return x.fingerprint
 }

@@ -30,7 +30,6 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 		conn.Close()
 		return false
 	}
-	x.keepOnly()
 	if cap(x.buf) < streamBuffer || cap(x.buf) > 2*streamBuffer {
 		x.buf = make([]byte, streamBuffer)
 	}
@@ -41,6 +40,7 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 	held, sent := 0, false // bytes of an incomplete event at the start of buf; whether any event went out
 	for {
 		n, err := resp.Body.Read(buf[held:])
+		stands := framer // where the caller stands, should these events not go out
 		if n > 0 {
 			end := held + n
 			ready := 0
@@ -55,8 +55,12 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 				}
 				ready = at
 			}
-			if ready > 0 && x.pass(c, resp, flusher, buf[:ready], !sent) {
-				sent = true
+			if ready > 0 {
+				if x.pass(c, resp, flusher, buf[:ready], !sent) {
+					sent = true
+				} else {
+					framer = stands
+				}
 			}
 			held = copy(buf, buf[ready:end])
 			if held == len(buf) {
@@ -93,6 +97,7 @@ func (x *exchange) pass(c *call, resp *http.Response, flusher http.Flusher, even
 	}
 	if first {
 		x.copyHead(resp, -1)
+		x.keepOnly() // until now it could have been asked again
 	}
 	x.deadline(c)
 	if _, err := x.w.Write(events); err != nil {
@@ -151,7 +156,7 @@ func (x *exchange) broken(c *call, conn *upstream.Conn, framer *wire.Framer, sen
 // have been large, and it may run for an hour.
 func (x *exchange) keepOnly() {
 	if cap(x.body) > streamBuffer {
-		x.body = nil
+		x.body, x.env = nil, wire.Envelope{} // which refers to it
 	}
 	if cap(x.sent) > streamBuffer {
 		x.sent = nil

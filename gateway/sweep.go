@@ -152,10 +152,8 @@ func (s *sweeper) farewell(c *call, why *reason) []byte {
 var keyGone = reason{status: http.StatusUnauthorized, code: "invalid_api_key", detail: "the API key of this call was revoked, or has expired"}
 
 func (s *sweeper) forbids(c *call) *reason {
-	if s.g.cfg.Identity.Mode == "keys" {
-		if k := s.rl.keys[c.caller.hash]; k == nil || k.expired(s.now) {
-			return &keyGone
-		}
+	if !s.g.admits(s.rl, c.caller, s.now) {
+		return &keyGone
 	}
 	if s.stale && c.model.OnStale != Hold {
 		return staleReason(s.rl)
