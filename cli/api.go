@@ -15,6 +15,16 @@ type view struct {
 	TimeToEffectMS *float64  `json:"time_to_effect_ms,omitempty"`
 	CreatedBy      string    `json:"created_by,omitempty"`
 	LiftedAt       time.Time `json:"lifted_at,omitzero"`
+	History        []step    `json:"history,omitempty"`
+}
+
+// step is one thing that somebody did to a correction.
+type step struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Action string    `json:"action"`
+	Reason string    `json:"reason,omitempty"`
+	Entry  uint64    `json:"entry"` // of the ledger
 }
 
 // effect is what was asked for against what is observed.
@@ -46,6 +56,8 @@ type point struct {
 	Features   []string  `json:"features"`
 	Error      string    `json:"error,omitempty"`
 	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
+
+	Emergencies []string `json:"emergencies,omitempty"` // obeyed there, not adopted by the control plane
 }
 
 // previewAnswer is what a correction would reach. A number that is missing was

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,7 +86,7 @@ func (c *command) root() *cobra.Command {
 			c.started = true
 			return nil
 		},
-		Args: cobra.NoArgs,
+		Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -96,6 +97,9 @@ func (c *command) root() *cobra.Command {
 	f.StringVar(&c.dev, "dev", "", "data `folder` of make run, to take address and token from its dev.json")
 	f.StringVarP(&c.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if name := c.verb(); cmd == root && name != "" { // a verb that is not known has no flags: say the former
+			return unknownCommand(cmd, name)
+		}
 		return usagef(cmd.CommandPath()+" --help", "%v", err)
 	})
 	root.AddGroup(
@@ -136,20 +140,45 @@ func exactly(n int) cobra.PositionalArgs {
 		if len(args) == n {
 			return nil
 		}
-		return usagef(cmd.UseLine(), "%d arguments are needed, %d given", n, len(args))
+		return usagef(cmd.UseLine(), "%s needed, %d given", plural(int64(n), "argument"), len(args))
 	}
+}
+
+// noneBelow refuses what is no command below this one, and names what is like it.
+func noneBelow(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
+	return nil
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2
+	hint := cmd.CommandPath() + " --help lists the commands"
+	if like := cmd.SuggestionsFor(name); len(like) > 0 {
+		hint = cmd.CommandPath() + " " + strings.Join(like, ", or "+cmd.CommandPath()+" ")
+	}
+	return usagef(hint, "unknown command %q", name)
+}
+
+// verb is the first argument that is neither a flag nor the value of one.
+func (c *command) verb() string {
+	for i := 0; i < len(c.Args); i++ {
+		switch a := c.Args[i]; {
+		case a == "--server" || a == "--token" || a == "--dev" || a == "--output" || a == "-o":
+			i++
+		case !strings.HasPrefix(a, "-"):
+			return a
+		}
+	}
+	return ""
 }
 
 // group makes a command that only has commands below it.
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef(cmd.CommandPath()+" --help", "unknown command %q", args[0])
-			}
-			return nil
-		},
+		Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(subs...)

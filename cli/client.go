@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -166,13 +167,27 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 	}
 	resp, err := cl.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("reach the control plane (from %s): %w", cl.from, err)
+		return nil, unreached(ctx, method, fmt.Errorf("reach the control plane (from %s): %w", cl.from, err))
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	return nil, readProblem(resp)
+}
+
+// unreached says what to do while the control plane is away: what was sent may
+// have been applied, and a stop has another way.
+func unreached(ctx context.Context, method string, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	hint := "gateways go on under their last order; to tighten without the control plane: andon emergency sign --help, then andon emergency send"
+	var op *net.OpError
+	if method != http.MethodGet && !(errors.As(err, &op) && op.Op == "dial") {
+		hint = "it is not known whether this was applied: andon corrections, once it answers. " + hint
+	}
+	return &hinted{err, hint}
 }
 
 // readProblem makes an error of an answer that is not 2xx, whatever its shape.

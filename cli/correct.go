@@ -47,7 +47,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringVar(&o.incident, "incident", "", "incident it belongs to")
 	f.StringVar(&o.fallback, "fallback", "", "model to serve instead, or none")
 	f.StringVar(&o.lasting, "for", "", "how long, such as 2h or 7d (default: until lifted)")
-	f.StringVar(&o.reviewIn, "review-in", "", "when a person looks again, such as 24h")
+	f.StringVar(&o.reviewIn, "review-in", "", "when a person looks again, such as 2h (default 24h without --for); it does not end it")
 	f.StringVar(&o.start, "start", "", "when it begins: 10m from now, or an instant (RFC 3339)")
 	f.Float64Var(&o.share, "share", 0, "stable part of the subjects, above 0 up to 1")
 	f.BoolVar(&o.shadow, "shadow", false, "count what it would do, change nothing")
@@ -67,6 +67,9 @@ func (c *command) correct(v *verb) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: v.use, Short: v.short, Long: v.long, Example: v.example,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f := cmd.Flags(); f.Changed("share") && (o.share <= 0 || o.share > 1) { // 0 would go over the wire as everybody
+				return usagef("--share 0.1, or leave it out to reach everybody in scope", "--share %g is out of bounds: above 0, up to 1", o.share)
+			}
 			d, err := c.draft(v, &o, args)
 			if err != nil {
 				return err
@@ -80,13 +83,13 @@ func (c *command) correct(v *verb) *cobra.Command {
 				return err
 			}
 			if o.preview {
-				return c.preview(cmd.Context(), cl, d)
+				return notYet(c.preview(cmd.Context(), cl, d), cmd.Name(), d.Params)
 			}
 			if c.asks(d, o.yes) && !c.agreed(cmd.Context(), cl, d) {
 				c.printf("nothing was done\n")
 				return &reported{exitFailed, "not confirmed"}
 			}
-			return c.apply(cmd.Context(), cl, d, o.idempotency, wait)
+			return notYet(c.apply(cmd.Context(), cl, d, o.idempotency, wait), cmd.Name(), d.Params)
 		},
 	}
 	o.add(cmd)
@@ -157,13 +160,17 @@ func instant(flag, text string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t.UTC(), nil
 	}
-	return after(flag, strings.TrimPrefix(text, "+"), now)
+	if t, err := after(flag, strings.TrimPrefix(text, "+"), now); err == nil {
+		return t, nil
+	}
+	return time.Time{}, usagef(flag+" 10m, or "+flag+" "+now.Add(10*time.Minute).UTC().Format(time.RFC3339),
+		"%s %q is neither a time span from now nor an instant (RFC 3339)", flag, text)
 }
 
 func after(flag, text string, from time.Time) (time.Time, error) {
 	d, err := correction.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return time.Time{}, usagef(flag+" 2h", "%s %q is not a time span", flag, text)
+		return time.Time{}, usagef(flag+" 90s, 15m, 2h, 7d or 1h30m", "%s %q is not a time span above zero", flag, text)
 	}
 	return from.Add(time.Duration(d)).UTC().Truncate(time.Millisecond), nil
 }
@@ -177,24 +184,6 @@ func waiting(text string) (time.Duration, error) {
 		return 0, usagef("--wait 5s", "--wait %q is not a time span up to 1h", text)
 	}
 	return time.Duration(d), nil
-}
-
-// describe says what a draft does, in words.
-func (d *draft) describe() string {
-	what := string(d.Kind)
-	for _, k := range []string{"level", "mode", "metric", "disable", "clamp", "filter", "pin", "use_case"} {
-		switch v := d.Params[k].(type) {
-		case string:
-			what += " " + v
-		case []string:
-			what += " " + strings.Join(v, ", ")
-		}
-	}
-	what += ": " + d.Scope.String()
-	if d.Except != nil {
-		what += ", except " + d.Except.String()
-	}
-	return what
 }
 
 // asks tells whether a person has to confirm: a stop, or a block of everything.
@@ -231,5 +220,7 @@ func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, w
 	if err != nil {
 		return err
 	}
-	return c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + v.ID + ` --reason "…"`})
+	err = c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + v.ID + ` --reason "…"`})
+	c.instead(ctx, cl, d)
+	return err
 }

@@ -162,7 +162,7 @@ func (c *command) emergencyCorrection(e *emergencyFlags) (correction.Correction,
 	}
 	if e.stop != "" {
 		ways, kind = ways+1, correction.Stop
-		p["level"] = e.stop
+		p["level"] = stopLevel(e.stop)
 		if e.drain != "" {
 			p["drain"] = e.drain
 		}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
+
+	"andon/order"
 )
 
 func (c *command) emergencySendCmd() *cobra.Command {
@@ -24,6 +26,9 @@ func (c *command) emergencySendCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			data, err := readInput(args[0], c.Stdin)
 			if err != nil {
+				return err
+			}
+			if err := isEmergency(args[0], data); err != nil {
 				return err
 			}
 			if len(to) == 0 {
@@ -41,6 +46,18 @@ func (c *command) emergencySendCmd() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&to, "to", nil, "admin listeners of gateways")
 	return cmd
+}
+
+// isEmergency finds out before anybody is asked whether this is an order at all.
+// Whether its signature is good is for the gateways to say.
+func isEmergency(name string, data []byte) error {
+	var envelope struct {
+		Type string `json:"payloadType"`
+	}
+	if err := json.Unmarshal(data, &envelope); err != nil || envelope.Type != order.TypeEmergency {
+		return usagef("andon emergency sign … -f order.json, then andon emergency send order.json", "%s is not a signed emergency order", name)
+	}
+	return nil
 }
 
 // sendResult is what one gateway said.
@@ -78,9 +95,12 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 		if c.output == "json" {
 			continue
 		}
-		if r.Error != "" {
+		switch {
+		case r.Error != "" && r.status == 0:
+			c.printf("%s  NOT REACHED  %s\n", r.Gateway, r.Error)
+		case r.Error != "":
 			c.printf("%s  refused  %s\n", r.Gateway, r.Error)
-		} else {
+		default:
 			c.printf("%s  enforcing  %s  cut %d  after %s\n", r.Gateway, r.ID, r.Cut, span(time.Duration(r.TookMS*float64(time.Millisecond))))
 			if !r.Kept {
 				c.printf("  NOT kept on its disk: a restart forgets it; send it again\n")
@@ -93,6 +113,9 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 		}
 	}
 	if failed > 0 {
+		if c.output != "json" {
+			c.printf("%d of %d gateways did NOT take the order; send it again, or copy it there as DATA/gateway/NAME/drop/stop.json\n", failed, len(to))
+		}
 		code := exitFailed
 		if untrusted == failed {
 			code = exitRefused // the key is not one that they trust

@@ -82,11 +82,12 @@ func TestEmergencySignNeedsNothingButTheKey(t *testing.T) {
 }
 
 func TestEmergencySendReachesEveryGatewayThatAnswers(t *testing.T) {
+	const signed = `{"payloadType":"application/vnd.andon.emergency+json","payload":"","signatures":[]}` + "\n"
 	var got atomic.Int64
 	serve := func(status int, body string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			data, _ := io.ReadAll(r.Body)
-			if r.URL.Path == "/emergency" && string(data) == "signed\n" {
+			if r.URL.Path == "/emergency" && string(data) == signed {
 				got.Add(1)
 			}
 			w.WriteHeader(status)
@@ -100,7 +101,7 @@ func TestEmergencySendReachesEveryGatewayThatAnswers(t *testing.T) {
 	bad := serve(403, `{"status":403,"detail":"signed by a key that is not trusted here"}`)
 	dead := "http://127.0.0.1:1"
 	file := filepath.Join(t.TempDir(), "order.json")
-	if err := os.WriteFile(file, []byte("signed\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(signed), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run := func(to ...string) result {
@@ -109,9 +110,18 @@ func TestEmergencySendReachesEveryGatewayThatAnswers(t *testing.T) {
 	run(good).want(t, 0, good+"  enforcing  e-1  cut 4")
 	run(full).want(t, 0, "NOT kept on its disk")
 	run(bad).want(t, 3, "not trusted here")
-	run(dead, bad, good).want(t, 1, good+"  enforcing", bad+"  refused", dead+"  refused")
+	run(dead, bad, good).want(t, 1, good+"  enforcing", bad+"  refused", dead+"  NOT REACHED", "2 of 3 gateways did NOT take the order")
 	if got.Load() != 5 {
 		t.Errorf("%d orders arrived, want 5", got.Load())
 	}
 	runWith(t, Env{Args: []string{"emergency", "send", file, "--to", good, "-o", "json"}}).want(t, 0, `"cut":4`)
+
+	// What is no order is not sent at all, and is not called untrusted.
+	if err := os.WriteFile(file, []byte("data: ./x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(good).want(t, 2, "is not a signed emergency order", "andon emergency sign")
+	if got.Load() != 6 {
+		t.Errorf("%d orders arrived, want 6", got.Load())
+	}
 }

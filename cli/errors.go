@@ -40,6 +40,15 @@ func isReported(err error) bool {
 	return errors.As(err, &r)
 }
 
+// hinted is an error with the next step.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (e *hinted) Error() string { return e.err.Error() }
+func (e *hinted) Unwrap() error { return e.err }
+
 // problem is an error of the control plane or a gateway, in the form of RFC 9457.
 type problem struct {
 	Type     string   `json:"type,omitempty"`
@@ -105,6 +114,7 @@ func (c *command) report(err error) {
 	var (
 		u *usageError
 		p *problem
+		h *hinted
 	)
 	if c.output == "json" {
 		out := struct {
@@ -116,6 +126,8 @@ func (c *command) report(err error) {
 			out.Error = p
 		case errors.As(err, &u):
 			out.Error.Code, out.Error.Hint = "usage", u.hint
+		case errors.As(err, &h):
+			out.Error.Code, out.Error.Hint = "unreached", h.hint
 		}
 		if b, jerr := json.Marshal(out); jerr == nil {
 			fmt.Fprintf(c.Stderr, "%s\n", b)
@@ -125,8 +137,12 @@ func (c *command) report(err error) {
 	w := clean(c.Stderr)
 	switch {
 	case errors.As(err, &p):
-		fmt.Fprintf(w, "andon: %v\n", err)
-		if f := p.where(); f != "" && !strings.Contains(err.Error(), f) {
+		text, f := err.Error(), p.where()
+		if f != "" && (strings.HasPrefix(text, "is ") || strings.HasPrefix(text, "has ")) {
+			text = f + " " + text // the field is the subject of the sentence
+		}
+		fmt.Fprintf(w, "andon: %s\n", text)
+		if f != "" && !strings.Contains(text, f) {
 			fmt.Fprintf(w, "  where: %s\n", f)
 		}
 		if len(p.Allowed) > 0 {
@@ -142,5 +158,8 @@ func (c *command) report(err error) {
 		}
 	default:
 		fmt.Fprintf(w, "andon: %v\n", err)
+		if errors.As(err, &h) {
+			fmt.Fprintf(w, "  try: %s\n", h.hint)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func (c *command) explainCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain REQUEST", Short: "Why a request was refused, cut or changed",
 		Long:    "Why a request was refused, cut or changed. REQUEST is the andon-request-id of the answer.",
-		Example: "  andon explain 01JD3V…",
+		Example: "  andon explain r-0a1b2c3d-1",
 		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.client()
@@ -51,12 +52,16 @@ func (c *command) explainCmd() *cobra.Command {
 func (c *command) printDecision(d *order.Decision) {
 	what := d.Action
 	if d.Status != 0 {
-		what += " with " + http.StatusText(d.Status)
+		what += " with " + strconv.Itoa(d.Status) + " " + http.StatusText(d.Status)
 	}
 	c.printf("%s  %s\n", d.RequestID, what)
 	c.printf("  at %s on %s under revision %d\n", d.At.Format(time.RFC3339Nano), d.Gateway, d.Revision)
 	who := []string{d.API, "model " + d.Model}
-	for _, p := range [][2]string{{"org", d.Org}, {"key", d.Key}, {"user", d.User}, {"served by", d.ServedBy}} {
+	served := d.ServedBy
+	if served == d.Model || d.Action == "refused" { // then it says nothing, or what was not
+		served = ""
+	}
+	for _, p := range [][2]string{{"org", d.Org}, {"key", d.Key}, {"user", d.User}, {"served by", served}} {
 		if p[1] != "" {
 			who = append(who, p[0]+" "+p[1])
 		}

@@ -233,6 +233,10 @@ func (c *command) ledgerExportCmd() *cobra.Command {
 			if err = errors.Join(err, out.Close()); err != nil {
 				return errors.Join(err, os.Remove(file)) // half an export is none
 			}
+			if c.output == "json" {
+				return c.json(map[string]any{"file": file})
+			}
+			c.printf("exported: %s\n", file)
 			return nil
 		},
 	}

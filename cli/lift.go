@@ -75,13 +75,15 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 	}
 	body["reason"] = reason
 	var late error
+	var changed []view
 	for _, id := range ids {
 		sent := time.Now()
 		var v view
 		if err := cl.do(ctx, http.MethodPost, "/corrections/"+url.PathEscape(id)+"/"+action, nil, body, &v); err != nil {
 			return err
 		}
-		o := outcome{what: string(v.Kind) + ": " + v.Scope.String()}
+		changed = append(changed, v)
+		o := outcome{what: v.words()}
 		if action == "extend" {
 			o.undo = "andon lift " + id + ` --reason "…"`
 			if !v.ExpiresAt.IsZero() {
@@ -94,6 +96,9 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 			}
 			late = err
 		}
+	}
+	if action == "lift" {
+		c.remaining(ctx, cl, changed)
 	}
 	return late
 }

@@ -40,7 +40,7 @@ func TestStatusWithNothing(t *testing.T) {
 func TestExplain(t *testing.T) {
 	f := newFake(t).on("GET /requests/r-1", 200, `{"request_id":"r-1","decisions":[{"request_id":"r-1","gateway":"gw-1","at":"2026-11-20T11:00:00Z","revision":6,"api":"openai.chat","model":"sim-large","org":"acme","action":"refused","status":503,"corrections":["c-1"]}],
 		"corrections":[{"id":"c-1","state":"active","kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"reason":"leak"}]}`)
-	f.run(t, "explain", "r-1").want(t, 0, "r-1  refused with Service Unavailable", "on gw-1 under revision 6", "openai.chat, model sim-large, org acme", "because of c-1", "leak")
+	f.run(t, "explain", "r-1").want(t, 0, "r-1  refused with 503 Service Unavailable", "on gw-1 under revision 6", "openai.chat, model sim-large, org acme", "because of c-1", "leak")
 	f.run(t, "explain", "r-2").want(t, 1, "nothing here")
 }
 
@@ -58,11 +58,11 @@ func TestKeys(t *testing.T) {
 func TestWatchPrintsLinesAndGoesOnWhereItWas(t *testing.T) {
 	f := newFake(t).
 		on("GET /events", 200, "id: 1\nevent: correction.created\ndata: {\"at\":\"2026-11-20T12:00:00Z\",\"id\":\"c-1\"}\n\n: ping\n\n").
-		on("GET /events", 200, "id: 2\nevent: point\ndata: {\"name\":\"gw-1\",\ndata: \"state\":\"synced\"}\n\n").
-		on("GET /events", 200, "id: 3\nevent: correction.created\ndata: {\"seq\":3,\"at\":\"2026-11-20T12:00:00Z\",\"type\":\"correction.created\",\"actor\":\"op-1\",\"body\":{\"correction\":{\"id\":\"c-2\",\"kind\":\"stop\",\"params\":{\"level\":\"L3\"},\"reason\":\"leak\"}}}\n\n").
+		on("GET /events", 200, "id: 2\nevent: point\ndata: {\"name\":\"gw-1\",\"revision\":7,\ndata: \"state\":\"stale\"}\n\n").
+		on("GET /events", 200, "id: 3\nevent: correction.created\ndata: {\"seq\":3,\"at\":\"2026-11-20T12:00:00Z\",\"type\":\"correction.created\",\"actor\":\"op-1\",\"body\":{\"correction\":{\"id\":\"c-2\",\"kind\":\"stop\",\"params\":{\"level\":\"L3\"},\"scope\":{\"all\":true},\"reason\":\"leak\"}}}\n\n").
 		on("GET /events", 403, `{"detail":"token was taken back","status":403}`)
 	r := f.run(t, "watch")
-	r.want(t, 3, "correction.created  id c-1", "point  name gw-1, state synced", "correction.created  by op-1, id c-2, kind stop, params level L3, reason leak", "token was taken back")
+	r.want(t, 3, "correction.created\n", "point  gw-1 is stale at revision 7: its lease has run out", "correction.created  c-2 by op-1: stop L3: everything (leak)", "token was taken back")
 	seen := f.sent("GET /events")
 	if len(seen) != 4 || seen[1].header.Get("Last-Event-Id") != "1" || seen[2].header.Get("Last-Event-Id") != "2" {
 		t.Errorf("did not go on where it was: %v", seen)

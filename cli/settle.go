@@ -90,6 +90,9 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 			if p.Cut > 0 {
 				line += ", cut " + plural(p.Cut, "running request")
 			}
+			if p.State != "stale" && p.Error != "" {
+				line += "  " + p.Error
+			}
 			if p.State == "stale" {
 				line += "  its lease has run out and its models have taken their posture; it gets this when it is back (gone for good: andon points remove " + p.Name + ")"
 			}
@@ -104,9 +107,9 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 	case len(pending) > 0:
 		c.printf("not waited for: %s\n", strings.Join(pending, ", "))
 	case v.TimeToEffectMS != nil:
-		c.printf("in effect on every live point after %s\n", span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond))))
+		c.printf("%s\n", c.took(v, " after "+span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond)))))
 	default:
-		c.printf("in effect on every live point\n")
+		c.printf("%s\n", c.took(v, ""))
 	}
 	if o.undo != "" {
 		c.printf("undo: %s\n", o.undo)

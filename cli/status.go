@@ -4,11 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 )
 
@@ -92,6 +97,7 @@ func (c *command) printOverview(w io.Writer, o *overview) {
 	if len(o.Points) > 0 {
 		fmt.Fprintln(cw)
 		c.printPoints(w, o.Points, o.Revision)
+		notAdopted(cw, o.Points)
 	}
 	fmt.Fprintln(cw)
 	if len(o.Corrections) == 0 {
@@ -107,10 +113,25 @@ func (c *command) printPoints(w io.Writer, ps []point, desired uint64) {
 	for _, p := range ps {
 		rows = append(rows, []string{
 			p.Name, p.State, strconv.FormatUint(desired, 10), strconv.FormatUint(p.Revision, 10),
-			until(p.Lease, now), strconv.FormatInt(p.Live, 10), shorten(p.Error, 60),
+			until(p.Lease, now), strconv.FormatInt(p.Live, 10), shorten(p.Error, 200),
 		})
 	}
 	table(w, rows)
+}
+
+// notAdopted names the emergency orders that gateways obey and the control plane
+// has not taken over: nothing else here shows them, and nobody can lift them.
+func notAdopted(w io.Writer, ps []point) {
+	held := map[string][]string{}
+	for _, p := range ps {
+		for _, id := range p.Emergencies {
+			held[id] = append(held[id], p.Name)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(held)) {
+		fmt.Fprintf(w, "\nEMERGENCY ORDER %s is obeyed by %s, and is not in the ledger: it cannot be lifted yet\n", id, strings.Join(held[id], ", "))
+		fmt.Fprintf(w, "  if this stays, add the public key that signed it to gateway.emergency_trust of the control plane too, and restart it\n")
+	}
 }
 
 func (c *command) printCorrections(w io.Writer, vs []view) {
@@ -125,44 +146,17 @@ func (c *command) printCorrections(w io.Writer, vs []view) {
 		if v.Effect != nil {
 			enforced = fmt.Sprintf("%d/%d", v.Effect.Enforcing, v.Effect.Desired)
 		}
-		reach := v.Scope.String()
-		if v.Except != nil {
-			reach += ", except " + v.Except.String()
+		if v.State == "scheduled" {
+			ends = "begins " + until(v.StartsAt, now) + ", ends " + ends
 		}
-		rows = append(rows, []string{v.ID, v.State, v.kindText(), shorten(reach, 60), enforced, ends, shorten(v.Reason, 50)})
+		rows = append(rows, []string{v.ID, v.State, v.kindText(), shorten(v.reach(), 60), enforced, ends, shorten(v.Reason, 50)})
 	}
 	table(w, rows)
 }
 
-// kindText is the kind with the parameter that matters most.
-func (v *view) kindText() string {
-	text := string(v.Kind)
-	for _, s := range []string{v.Params.Level, v.Params.Mode, v.Params.Metric, v.Params.UseCase} {
-		if s != "" {
-			text += " " + s
-		}
-	}
-	for _, s := range v.Params.Disable {
-		text += " -" + s
-	}
-	for name, n := range v.Params.Clamp {
-		text += fmt.Sprintf(" %s<=%d", name, n)
-	}
-	if v.Params.Limit != nil {
-		text += " <=" + strconv.FormatInt(*v.Params.Limit, 10)
-	}
-	if v.Params.Window > 0 {
-		text += "/" + v.Params.Window.String()
-	}
-	if v.Mode == "shadow" {
-		text += " (shadow)"
-	}
-	return text
-}
-
 func (c *command) pointsCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "points", Short: "The enforcement points: state, revision, lease", Args: cobra.NoArgs,
+		Use: "points", Short: "The enforcement points: state, revision, lease", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client()
 			if err != nil {
@@ -176,6 +170,7 @@ func (c *command) pointsCmd() *cobra.Command {
 				return c.json(ps)
 			}
 			c.printPoints(c.Stdout, ps.Points, ps.Revision)
+			notAdopted(clean(c.Stdout), ps.Points)
 			return nil
 		},
 	}
@@ -240,12 +235,16 @@ func (c *command) correctionsCmd() *cobra.Command {
 }
 
 func (c *command) oneCorrection(ctx context.Context, cl *client, id string) error {
-	var v view
-	if err := cl.do(ctx, http.MethodGet, "/corrections/"+url.PathEscape(id), nil, nil, &v); err != nil {
+	var raw jsontext.Value // as it came: a newer control plane may say more
+	if err := cl.do(ctx, http.MethodGet, "/corrections/"+url.PathEscape(id), nil, nil, &raw); err != nil {
 		return err
 	}
 	if c.output == "json" {
-		return c.json(v)
+		return c.json(raw)
+	}
+	var v view
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return fmt.Errorf("read correction %s: %w", id, err)
 	}
 	now := c.Now()
 	row := func(name, value string) {
@@ -262,10 +261,7 @@ func (c *command) oneCorrection(ctx context.Context, cl *client, id string) erro
 	row("id", v.ID)
 	row("state", v.State)
 	row("kind", v.kindText())
-	row("reaches", v.Scope.String())
-	if v.Except != nil {
-		row("except", v.Except.String())
-	}
+	row("reaches", v.reach())
 	row("reason", v.Reason)
 	row("public reason", v.PublicReason)
 	row("by", v.CreatedBy)
@@ -282,8 +278,15 @@ func (c *command) oneCorrection(ctx context.Context, cl *client, id string) erro
 	}
 	if v.Effect != nil {
 		for _, p := range v.Effect.Points {
-			row("point", p.Name+" "+p.State+" "+p.Error)
+			row("point", strings.TrimSpace(p.Name+" "+p.State+" "+p.Error))
 		}
+	}
+	for _, h := range v.History {
+		text := h.At.Format(time.RFC3339) + " " + h.Action + " by " + h.By
+		if h.Reason != "" {
+			text += ": " + h.Reason
+		}
+		row("history", text)
 	}
 	return nil
 }

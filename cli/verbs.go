@@ -52,17 +52,22 @@ A pull in good faith is never punished. "andon lift" takes it back.`,
 			cmd.Flags().StringVar(&drain, "drain", "", "with L2: how long running work may go on (default 2m)")
 		},
 		params: func(*[]string) (params, error) {
-			l := strings.ToUpper(level)
-			if len(l) == 1 {
-				l = "L" + l
-			}
-			p := params{"level": l}
+			p := params{"level": stopLevel(level)}
 			if drain != "" {
 				p["drain"] = drain
 			}
 			return p, nil
 		},
 	}
+}
+
+// stopLevel takes l3 and 3 for L3.
+func stopLevel(text string) string {
+	l := strings.ToUpper(text)
+	if len(l) == 1 {
+		l = "L" + l
+	}
+	return l
 }
 
 func blockVerb() *verb {
@@ -184,13 +189,13 @@ func disableVerb() *verb {
 }
 
 func clampVerb() *verb {
-	var tokens int64
+	var tokens string
 	return &verb{
 		use: "clamp --output-tokens N --reason TEXT", kind: correction.Capability, bare: "model",
 		short:   "Bound a value: output_tokens",
 		example: `  andon clamp sim-large --output-tokens 200 --reason "long answers leak"`,
 		flags: func(cmd *cobra.Command) {
-			cmd.Flags().Int64Var(&tokens, "output-tokens", 0, "longest answer, in tokens")
+			cmd.Flags().StringVar(&tokens, "output-tokens", "", "longest answer, in tokens, at least 1")
 		},
 		params: func(args *[]string) (params, error) {
 			clamp := map[string]int64{}
@@ -204,8 +209,12 @@ func clampVerb() *verb {
 				rest = append(rest, a)
 			}
 			*args = rest
-			if tokens != 0 {
-				clamp["output_tokens"] = tokens
+			if tokens != "" {
+				n, err := strconv.ParseInt(tokens, 10, 64)
+				if err != nil {
+					return nil, usagef("--output-tokens 200", "--output-tokens %q is not a whole number", tokens)
+				}
+				clamp["output_tokens"] = n
 			}
 			if len(clamp) == 0 {
 				return nil, usagef("--output-tokens 200", "it does not say what to clamp")
@@ -235,7 +244,7 @@ func filterVerb() *verb {
 	var threshold float64
 	return &verb{
 		use: "filter --direction output --detector NAME --action cut --reason TEXT", kind: correction.Capability,
-		short: "Filter content on its way in or out",
+		short: "Filter content on its way in or out (not yet)",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&direction, "direction", "output", "input or output")
 			cmd.Flags().StringVar(&detector, "detector", "", "what decides")
@@ -254,7 +263,7 @@ func filterVerb() *verb {
 func pinVerb() *verb {
 	return &verb{
 		use: "pin MODEL VERSION --reason TEXT", kind: correction.Capability, bare: "model",
-		short: "Serve an earlier version of a model",
+		short: "Serve an earlier version of a model (not yet)",
 		params: func(args *[]string) (params, error) {
 			a := *args
 			if len(a) < 2 || strings.Contains(a[len(a)-1], "=") {

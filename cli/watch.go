@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 )
 
@@ -80,7 +78,7 @@ func (c *command) watchCmd() *cobra.Command {
 // watch follows the events, and takes the thread up again where it was if the
 // connection ends. An answer that is a refusal ends it.
 func (c *command) watch(ctx context.Context, cl *client, last string) error {
-	v := &watchView{c: c, cl: cl}
+	v := &watchView{c: c, cl: cl, states: map[string]string{}}
 	if c.Terminal && c.output != "json" {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -134,6 +132,8 @@ type watchView struct {
 	c  *command
 	cl *client
 
+	states map[string]string // of each point, as last told; only show uses it
+
 	mu    sync.Mutex // events and the passing of time both draw
 	lines []string
 }
@@ -145,7 +145,10 @@ func (v *watchView) show(ctx context.Context, e event) error {
 		_, err := fmt.Fprintf(v.c.Stdout, "%s\n", bytes.ReplaceAll(e.data, []byte("\n"), []byte(" ")))
 		return err
 	}
-	line := eventLine(e)
+	line := v.line(e)
+	if line == "" {
+		return nil
+	}
 	if !v.c.Terminal {
 		v.c.printf("%s\n", line)
 		return nil
@@ -192,50 +195,4 @@ func (v *watchView) draw(ctx context.Context) {
 		fmt.Fprintln(clean(&b), l)
 	}
 	fmt.Fprintf(v.c.Stdout, "\x1b[H\x1b[2J%s", b.Bytes())
-}
-
-// eventLine writes an event in one line: time, name, then what it says.
-func eventLine(e event) string {
-	var body map[string]any
-	if err := json.Unmarshal(e.data, &body); err != nil {
-		return strings.TrimSpace(e.name + " " + string(e.data))
-	}
-	at, name := "", e.name
-	if s, ok := body["at"].(string); ok {
-		at = s
-		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-			at = t.Local().Format("15:04:05.000")
-		}
-		delete(body, "at")
-	}
-	if s, ok := body["type"].(string); ok && (name == "" || name == "message" || name == s) {
-		name = s
-		delete(body, "type")
-	}
-	delete(body, "seq")
-	if inner, ok := body["body"].(map[string]any); ok { // an entry of the ledger
-		delete(body, "body")
-		body = entryWords(body, inner)
-	}
-	return strings.TrimSpace(strings.Join([]string{at, name, shorten(words(body), 200)}, "  "))
-}
-
-// entryWords keeps of a ledger entry what says at a glance what happened.
-func entryWords(entry, body map[string]any) map[string]any {
-	out := map[string]any{}
-	if actor, ok := entry["actor"].(string); ok && actor != "" {
-		out["by"] = actor
-	}
-	if c, ok := body["correction"].(map[string]any); ok {
-		body = c
-	}
-	if k, ok := body["key"].(map[string]any); ok {
-		body = k
-	}
-	for _, name := range []string{"id", "name", "kind", "params", "scope", "except", "mode", "org", "reason", "expires_at", "revision", "time_to_effect_ms"} {
-		if v, ok := body[name]; ok {
-			out[name] = v
-		}
-	}
-	return out
 }

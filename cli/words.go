@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"andon/correction"
+)
+
+// kindText is the kind with the parameters that matter.
+func (v *view) kindText() string {
+	text := string(v.Kind)
+	for _, s := range []string{v.Params.Level, v.Params.Mode, v.Params.Metric, v.Params.UseCase} {
+		if s != "" {
+			text += " " + s
+		}
+	}
+	if v.Params.Drain > 0 {
+		text += " drain " + v.Params.Drain.String()
+	}
+	for _, s := range v.Params.Disable {
+		text += " -" + s
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Params.Clamp)) {
+		text += fmt.Sprintf(" %s<=%d", name, v.Params.Clamp[name])
+	}
+	if v.Params.Limit != nil {
+		text += " <=" + strconv.FormatInt(*v.Params.Limit, 10)
+	}
+	if v.Params.Window > 0 {
+		text += "/" + v.Params.Window.String()
+	}
+	if v.Params.Per != "" {
+		text += " per " + v.Params.Per
+	}
+	if v.Mode == correction.Shadow {
+		text += " (shadow)"
+	}
+	return text
+}
+
+// reach is whom a correction reaches, and whom it spares.
+func (v *view) reach() string {
+	text := v.Scope.String()
+	if v.Except != nil {
+		text += ", except " + v.Except.String()
+	}
+	if v.Share > 0 && v.Share < 1 {
+		text += fmt.Sprintf(", %g %% of the subjects", v.Share*100)
+	}
+	return text
+}
+
+// words says what a correction does.
+func (v *view) words() string { return v.kindText() + ": " + v.reach() }
+
+// describe says what a draft does, in the same words as what becomes of it.
+func (d *draft) describe() string {
+	var v view
+	data, err := json.Marshal(d)
+	if err == nil {
+		err = json.Unmarshal(data, &v) // a parameter of a newer control plane is left out
+	}
+	if err != nil {
+		return string(d.Kind) + ": " + d.Scope.String()
+	}
+	for _, name := range []string{"filter", "pin"} {
+		if p := d.Params[name]; p != nil {
+			return fmt.Sprintf("%s %s %s: %s", v.Kind, name, words(p), v.reach())
+		}
+	}
+	return v.words()
+}
+
+// took says where an accepted change stands once every live point has it. What
+// only counts, or has yet to begin, must not read as if it acted.
+func (c *command) took(v *view, after string) string {
+	switch {
+	case v.State == "lifted":
+		return "gone from every live point" + after
+	case v.State == "scheduled":
+		return "known to every live point" + after + "; it begins " + until(v.StartsAt, c.Now())
+	case v.Mode == correction.Shadow:
+		return "counting on every live point" + after + "; a shadow refuses and changes nothing"
+	}
+	return "in effect on every live point" + after
+}
+
+// instead says what callers of a stopped model get, when the command left that
+// to the model: it may be another model's answer and not a refusal.
+func (c *command) instead(ctx context.Context, cl *client, d *draft) {
+	if d.Kind != correction.Stop || d.Fallback != "" || d.Mode == correction.Shadow || c.output == "json" {
+		return
+	}
+	var list struct {
+		Models []struct {
+			Name     string `json:"name"`
+			Fallback string `json:"fallback"`
+		} `json:"models"`
+	}
+	if err := cl.do(ctx, http.MethodGet, "/models", nil, nil, &list); err != nil {
+		return // the stop stands; this only adds to it
+	}
+	for _, m := range list.Models {
+		stopped := func(name string) bool { return d.Scope.All || slices.Contains(d.Scope.Models, name) }
+		if m.Fallback != "" && stopped(m.Name) && !stopped(m.Fallback) {
+			c.printf("callers of %s get %s instead; --fallback none refuses them\n", m.Name, m.Fallback)
+		}
+	}
+}
+
+// remaining names what else still holds where a correction was lifted: the model
+// is not back because one of two stops is gone.
+func (c *command) remaining(ctx context.Context, cl *client, lifted []view) {
+	if c.output == "json" {
+		return
+	}
+	var cs correctionList
+	if err := cl.do(ctx, http.MethodGet, "/corrections", nil, nil, &cs); err != nil {
+		return // the lift stands; this only adds to it
+	}
+	for _, v := range cs.Corrections {
+		if !v.inForce() || v.Mode == correction.Shadow {
+			continue
+		}
+		if slices.ContainsFunc(lifted, func(l view) bool { return meets(l.Scope.Models, v.Scope.Models) && meets(l.Scope.Orgs, v.Scope.Orgs) }) {
+			c.printf("still in force there: %s  %s\n", v.ID, v.words())
+		}
+	}
+}
+
+// meets tells whether two conditions can hold for one request; none is any.
+func meets(a, b []string) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+// notYet turns the refusal of a parameter that this control plane does not know
+// into what it means for the verb.
+func notYet(err error, verb string, p params) error {
+	pr, ok := err.(*problem)
+	if !ok || pr.Code != "unknown_field" || len(p) != 1 {
+		return err
+	}
+	name := strings.TrimPrefix(pr.where(), "params.")
+	if _, sent := p[name]; !sent {
+		return err
+	}
+	out := *pr
+	out.Detail = fmt.Sprintf("this control plane cannot %s yet; nothing was done", verb)
+	out.Hint = "andon stop, block or disable; andon --help lists what there is"
+	out.Allowed = nil
+	return &out
+}
