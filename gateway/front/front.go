@@ -38,6 +38,7 @@ const (
 	maxHead     = 64 << 10         // request line and header
 	headTimeout = 10 * time.Second // from a request's first byte to the end of its header
 	idleTimeout = 2 * time.Minute  // between requests
+	unread      = 30 * time.Second // in which a client has to read something of an answer
 	watchAfter  = 25 * time.Millisecond
 	preface     = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 )
@@ -51,6 +52,7 @@ type Server struct {
 	conns  map[*conn]bool // true while a request is served
 	closed bool
 	empty  chan struct{} // closed when the last connection ends after Shutdown
+	silent time.Duration // how long a client may read nothing; 0 is unread
 	two    *http.Server  // HTTP/2
 	twos   *handedOver
 	l      net.Listener
@@ -219,6 +221,7 @@ type conn struct {
 	r  *bufio.Reader
 
 	until time.Time   // its read deadline
+	reads time.Time   // its write deadline, unless a handler has set one
 	timed atomic.Bool // the connection has a write deadline
 	left  int         // bytes that the head of a request may still take; -1 outside of a head
 
@@ -330,6 +333,9 @@ func (c *conn) one(w *response, remote string) (again bool) {
 				c.s.Log.Error("handler panicked", "panic", p, "stack", string(debug.Stack()))
 			}
 			again = false
+			if t, ok := c.nc.(*net.TCPConn); ok && w.sent && !w.chunks && w.length < 0 {
+				t.SetLinger(0) // to HTTP/1.0 an orderly end would be the answer's own
+			}
 			return
 		}
 		again = whole && !gone && body.ended && !r.Close && !w.close
@@ -358,6 +364,29 @@ func (c *conn) allow(d, slack time.Duration) {
 	}
 	c.until = until
 	c.nc.SetReadDeadline(until)
+}
+
+// write writes all of p, as long as the client reads. A handler's own deadline
+// comes first.
+func (c *conn) write(p []byte) error {
+	for len(p) > 0 {
+		if !c.timed.Load() {
+			silent := unread
+			if c.s.silent > 0 {
+				silent = c.s.silent
+			}
+			if now := time.Now(); c.reads.Sub(now) < silent/2 {
+				c.reads = now.Add(silent)
+				c.nc.SetWriteDeadline(c.reads)
+			}
+		}
+		n, err := c.nc.Write(p[:min(len(p), 64<<10)])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }
 
 // wholeHead reports whether a request's head has come in already.

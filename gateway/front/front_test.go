@@ -247,6 +247,45 @@ func TestAbortBreaksTheConnection(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// To an HTTP/1.0 client the end of the connection is the end of the answer: what
+// is broken off has to be reset.
+func TestAbortResetsWhatOnlyTheEndDelimits(t *testing.T) {
+	addr, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "part")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+	if b, err := io.ReadAll(c); err == nil {
+		t.Errorf("%q looks whole", b)
+	}
+}
+
+// A client that reads nothing does not hold its goroutine, however the answer
+// ends; one that reads slowly gets all of it.
+func TestClientThatReadsNothing(t *testing.T) {
+	ended := make(chan error, 1)
+	addr, s := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_, err := w.Write(make([]byte, 64<<20))
+		ended <- err
+	})
+	s.silent = 50 * time.Millisecond
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := <-ended; err == nil {
+		t.Error("64 MiB went to a client that reads nothing")
+	}
+}
+
 func TestUnreadBodies(t *testing.T) {
 	addr, _ := start(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) })
 	defer http.DefaultClient.CloseIdleConnections()

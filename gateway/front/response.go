@@ -24,7 +24,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if b.expected {
 		b.expected = false
-		if _, err := io.WriteString(b.c.nc, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+		if err := b.c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
 			return 0, err
 		}
 	}
@@ -228,16 +228,16 @@ func (w *response) send(p []byte, final bool) error {
 	}
 	w.head = out[:0]
 	if len(out) > 0 {
-		if _, err := w.c.nc.Write(out); err != nil {
+		if err := w.c.write(out); err != nil {
 			return w.fail(err)
 		}
 	}
 	if !small {
-		if _, err := w.c.nc.Write(p); err != nil {
+		if err := w.c.write(p); err != nil {
 			return w.fail(err)
 		}
 		if w.chunks {
-			if _, err := io.WriteString(w.c.nc, crlf); err != nil {
+			if err := w.c.write([]byte(crlf)); err != nil {
 				return w.fail(err)
 			}
 		}
@@ -288,14 +288,15 @@ func (w *response) End(p []byte) {
 // finish ends the answer. It reports whether it went out whole.
 func (w *response) finish() bool {
 	if w.c.timed.Swap(false) {
-		w.c.nc.SetWriteDeadline(time.Time{})
+		w.c.reads = time.Time{}
+		w.c.nc.SetWriteDeadline(w.c.reads)
 	}
 	if w.failed != nil {
 		return false
 	}
 	if w.ended {
 		if len(w.rest) > 0 {
-			if _, err := w.c.nc.Write(w.rest); err != nil {
+			if w.c.write(w.rest) != nil {
 				return false
 			}
 		}
