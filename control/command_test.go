@@ -39,7 +39,7 @@ func TestCommandReachesGatewaysAndIsMeasured(t *testing.T) {
 	if p.Name != "gw-1" || p.State != pointSynced || p.Revision != 1 || p.Cut != 2 || p.AcceptedAt.IsZero() || p.EnforcingAt.Before(p.AcceptedAt) {
 		t.Fatalf("%+v", p)
 	}
-	if !strings.Contains(e.data, `"corrections":["c-1"]`) || !strings.Contains(e.data, `"time_to_effect_ms"`) {
+	if strings.Contains(e.data, `"revision":0`) || !strings.Contains(e.data, `"corrections":["c-1"]`) || !strings.Contains(e.data, `"time_to_effect_ms"`) {
 		t.Error(e.data)
 	}
 	// It survives a restart, and nothing is measured twice.

@@ -92,6 +92,8 @@ type Control struct {
 	running  sync.WaitGroup
 	syncs    stateCache
 
+	complaints complaints
+
 	clerkRests time.Time // until when the clerk writes nothing; the clerk's own
 }
 

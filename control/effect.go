@@ -143,7 +143,9 @@ func (c *Control) complete(t *tracker, now time.Time) {
 			continue
 		}
 		enforcing, last = true, max(last, e.after)
-		body.Points = append(body.Points, *e)
+		seen := *e
+		seen.Revision = max(p.revision, t.revision)
+		body.Points = append(body.Points, seen)
 	}
 	if !enforcing && t.recalled {
 		return // nobody is back yet
@@ -193,7 +195,7 @@ func (c *Control) effect(r *record, now time.Time) (effectView, *float64) {
 		if t != nil && t.seen[name] != nil {
 			e = *t.seen[name]
 		}
-		e.Name, e.Revision, e.Error = name, p.revision, p.err
+		e.Name, e.Revision, e.Error = name, p.revision, p.trouble(now)
 		e.State = p.state(now, c.state.revision)
 		if p.revision >= r.revision && e.State == pointSent {
 			e.State = pointSynced // with this correction, if not with later ones

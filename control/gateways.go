@@ -139,9 +139,37 @@ func (c *Control) onEmergency(m bus.Msg) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	id, err := c.adopt(ctx, m.Data)
-	if err != nil {
-		c.log.Error("an emergency order was not adopted; gateways that hold it go on obeying it", "emergency", id, "error", err)
+	if err == nil || !c.complaints.first(err.Error()) { // its gateways offer it with every beat
+		return
 	}
+	hint := "it is offered again"
+	if errors.Is(err, order.ErrSignature) {
+		hint = "if it is genuine, add the public key that signed it to gateway.emergency_trust of this control plane too, and restart it"
+	}
+	c.log.Error("an emergency order was not adopted; gateways that hold it go on obeying it, and it cannot be lifted", "emergency", id, "error", err, "next", hint)
+}
+
+// complaints remembers what was said already, so that what comes with every beat
+// of every gateway does not drown the rest of the log.
+type complaints struct {
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+const maxComplaints = 256
+
+// first tells whether a text is new. It forgets all once it holds too many.
+func (c *complaints) first(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.said[text] {
+		return false
+	}
+	if c.said == nil || len(c.said) >= maxComplaints {
+		c.said = map[string]bool{}
+	}
+	c.said[text] = true
+	return true
 }
 
 // adopt takes an emergency order into the ledger, once. Its time to be accepted

@@ -43,7 +43,7 @@ func (c *Control) deletePoint(cl *call) error {
 			return nil, problem("not_found", "there is no enforcement point "+strconv.Quote(short(name)))
 		}
 		if c.cfg.Now().Before(p.lease) {
-			return nil, problem("point_live", "it is live and would come back with its next beat; stop it, and wait until its lease has run out")
+			return nil, problem("point_live", short(name)+" is live and would come back with its next beat; stop it, and wait until its lease has run out")
 		}
 		return []draft{{typeRemoved, removedBody{Name: name}}}, nil
 	})

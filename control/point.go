@@ -68,6 +68,14 @@ func (p *point) state(now time.Time, current uint64) string {
 	return pointSent
 }
 
+// trouble says what keeps a point from following, "" if nothing does.
+func (p *point) trouble(now time.Time) string {
+	if !p.twins.IsZero() && now.Before(p.twins.Add(twinsRemembered)) {
+		return "two processes call themselves by this name; give each its own"
+	}
+	return p.err
+}
+
 // beat takes in what a gateway says of itself. The lease in answer is for what
 // is current here; whether it fits is the gateway's to see.
 func (c *Control) beat(b order.Beat) order.Lease {
@@ -204,10 +212,7 @@ type pointView struct {
 func (c *Control) pointView(p *point, now time.Time) pointView {
 	v := pointView{
 		Name: p.name, State: p.state(now, c.state.revision), Revision: p.revision, Lease: utc(p.lease), Live: p.live, Stale: p.selfStale,
-		Version: p.Version, Features: p.Features, Models: p.Models, Boot: p.boot, LastSeen: utc(p.seen), Error: p.err,
-	}
-	if !p.twins.IsZero() && now.Before(p.twins.Add(twinsRemembered)) {
-		v.Error = "two processes call themselves by this name; give each its own"
+		Version: p.Version, Features: p.Features, Models: p.Models, Boot: p.boot, LastSeen: utc(p.seen), Error: p.trouble(now),
 	}
 	for _, id := range p.emergencies {
 		if !c.state.adopted[id] {

@@ -267,3 +267,26 @@ func TestNobodyThere(t *testing.T) {
 		t.Fatalf("%s", jsonText(v))
 	}
 }
+
+func TestAnOrderThatIsNotAdoptedIsComplainedOfOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	g := w.gate("gw-1", true)
+	e, err := order.NewEmergency("ops@acme", time.Now(), time.Minute,
+		correction.Correction{Kind: correction.Stop, Params: correction.Params{Level: "L3"}, Scope: correction.Scope{All: true}, Reason: "fire"})
+	must(t, err)
+	stranger, err := order.GenerateSigner()
+	must(t, err)
+	forged, err := order.Sign(e, stranger)
+	must(t, err)
+	genuine, err := order.Sign(e, w.emergency)
+	must(t, err)
+	events, _ := w.watch("")
+	for _, data := range [][]byte{forged, forged, forged, genuine} { // handled in turn
+		must(t, g.bus.Publish(order.SubjectEmergency, data))
+	}
+	must(t, g.bus.Flush(t.Context()))
+	until(t, events, typeAdopted, nil)
+	if n := strings.Count(w.logs.String(), "was not adopted"); n != 1 || !strings.Contains(w.logs.String(), "gateway.emergency_trust of this control plane too") {
+		t.Fatalf("%d complaints:\n%s", n, w.logs.String())
+	}
+}
