@@ -44,6 +44,13 @@ func TestExplain(t *testing.T) {
 	f.run(t, "explain", "r-2").want(t, 1, "nothing here")
 }
 
+func TestKindsListsTheWholeCatalogue(t *testing.T) {
+	env := Env{Args: []string{"kinds"}}
+	runWith(t, env).want(t, 0, "stop  takes a model away", "access  ", "use  ", "capability  ", "rate  ", "block | allow_only", "streaming", "output_tokens", "L4")
+	env.Args = append(env.Args, "-o", "json")
+	runWith(t, env).want(t, 0, `"kind":"rate"`, `"on_exceed"`)
+}
+
 func TestKeys(t *testing.T) {
 	f := newFake(t).on("POST /keys", 201, `{"id":"k-1","org":"acme","secret":"andon-abc"}`).
 		on("GET /keys", 200, `{"keys":[{"id":"k-1","org":"acme","attributes":["a=b"]}]}`).on("DELETE /keys/k-1", 204, "")
