@@ -126,12 +126,19 @@ func (c *command) preview(ctx context.Context, cl *client, d *draft) error {
 		return c.json(raw)
 	}
 	c.printf("%s\nnothing is applied; it would reach:\n", d.describe())
-	for _, name := range []string{"coverage", "live_streams", "requests", "share_of_traffic", "users", "orgs", "keys", "dependants", "unknown"} {
+	if cov, ok := raw["coverage"].(map[string]any); ok {
+		c.printf("  %-17s %s, told by %s of %s\n", "counted", words(cov["basis"]), words(cov["answered"]), words(cov["points"])+" live gateways")
+	}
+	for _, name := range []string{"live_streams", "requests", "share_of_traffic", "users", "orgs", "keys", "dependants", "unknown"} {
 		v, ok := raw[name]
 		if !ok || v == nil {
 			continue
 		}
-		c.printf("  %-17s %s\n", strings.ReplaceAll(name, "_", " "), words(v))
+		label := strings.ReplaceAll(name, "_", " ")
+		if name == "unknown" {
+			label = "not known"
+		}
+		c.printf("  %-17s %s\n", label, strings.ReplaceAll(words(v), "_", " "))
 	}
 	return nil
 }

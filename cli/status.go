@@ -274,7 +274,11 @@ func (c *command) oneCorrection(ctx context.Context, cl *client, id string) erro
 	row("lifted", at(v.LiftedAt))
 	row("revision", strconv.FormatUint(v.Revision, 10))
 	if v.TimeToEffectMS != nil {
-		row("in effect", "after "+span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond))))
+		name := "in effect"
+		if v.State == "lifted" {
+			name = "gone"
+		}
+		row(name, "after "+span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond))))
 	}
 	if v.Effect != nil {
 		for _, p := range v.Effect.Points {

@@ -126,19 +126,38 @@ func (c *command) remaining(ctx context.Context, cl *client, lifted []view) {
 	if err := cl.do(ctx, http.MethodGet, "/corrections", nil, nil, &cs); err != nil {
 		return // the lift stands; this only adds to it
 	}
+	const most = 8
+	more := 0
 	for _, v := range cs.Corrections {
-		if !v.inForce() || v.Mode == correction.Shadow {
+		if !v.inForce() || v.Mode == correction.Shadow || !slices.ContainsFunc(lifted, func(l view) bool { return covers(&v.Scope, &l.Scope) }) {
 			continue
 		}
-		if slices.ContainsFunc(lifted, func(l view) bool { return meets(l.Scope.Models, v.Scope.Models) && meets(l.Scope.Orgs, v.Scope.Orgs) }) {
+		if more++; more <= most {
 			c.printf("still in force there: %s  %s\n", v.ID, v.words())
 		}
 	}
+	if more > most {
+		c.printf("and %d more: andon corrections\n", more-most)
+	}
 }
 
-// meets tells whether two conditions can hold for one request; none is any.
-func meets(a, b []string) bool {
-	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+// covers tells whether a correction still in force reaches what a lifted one
+// reached: it asks for nothing that the other did not, but perhaps for a model.
+// One that blocks a single user does not stand in the way of a model's return.
+func covers(still, lifted *correction.Scope) bool {
+	if still.When != "" {
+		return false
+	}
+	for _, d := range dimensions {
+		a, b := *d.field(still), *d.field(lifted)
+		if len(a) == 0 || d.flag == "model" && len(b) == 0 {
+			continue
+		}
+		if !slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // notYet turns the refusal of a parameter that this control plane does not know

@@ -50,11 +50,12 @@ func TestALiftSaysWhatElseHolds(t *testing.T) {
 			{"id":"c-3","state":"active","kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-small"]}},
 			{"id":"c-4","state":"lifted","kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]}},
 			{"id":"c-5","state":"active","mode":"shadow","kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]}},
+			{"id":"c-7","state":"active","kind":"access","params":{"mode":"block"},"scope":{"users":["u-1"]}},
 			{"id":"c-6","state":"active","kind":"rate","params":{"metric":"requests","limit":5,"window":"1m","per":"key"},"scope":{"all":true}}]}`)
 	r := f.run(t, "lift", "c-1", "--reason", "patched")
 	r.want(t, 0, "c-1  lifted  stop L3: model sim-large", "gone from every live point after 3.2 ms",
 		"still in force there: c-2  stop L2: model sim-large", "still in force there: c-6  rate requests <=5/1m per key: everything")
-	for _, id := range []string{"c-3", "c-4", "c-5"} {
+	for _, id := range []string{"c-3", "c-4", "c-5", "c-7"} {
 		if strings.Contains(r.out, id) {
 			t.Errorf("%s is said to hold", id)
 		}
