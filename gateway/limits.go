@@ -185,6 +185,8 @@ func (x *exchange) shadow(c *call, rl *ruling) {
 			if ok {
 				if p.Metric == "concurrent" {
 					c.shadowed = append(c.shadowed, g)
+				} else {
+					g.Keep(mono)
 				}
 				continue
 			}

@@ -8,7 +8,8 @@
 //
 // Amounts that are not known when a call begins (tokens) are reserved by
 // estimate and settled afterwards; a call may then have used more than was
-// left, and the next ones wait for it.
+// left, and the next ones wait for it. What it used beyond its estimate counts
+// from when it is settled: a call that outlasts the window counts all the same.
 //
 // A Limiter is safe for concurrent use. Only calls that share a bucket (the
 // same correction and the same value of its `per`) share a lock.
@@ -44,7 +45,9 @@ func New() *Limiter { return &Limiter{buckets: xsync.NewMap[Key, *bucket]()} }
 type Grant struct {
 	b    *bucket
 	step int64
-	n    int64
+	n    int64 // reserved in that step
+	more int64 // counted later
+	held bool  // until it is settled
 }
 
 type bucket struct {
@@ -53,7 +56,9 @@ type bucket struct {
 	step int64 // number of the current step
 	sum  int64
 	ring [steps]int64
-	gone bool // removed from the map: take another
+	held int   // estimates that are not settled yet
+	last int64 // when something was reserved
+	gone bool  // removed from the map: take another
 }
 
 // Reserve takes n from the bucket at monotonic time now. Where it does not
@@ -89,7 +94,11 @@ func (b *bucket) reserve(spec Spec, now, n int64, atMost bool) (g Grant, wait ti
 	if spec.Window > 0 {
 		b.ring[b.step%steps] += n
 	}
-	return Grant{b: b, step: b.step, n: n}, 0, true, false
+	b.last = now
+	if atMost {
+		b.held++
+	}
+	return Grant{b: b, step: b.step, n: n, held: atMost}, 0, true, false
 }
 
 func (b *bucket) width() int64 {
@@ -145,19 +154,33 @@ func (g *Grant) Settle(now, used int64) {
 	}
 	g.b.mu.Lock()
 	defer g.b.mu.Unlock()
-	diff := used - g.n
-	g.n = used
-	if g.b.spec.Window == 0 {
-		g.b.sum += diff
+	b, diff := g.b, used-g.n-g.more
+	if g.held {
+		g.held = false
+		b.held--
+	}
+	if b.spec.Window == 0 {
+		g.n += diff
+		b.sum += diff
 		return
 	}
-	g.b.advanceLocked(now)
-	if g.b.step-g.step >= steps {
-		return // fell out of the window meanwhile
+	b.advanceLocked(now)
+	if diff > 0 {
+		g.more += diff
+		b.sum += diff
+		b.ring[b.step%steps] += diff
+		return
 	}
-	g.b.sum += diff
-	g.b.ring[g.step%steps] += diff
+	back := min(-diff, g.n)
+	g.n -= back
+	if b.step-g.step < steps { // else it fell out of the window meanwhile
+		b.sum -= back
+		b.ring[g.step%steps] -= back
+	}
 }
+
+// Keep settles for what was reserved.
+func (g *Grant) Keep(now int64) { g.Settle(now, g.n+g.more) }
 
 // Free gives back what was reserved, whole.
 func (g *Grant) Free(now int64) {
@@ -165,13 +188,16 @@ func (g *Grant) Free(now int64) {
 	g.b = nil
 }
 
+// longest is how long a bucket is kept for an estimate that is never settled.
+const longest = int64(24 * time.Hour)
+
 // Sweep forgets buckets that hold nothing any more, and those whose rule is
 // not in force.
 func (l *Limiter) Sweep(now int64, inForce func(rule string) bool) {
 	l.buckets.Range(func(k Key, b *bucket) bool {
 		b.mu.Lock()
 		b.advanceLocked(now)
-		if b.sum == 0 || (!inForce(k.Rule) && b.spec.Window > 0) {
+		if b.sum == 0 && (b.held == 0 || now-b.last > longest) || (!inForce(k.Rule) && b.spec.Window > 0) {
 			b.gone = true
 			l.buckets.Delete(k)
 		}

@@ -90,6 +90,21 @@ func TestSettleCountsWhatWasUsed(t *testing.T) {
 	}
 }
 
+func TestCallThatOutlastsTheWindowCountsAllTheSame(t *testing.T) {
+	l, k, s := New(), Key{"c", "org"}, Spec{1000, time.Second}
+	g, _, _ := l.Reserve(k, s, 0, 100, true)
+	end := int64(5 * time.Second)
+	l.Sweep(end, func(string) bool { return true })
+	g.Settle(end, 5000)
+	if _, wait, ok := l.Reserve(k, s, end+1, 1, true); ok || wait <= 0 {
+		t.Fatal("5000 used a moment ago, under 1000 in a second, and one more is admitted")
+	}
+	l.Sweep(2*end, func(string) bool { return true })
+	if _, _, ok := l.Reserve(k, s, 2*end, 1, true); !ok {
+		t.Fatal("what fell out of the window must be free again")
+	}
+}
+
 func TestConcurrencyIsFreedAndForgotten(t *testing.T) {
 	l, k, s := New(), Key{"c", "key"}, Spec{2, 0}
 	a, _, _ := l.Reserve(k, s, 0, 1, false)
