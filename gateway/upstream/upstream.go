@@ -34,7 +34,8 @@ const (
 	idleFor     = 55 * time.Second      // below the 60 s after which common servers close
 	peekAfter   = 10 * time.Millisecond // a connection idle for less is not looked at first
 	readBuffer  = 8 << 10
-	maxHead     = 64 << 10 // bytes of status line and header of an answer
+	resetWithin = 2 * time.Second // later, a provider that hangs up may have worked on the request
+	maxHead     = 64 << 10        // bytes of status line and header of an answer
 )
 
 // ErrReset reports that a reused connection had been closed by the provider
@@ -168,6 +169,7 @@ type Conn struct {
 	broken atomic.Bool // interrupted: must not be reused
 	head   int         // bytes that the head of an answer may still take; -1 when reading a body
 	got    bool        // a byte of the answer has arrived
+	sentAt time.Time   // when the last request began to go out
 }
 
 // limited bounds the head of an answer: a provider that never ends it must not
@@ -195,6 +197,7 @@ func (l *limited) Read(p []byte) (int, error) {
 // write; head must have room to grow, and is returned as it was.
 func (c *Conn) Send(head, body []byte) error {
 	var err error
+	c.sentAt = time.Now()
 	switch {
 	case len(body) == 0:
 		_, err = c.net.Write(head)
@@ -223,7 +226,7 @@ func (c *Conn) Receive() (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(c.r, post)
 		if err != nil {
-			if c.Reused && !c.got && !c.broken.Load() {
+			if c.Reused && !c.got && !c.broken.Load() && time.Since(c.sentAt) < resetWithin {
 				return nil, ErrReset
 			}
 			if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
