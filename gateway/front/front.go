@@ -366,29 +366,6 @@ func (c *conn) allow(d, slack time.Duration) {
 	c.nc.SetReadDeadline(until)
 }
 
-// write writes all of p, as long as the client reads. A handler's own deadline
-// comes first.
-func (c *conn) write(p []byte) error {
-	for len(p) > 0 {
-		if !c.timed.Load() {
-			silent := unread
-			if c.s.silent > 0 {
-				silent = c.s.silent
-			}
-			if now := time.Now(); c.reads.Sub(now) < silent/2 {
-				c.reads = now.Add(silent)
-				c.nc.SetWriteDeadline(c.reads)
-			}
-		}
-		n, err := c.nc.Write(p[:min(len(p), 64<<10)])
-		if err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
 // wholeHead reports whether a request's head has come in already.
 func (c *conn) wholeHead() bool {
 	b, _ := c.r.Peek(c.r.Buffered())

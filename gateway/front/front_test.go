@@ -266,8 +266,7 @@ func TestAbortResetsWhatOnlyTheEndDelimits(t *testing.T) {
 	}
 }
 
-// A client that reads nothing does not hold its goroutine, however the answer
-// ends; one that reads slowly gets all of it.
+// A client that reads nothing does not hold its goroutine for ever.
 func TestClientThatReadsNothing(t *testing.T) {
 	ended := make(chan error, 1)
 	addr, s := start(t, func(w http.ResponseWriter, r *http.Request) {

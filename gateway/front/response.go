@@ -78,6 +78,29 @@ type response struct {
 
 const heldBytes = 4 << 10
 
+// write writes all of p, as long as the client reads. A handler's own deadline
+// comes first.
+func (c *conn) write(p []byte) error {
+	for len(p) > 0 {
+		if !c.timed.Load() {
+			silent := unread
+			if c.s.silent > 0 {
+				silent = c.s.silent
+			}
+			if now := time.Now(); c.reads.Sub(now) < silent/2 {
+				c.reads = now.Add(silent)
+				c.nc.SetWriteDeadline(c.reads)
+			}
+		}
+		n, err := c.nc.Write(p[:min(len(p), 64<<10)])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
 func (w *response) reset(r *http.Request) {
 	h := w.header
 	clear(h)
