@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -230,5 +231,53 @@ func TestBlankInAQueryIsRefused(t *testing.T) {
 	resp.Body.Close()
 	if r, _ := pr.last(); resp.StatusCode != 404 || r != nil {
 		t.Errorf("%d, the provider got %v", resp.StatusCode, r)
+	}
+}
+
+// A stream that was stopped while its last events wait to go out ends where its
+// caller stands, and not where the provider does.
+func TestCutJustBeforeTheEndOfAnArrayIsTold(t *testing.T) {
+	more, came := make(chan string), make(chan struct{})
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
+		for part := range more {
+			io.WriteString(w, part)
+			w.(http.Flusher).Flush()
+		}
+	})
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, toProvider(pr, ""))
+	go func() { more <- `[{"a":1}`; close(came) }()
+	conn := rawPost(t, g, "/v1beta/models/sim-large:streamGenerateContent", `{"contents":[]}`)
+	defer conn.Close()
+	resp := must(http.ReadResponse(bufio.NewReader(conn), nil))
+	first := make([]byte, len(`[{"a":1}`))
+	if _, err := io.ReadFull(resp.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	<-came
+	var c *call
+	g.live.all(func(x *call) { c = x })
+	c.out.Lock() // as if a client that reads slowly held the events up
+	more <- `,{"a":2}]`
+	time.Sleep(50 * time.Millisecond) // only makes the case harder: without it the events may not have come
+	p.apply(1, stopLarge)
+	c.out.Unlock()
+	close(more)
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(rest), "andon_correction") || !strings.HasSuffix(string(rest), "]") {
+		t.Errorf("%s %v", rest, err)
+	}
+}
+
+func TestAddressesThatCarryAPort(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, func(cfg *Config) {
+		cfg.Identity = Identity{Mode: "header", TrustedProxies: prefixes("127.0.0.1/32")}
+	})
+	p.apply(1, `{"kind":"access","params":{"mode":"block"},"scope":{"ips":["203.0.113.0/24","2001:db8::/32"]},"reason":"t"}`)
+	for from, want := range map[string]int{"203.0.113.9:4711": 403, "[2001:db8::1]:443": 403, "[2001:db8::1]": 403, "2001:db8::1%eth0": 403, "198.51.100.1:1": 200} {
+		if a := send(t, g, "/v1/chat/completions", chat("sim-large", "x"), "X-Forwarded-For", from); a.status != want {
+			t.Errorf("%s: %d, want %d", from, a.status, want)
+		}
 	}
 }

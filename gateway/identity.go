@@ -141,9 +141,14 @@ func (g *Gateway) address(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		hop := strings.TrimSpace(hops[i])
+		a, err := netip.ParseAddr(strings.Trim(hop, "[]"))
 		if err != nil {
-			return ip
+			at, err := netip.ParseAddrPort(hop) // some proxies write the port, too
+			if err != nil {
+				return ip
+			}
+			a = at.Addr()
 		}
 		if ip = a.Unmap().WithZone(""); !g.trusted(ip) {
 			return ip
