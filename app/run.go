@@ -60,6 +60,7 @@ func Serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	return run(ctx, a, out, func() error {
 		a.printControl(out)
 		a.printGateway(out)
+		a.printEmergency(out)
 		return nil
 	})
 }
@@ -76,6 +77,7 @@ func RunControl(ctx context.Context, cfg *config.Config, out io.Writer) error {
 			fmt.Fprintf(out, "bus       %s\n", a.server.URL())
 		}
 		fmt.Fprintf(out, "gateways trust it with\n  gateway:\n    trust: [%q]\n", a.signer.Public().String())
+		a.printEmergency(out)
 		return nil
 	})
 }
@@ -88,8 +90,16 @@ func RunGateway(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	}
 	return run(ctx, a, out, func() error {
 		a.printGateway(out)
+		a.printEmergency(out)
 		return nil
 	})
+}
+
+// printEmergency says in good time that the way out is not prepared.
+func (a *App) printEmergency(out io.Writer) {
+	if len(a.cfg.Gateway.EmergencyTrust) == 0 {
+		fmt.Fprintln(out, "emergency no key is trusted, so emergency orders will not work: andon emergency keygen -f FILE, then gateway.emergency_trust in every file")
+	}
 }
 
 func (a *App) printControl(out io.Writer) {
