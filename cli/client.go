@@ -173,7 +173,11 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	return nil, readProblem(resp)
+	err = readProblem(resp)
+	if p, ok := err.(*problem); ok && p.Code == "" && p.Hint == "" && p.Status == http.StatusNotFound {
+		p.Hint = "is " + cl.base + " (from " + cl.from + ") the control plane? a gateway has another address"
+	}
+	return nil, err
 }
 
 // unreached says what to do while the control plane is away: what was sent may

@@ -114,7 +114,11 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 	}
 	if failed > 0 {
 		if c.output != "json" {
-			c.printf("%d of %d gateways did NOT take the order; send it again, or copy it there as DATA/gateway/NAME/drop/stop.json\n", failed, len(to))
+			next := "send it again, or copy it there as DATA/gateway/NAME/drop/stop.json"
+			if untrusted == failed {
+				next = "sign it with a key that stands in their gateway.emergency_trust"
+			}
+			c.printf("%d of %d gateways did NOT take the order; %s\n", failed, len(to), next)
 		}
 		code := exitFailed
 		if untrusted == failed {

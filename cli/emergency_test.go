@@ -109,7 +109,7 @@ func TestEmergencySendReachesEveryGatewayThatAnswers(t *testing.T) {
 	}
 	run(good).want(t, 0, good+"  enforcing  e-1  cut 4")
 	run(full).want(t, 0, "NOT kept on its disk")
-	run(bad).want(t, 3, "not trusted here")
+	run(bad).want(t, 3, "not trusted here", "1 of 1 gateways did NOT take the order; sign it with a key")
 	run(dead, bad, good).want(t, 1, good+"  enforcing", bad+"  refused", dead+"  NOT REACHED", "2 of 3 gateways did NOT take the order")
 	if got.Load() != 5 {
 		t.Errorf("%d orders arrived, want 5", got.Load())

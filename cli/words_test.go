@@ -86,6 +86,10 @@ func TestTheControlPlaneIsAway(t *testing.T) {
 		want(t, 1, "it is not known whether this was applied")
 }
 
+func TestTheAddressOfAGateway(t *testing.T) {
+	newFake(t).run(t, "status").want(t, 1, "the control plane? a gateway has another address")
+}
+
 func TestEmergencyOrdersThatNobodyCanLiftAreShown(t *testing.T) {
 	f := newFake(t).on("GET /corrections", 200, `{"corrections":[]}`).
 		on("GET /points", 200, `{"revision":7,"points":[{"name":"gw-1","state":"synced","revision":7,"emergencies":["e-1"]},{"name":"gw-2","state":"synced","revision":7,"emergencies":["e-1"]}]}`)
