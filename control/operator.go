@@ -36,7 +36,7 @@ func (c *Control) authenticate(header string) (*operator, error) {
 	scheme, token, _ := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(token, tokenPrefix) {
-		return nil, problem("unauthenticated", `send "Authorization: Bearer op_…"`)
+		return nil, problem("unauthenticated", `an operator token is needed: it begins with op_ and is sent as "Authorization: Bearer op_…"`)
 	}
 	sum := sha256.Sum256([]byte(token))
 	c.mu.RLock()
