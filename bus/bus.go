@@ -57,6 +57,7 @@ type Bus struct {
 	loss      chan struct{} // wakes the goroutine that calls the gap functions
 
 	lossErr atomic.Pointer[error]
+	refused atomic.Pointer[error] // why the last try to connect failed
 }
 
 func connect(url, name, token string, extra ...nats.Option) (*Bus, error) {
@@ -65,6 +66,10 @@ func connect(url, name, token string, extra ...nats.Option) (*Bus, error) {
 		nats.Name(name),
 		nats.MaxReconnects(-1),
 		nats.RetryOnFailedConnect(true),
+		// A token that is refused twice would end the trying for good, also when
+		// the other side's mistake is put right a minute later.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.refused.Store(&err) }),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 500*time.Millisecond),
 		nats.PingInterval(5 * time.Second), // a dead peer is noticed within two of them
@@ -158,9 +163,20 @@ func (b *Bus) tellLosses() {
 // connection is down, and for more than [MaxPayload] bytes.
 func (b *Bus) Publish(subject string, data []byte) error {
 	if err := b.nc.Publish(subject, data); err != nil {
-		return fmt.Errorf("publish on %s: %w", subject, err)
+		return fmt.Errorf("publish on %s: %w", subject, b.cause(err))
 	}
 	return nil
+}
+
+// cause says of an error that only means "not connected" that it does, and why.
+func (b *Bus) cause(err error) error {
+	if !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return err
+	}
+	if last := b.refused.Load(); last != nil {
+		return fmt.Errorf("the bus is not connected, trying again: %w", *last)
+	}
+	return errors.New("the bus is not connected, trying again")
 }
 
 // Request sends and waits for the first answer. Without anybody there it fails
@@ -171,7 +187,7 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 		err = ErrNoResponders
 	}
 	if err != nil {
-		return nil, fmt.Errorf("request on %s: %w", subject, err)
+		return nil, fmt.Errorf("request on %s: %w", subject, b.cause(err))
 	}
 	return m.Data, nil
 }

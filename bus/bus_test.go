@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -366,6 +367,9 @@ func TestWrongTokenIsKeptOut(t *testing.T) {
 		defer cancel()
 		if err := b.Flush(c); err == nil || b.Connected() {
 			t.Fatal("let in")
+		}
+		if err := b.Publish("x", nil); err == nil || !strings.Contains(err.Error(), "the bus is not connected") {
+			t.Fatalf("publish: %v", err)
 		}
 	}
 }
