@@ -62,54 +62,63 @@ func (d dim) multi() bool {
 // fewValues is how many values are compared one by one; beyond, a map is faster.
 const fewValues = 8
 
-// cond is one dimension of a scope: a set of values.
+// cond is one dimension of a scope: a set of values. Most are few texts, and
+// every rule has a cond or more, so what others need stands apart.
 type cond struct {
 	dim  dim
 	few  []string
-	many map[string]struct{}
-	ips  []netip.Prefix
-	trie *bart.Lite
+	more *values // nil: few has all
 }
 
-func newCond(d dim, values []string) (cond, error) {
+// values are those of a cond that are not few texts. One field is set.
+type values struct {
+	texts map[string]struct{}
+	ips   []netip.Prefix
+	trie  *bart.Lite
+}
+
+func newCond(d dim, list []string) (cond, error) {
 	c := cond{dim: d}
 	switch {
 	case d == dimIP:
-		return c, c.setPrefixes(values)
+		var err error
+		c.more, err = newPrefixes(list)
+		return c, err
 	case d == dimCountry:
-		upper := make([]string, len(values))
-		for i, v := range values {
+		upper := make([]string, len(list))
+		for i, v := range list {
 			upper[i] = country(v)
 		}
-		values = upper
+		list = upper
 	}
-	if len(values) <= fewValues {
-		c.few = values
+	if len(list) <= fewValues {
+		c.few = list
 		return c, nil
 	}
-	c.many = make(map[string]struct{}, len(values))
-	for _, v := range values {
-		c.many[v] = struct{}{}
+	c.more = &values{texts: make(map[string]struct{}, len(list))}
+	for _, v := range list {
+		c.more.texts[v] = struct{}{}
 	}
 	return c, nil
 }
 
-func (c *cond) setPrefixes(values []string) error {
-	if len(values) > fewValues {
-		c.trie = new(bart.Lite)
+func newPrefixes(list []string) (*values, error) {
+	m := new(values)
+	if len(list) > fewValues {
+		m.trie = new(bart.Lite)
 	}
-	for _, v := range values {
+	for _, v := range list {
 		p, err := parsePrefix(v)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if c.trie != nil {
-			c.trie.Insert(p)
+		if m.trie != nil {
+			m.trie.Insert(p)
 		} else {
-			c.ips = append(c.ips, p)
+			m.ips = append(m.ips, p)
 		}
 	}
-	return nil
+	return m, nil
 }
 
 // has says whether a value is listed. An unknown value never is.
@@ -117,8 +126,8 @@ func (c *cond) has(v string) bool {
 	if v == "" {
 		return false
 	}
-	if c.many != nil {
-		_, ok := c.many[v]
+	if c.more != nil {
+		_, ok := c.more.texts[v]
 		return ok
 	}
 	for _, w := range c.few {
@@ -133,10 +142,10 @@ func (c *cond) hasAddr(a netip.Addr) bool {
 	if !a.IsValid() {
 		return false
 	}
-	if c.trie != nil {
-		return c.trie.Contains(a)
+	if c.more.trie != nil {
+		return c.more.trie.Contains(a)
 	}
-	for _, p := range c.ips {
+	for _, p := range c.more.ips {
 		if p.Contains(a) {
 			return true
 		}

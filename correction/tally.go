@@ -9,6 +9,7 @@ type tally struct {
 	texts  [numDims]map[string]uint32 // place in counts
 	ips    map[netip.Prefix]uint32
 	counts []int32
+	hint   int // how many values a map has room for at first
 
 	// The places of the values of those rules, as they come: looked up once,
 	// and taken from here when it is chosen.
@@ -16,7 +17,7 @@ type tally struct {
 }
 
 func newTally(rules []Rule) (*tally, error) {
-	t := &tally{}
+	t := &tally{hint: min(len(rules)/8, 128)}
 	var room [numDims]literal
 	choices := 0
 	for i := range rules {
@@ -48,7 +49,7 @@ func newTally(rules []Rule) (*tally, error) {
 func (t *tally) add(l literal) error {
 	if l.dim == dimIP {
 		if t.ips == nil {
-			t.ips = map[netip.Prefix]uint32{}
+			t.ips = make(map[netip.Prefix]uint32, t.hint)
 		}
 		for _, v := range l.values {
 			p, err := parsePrefix(v)
@@ -67,7 +68,7 @@ func (t *tally) add(l literal) error {
 	}
 	m := t.texts[l.dim]
 	if m == nil {
-		m = map[string]uint32{}
+		m = make(map[string]uint32, t.hint)
 		t.texts[l.dim] = m
 	}
 	for _, v := range l.values {
