@@ -5,7 +5,8 @@
 // same code decides live, in preview, in replay and in the exercise.
 //
 // A Policy is immutable once compiled and safe for any number of concurrent
-// callers. Policy.Decide neither allocates nor locks, except to evaluate a CEL
+// callers. Policy.Next makes another one of it and shares what has not changed.
+// Policy.Decide neither allocates nor locks, except to evaluate a CEL
 // expression for a request that everything else in a rule already reaches.
 //
 // Two properties hold, and both are tested: adding a correction never makes a

@@ -41,7 +41,7 @@ func (l *layer) decide(q *query, now Span, v *Verdict) {
 // lookUp judges the rules that stand under the request's values of a dimension.
 func (l *layer) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verdict) {
 	if !d.multi() {
-		if value := q.one(d); value != "" {
+		if value := q.one(d); value != "" && l.ix.may(d, value) {
 			if at, ok := m[value]; ok {
 				l.judgeAll(at, q, now, v)
 			}
@@ -52,6 +52,9 @@ func (l *layer) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verdi
 	for _, value := range q.several(d) {
 		if d == dimNode {
 			l.lookUpNodes(m, value, &done, q, now, v)
+			continue
+		}
+		if value == "" || !l.ix.may(d, value) {
 			continue
 		}
 		if at, ok := m[value]; ok && done.add(at) {
@@ -74,8 +77,10 @@ func (l *layer) lookUpNodes(m map[string]posting, use string, done *seen, q *que
 		if end > MaxValueBytes {
 			return
 		}
-		if at, ok := m[use[:end]]; ok && done.add(at) {
-			l.judgeAll(at, q, now, v)
+		if end > 0 && l.ix.may(dimNode, use[:end]) {
+			if at, ok := m[use[:end]]; ok && done.add(at) {
+				l.judgeAll(at, q, now, v)
+			}
 		}
 		if end == len(use) {
 			return

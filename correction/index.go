@@ -11,6 +11,7 @@ import (
 type index struct {
 	always []uint32
 	texts  [numDims]map[string]posting
+	marks  [numDims]uint64 // of the values in texts: see may
 	nodes  []ipNode
 	trie   *bart.Table[uint32] // prefix to its node; nil if there are none
 	lists  [][]uint32
@@ -51,6 +52,31 @@ func (ix *index) addText(d dim, value string, rule uint32) {
 	m := ix.texts[d]
 	p, ok := m[value]
 	m[value] = ix.add(p, ok, rule)
+	if ok {
+		return
+	}
+	if ix.marks[d] |= mark(value); len(m) > fewMarks {
+		ix.marks[d] = ^uint64(0)
+	}
+}
+
+// may says whether a value may be in texts, for a fraction of what it costs to
+// look it up. Of few values it knows most that are not, and of many none: so
+// that what is recent costs a decision little.
+func (ix *index) may(d dim, value string) bool {
+	m := ix.marks[d]
+	return m == ^uint64(0) || m&mark(value) != 0
+}
+
+// fewMarks is how many values leave enough of the 64 marks free.
+const fewMarks = 32
+
+// mark is one bit for a text, which is not empty, by its length and the bytes
+// in which ids are most likely to differ.
+func mark(s string) uint64 {
+	n := len(s)
+	h := uint32(s[n-1]) | uint32(s[n*3/4])<<8 | uint32(s[n/2])<<16 | uint32(n)<<24
+	return 1 << (h * 0x9e3779b1 >> 26)
 }
 
 func (ix *index) addPrefix(p netip.Prefix, rule uint32) {

@@ -48,19 +48,15 @@ func (p *Policy) next(cs []*Correction) *Policy {
 	most := max(leastStale, p.base.weight()/16)
 	fresh, old, end := 0, 0, p.Len()
 	for _, c := range sorted {
-		for old < end && before(p.at(p.place(old)).Correction, c) {
-			q.drop(p, old)
-			old++
-		}
 		kept := false
-		if old < end {
-			if have := p.at(p.place(old)).Correction; have.ID == c.ID && severity(have) == severity(c) {
-				if kept = same(have, c); kept {
-					fresh += q.keep(p, old, c)
-				} else {
-					q.drop(p, old)
-				}
-				old++
+		for ; old < end && !kept; old++ {
+			have := p.at(p.place(old)).Correction
+			if kept = same(have, c); kept {
+				fresh += q.keep(p, old, c)
+			} else if before(c, have) {
+				break
+			} else {
+				q.drop(p, old) // it has gone, or c is what has become of it
 			}
 		}
 		if !kept {

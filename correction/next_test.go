@@ -224,6 +224,35 @@ func TestNextOfNothing(t *testing.T) {
 	}
 }
 
+// What is recent is looked up only where its marks say that it may be there,
+// and is found however much of it there is.
+func TestNextFindsWhatIsRecent(t *testing.T) {
+	p := compile(t, block("base", Scope{Users: []string{"someone"}}))
+	var cs []Correction
+	for i := range 2 * fewMarks {
+		c := block(fmt.Sprintf("c-%03d", i), Scope{Users: []string{fmt.Sprintf("u-%d", i)}})
+		if i%4 == 0 {
+			c = Correction{ID: c.ID, Kind: Use, Params: Params{UseCase: fmt.Sprintf("area/%d", i)}, Scope: Scope{All: true}}
+		}
+		cs = append(slices.Clone(cs), c)
+		var err error
+		if p, err = p.Next(pointers(cs)); err != nil || len(p.recent.rules) != i+1 {
+			t.Fatalf("step %d: %d recent rules, %v", i, len(p.recent.rules), err)
+		}
+		var v Verdict
+		for j := range i + 2 {
+			r := Request{Users: []string{"", fmt.Sprintf("u-%d", j)}, UseCases: []string{"", "/", fmt.Sprintf("area/%d/part", j)}}
+			want := 1
+			if j > i {
+				want = 0
+			}
+			if p.Decide(&r, At(at), &v); len(v.Refused) != want {
+				t.Fatalf("step %d: %d rules refuse request %d, want %d", i, len(v.Refused), j, want)
+			}
+		}
+	}
+}
+
 func pointers(cs []Correction) []*Correction {
 	all := make([]*Correction, len(cs))
 	for i := range cs {
