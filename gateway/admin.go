@@ -145,7 +145,10 @@ func (g *Gateway) obeyDropped(ctx context.Context, dir string) {
 		}
 		suffix := ".obeyed"
 		if err == nil {
-			_, err = g.obeyEmergency(ctx, data, time.Now())
+			var answer emergencyAnswer
+			if answer, err = g.obeyEmergency(ctx, data, time.Now()); err == nil && !answer.Kept {
+				continue // in force; a restart would need the file, so it stays until the order is kept
+			}
 		}
 		if ctx.Err() != nil {
 			return

@@ -140,6 +140,10 @@ func (a *agent) take(signed []byte, received time.Time) {
 	if !a.offer(signed) {
 		return
 	}
+	if !a.synced && a.follower.Lost() {
+		a.ask(a.resync) // an order says nothing of what was lost before it
+		return
+	}
 	if a.follower.State().Revision == before {
 		return
 	}
@@ -239,6 +243,9 @@ func (a *agent) emergency(signed []byte, received time.Time) (e order.Emergency,
 	now, _ := a.g.clock.span()
 	e, err = a.follower.OfferEmergency(signed, time.Unix(0, now.Early))
 	if errors.Is(err, order.ErrDuplicate) {
+		if err := a.follower.Persist(); err != nil { // it may be in force without being kept yet
+			return e, 0, fmt.Errorf("%w: %w", order.ErrNotKept, err)
+		}
 		return e, 0, nil
 	}
 	if err != nil && !errors.Is(err, order.ErrNotKept) {

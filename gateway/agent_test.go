@@ -306,3 +306,77 @@ func TestEmergencyOrderNeedsNothingButTheGateway(t *testing.T) {
 		t.Errorf("replay of an adopted emergency order: %d", resp.StatusCode)
 	}
 }
+
+// A dropped file is the only record of an order that the disk did not take.
+func TestDroppedEmergencyStaysUntilItIsKept(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	dir := t.TempDir()
+	_, stop := p.launch(s, func(c *Config) { c.Data = dir })
+	stop()
+	cfg := p.config(s)
+	cfg.Data, cfg.Bus = dir, nil
+	file := filepath.Join(dir, dropDir, "stop.json")
+	e := must(order.NewEmergency("on-call", time.Now(), time.Hour, must(correction.Parse([]byte(stopLarge)))))
+	g := must(New(cfg))
+	full := filepath.Join(dir, "emergency", e.ID+".tmp")
+	if err := os.MkdirAll(filepath.Join(full, "full"), 0o700); err != nil { // a folder in its place: writing fails
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, must(order.Sign(e, p.emergency)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.await("the dropped order", func() bool { return g.current.Load().extra == 1 })
+	g.Stop(t.Context())
+	os.RemoveAll(full)
+	if g = must(New(cfg)); g.current.Load().extra != 0 {
+		t.Fatal("the disk took it after all")
+	}
+	if err := g.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.await("the order to be kept", func() bool {
+		_, err := os.Stat(file + ".obeyed")
+		return err == nil
+	})
+	g.Stop(t.Context())
+	g = must(New(cfg))
+	defer g.Stop(t.Context())
+	if g.current.Load().extra != 1 {
+		t.Error("said to be kept, and gone after a restart")
+	}
+}
+
+// One more order does not say what a damaged disk has lost.
+func TestOrderAfterDamageDoesNotServe(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	dir := t.TempDir()
+	g, stop := p.launch(s, func(c *Config) { c.Data = dir })
+	e := must(order.NewEmergency("on-call", time.Now(), time.Hour, must(correction.Parse([]byte(stopLarge)))))
+	if _, err := g.obeyEmergency(t.Context(), must(order.Sign(e, p.emergency)), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	files := must(filepath.Glob(filepath.Join(dir, "emergency", "*")))
+	if len(files) == 0 {
+		t.Fatal("no emergency order is kept")
+	}
+	for _, f := range files {
+		os.WriteFile(f, []byte("{"), 0o600)
+	}
+	p.setSilent(true)
+	g, stop = p.launch(s, func(c *Config) { c.Data = dir })
+	defer stop()
+	signed := p.issue(orderOf(`{"kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-small"]},"reason":"test","fallback":"none"}`))
+	p.await("the order to be taken", func() bool {
+		p.bus.Publish(order.SubjectOrder, signed) // the gateway may have subscribed only now
+		taken := false
+		g.agent.do(t.Context(), func() { taken = g.agent.follower.State().Revision == p.state.Revision })
+		return taken
+	})
+	if a := send(t, g, "/v1/chat/completions", chat("sim-large", "hello")); a.status != 503 || !strings.Contains(a.body, "andon_no_order") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}

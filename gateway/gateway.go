@@ -210,7 +210,9 @@ func (g *Gateway) Stop(ctx context.Context) error {
 			}
 		}
 	}
-	g.stop()
+	if g.stop != nil {
+		g.stop()
+	}
 	g.running.Wait()
 	for _, h := range g.hosts {
 		h.CloseIdle()
