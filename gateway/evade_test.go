@@ -281,3 +281,15 @@ func TestAddressesThatCarryAPort(t *testing.T) {
 		}
 	}
 }
+
+// Each of several answers may use the whole of its bound.
+func TestEveryChoiceIsReserved(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, nil)
+	p.apply(1, `{"kind":"rate","params":{"metric":"output_tokens","limit":150,"window":"1h","per":"org"},"scope":{"all":true},"reason":"test"}`)
+	st := openStream(t, g, "/v1/chat/completions", chat("sim-large", "sim: tokens=5000 interval=20ms", `,"stream":true,"max_tokens":50,"n":3`))
+	st.next(t)
+	if a := send(t, g, "/v1/chat/completions", chat("sim-large", "x", `,"max_tokens":1`)); a.status != 429 {
+		t.Errorf("beside three answers of 50 under a limit of 150: %d", a.status)
+	}
+}

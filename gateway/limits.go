@@ -105,6 +105,7 @@ func (x *exchange) estimate(metric string) (input, n int64) {
 	if x.verdict.OutputTokens > 0 {
 		output = min(output, x.verdict.OutputTokens)
 	}
+	output = min(output, 1<<40) * min(x.env.Choices, 1<<10) // each has a bound of its own
 	if x.rt.Op != wire.OpGenerate {
 		output = 0
 	}
