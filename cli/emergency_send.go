@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +68,8 @@ type sendResult struct {
 	Corrections []string `json:"corrections,omitempty"`
 	Cut         int64    `json:"cut"`
 	TookMS      float64  `json:"took_ms"`
-	Kept        bool     `json:"kept"` // it survives a restart of that gateway
+	Kept        bool     `json:"kept"`                     // it survives a restart of that gateway
+	Unknown     []string `json:"unknown_models,omitempty"` // named in the order, and no model of that gateway
 	Error       string   `json:"error,omitempty"`
 	status      int
 }
@@ -102,6 +104,9 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 			c.printf("%s  refused  %s\n", r.Gateway, r.Error)
 		default:
 			c.printf("%s  enforcing  %s  cut %d  after %s\n", r.Gateway, r.ID, r.Cut, span(time.Duration(r.TookMS*float64(time.Millisecond))))
+			if len(r.Unknown) > 0 {
+				c.printf("  NOTHING is reached there by the name %s: it serves no such model (an alias does not count)\n", strings.Join(r.Unknown, ", "))
+			}
 			if !r.Kept {
 				c.printf("  NOT kept on its disk: a restart forgets it; send it again\n")
 			}
@@ -125,6 +130,9 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 			code = exitRefused // the key is not one that they trust
 		}
 		return &reported{code, fmt.Sprintf("%d of %d gateways did not take the order", failed, len(to))}
+	}
+	if !slices.ContainsFunc(results, func(r sendResult) bool { return len(r.Unknown) == 0 }) {
+		return &reported{exitFailed, "no gateway serves a model of that name: nothing of it was stopped"}
 	}
 	return nil
 }
@@ -162,9 +170,10 @@ func post(ctx context.Context, data []byte, addr string) sendResult {
 			Corrections []string `json:"corrections"`
 			Cut         int64    `json:"cut"`
 			Kept        bool     `json:"kept"`
+			Unknown     []string `json:"unknown_models"`
 		}
 		if err = json.Unmarshal(body, &ok); err == nil {
-			r.ID, r.Corrections, r.Cut, r.Kept = ok.ID, ok.Corrections, ok.Cut, ok.Kept
+			r.ID, r.Corrections, r.Cut, r.Kept, r.Unknown = ok.ID, ok.Corrections, ok.Cut, ok.Kept, ok.Unknown
 		}
 	}
 	if err != nil {

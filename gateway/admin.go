@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -45,7 +46,8 @@ type emergencyAnswer struct {
 	Gateway     string   `json:"gateway"`
 	Corrections []string `json:"corrections"`
 	Cut         int      `json:"cut"`
-	Kept        bool     `json:"kept"` // on disk: it survives a restart of this gateway
+	Kept        bool     `json:"kept"`                     // on disk: it survives a restart of this gateway
+	Unknown     []string `json:"unknown_models,omitempty"` // named in it, and no model of this gateway: nothing is reached by that name
 }
 
 type adminProblem struct {
@@ -95,6 +97,11 @@ func (g *Gateway) obeyEmergency(ctx context.Context, signed []byte, received tim
 	answer := emergencyAnswer{ID: e.ID, Gateway: g.cfg.Name, Cut: cut, Kept: true, Corrections: []string{}}
 	for _, c := range e.Corrections {
 		answer.Corrections = append(answer.Corrections, c.ID)
+		for _, name := range c.Scope.Models {
+			if g.models[name] == nil && !slices.Contains(answer.Unknown, name) {
+				answer.Unknown = append(answer.Unknown, name)
+			}
+		}
 	}
 	if errors.Is(err, order.ErrNotKept) {
 		answer.Kept, err = false, nil

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -276,12 +278,19 @@ func TestEmergencyOrderNeedsNothingButTheGateway(t *testing.T) {
 	if a := send(t, g, "/v1/chat/completions", chat("sim-large", "hello")); a.status != 503 {
 		t.Errorf("after a restart: %d", a.status)
 	}
+	typo := must(order.NewEmergency("on-call", time.Now(), time.Hour, must(correction.Parse([]byte(strings.ReplaceAll(stopLarge, "sim-large", "sim-larg"))))))
+	said := must(http.Post("http://"+g.AdminAddr()+"/emergency", "application/json", bytes.NewReader(must(order.Sign(typo, p.emergency)))))
+	text := string(must(io.ReadAll(said.Body)))
+	said.Body.Close()
+	if !strings.Contains(text, `"unknown_models":["sim-larg"]`) {
+		t.Errorf("a name that nobody serves: %s", text)
+	}
 	// And from a file.
 	small := must(order.NewEmergency("on-call", time.Now(), time.Hour, must(correction.Parse([]byte(strings.ReplaceAll(stopLarge, "large", "small"))))))
 	if err := os.WriteFile(filepath.Join(dir, dropDir, "stop.json"), must(order.Sign(small, p.emergency)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.await("the dropped order", func() bool { return g.current.Load().extra == 2 })
+	p.await("the dropped order", func() bool { return g.current.Load().extra == 3 })
 	if a := send(t, g, "/v1/chat/completions", chat("sim-small", "hello")); a.status != 503 {
 		t.Errorf("after the file: %d", a.status)
 	}
@@ -291,7 +300,7 @@ func TestEmergencyOrderNeedsNothingButTheGateway(t *testing.T) {
 	g, stop = p.launch(s, func(c *Config) { c.Data = dir })
 	defer stop()
 	c := e.Corrections[0]
-	p.issue(order.Order{Put: []correction.Correction{c}, Adopted: []string{e.ID, small.ID}})
+	p.issue(order.Order{Put: []correction.Correction{c}, Adopted: adopted(e.ID, small.ID, typo.ID)})
 	p.enforced(1)
 	if a := send(t, g, "/v1/chat/completions", chat("sim-large", "hello")); a.status != 503 {
 		t.Errorf("adopted: %d", a.status)
@@ -379,4 +388,9 @@ func TestOrderAfterDamageDoesNotServe(t *testing.T) {
 	if a := send(t, g, "/v1/chat/completions", chat("sim-large", "hello")); a.status != 503 || !strings.Contains(a.body, "andon_no_order") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+}
+
+func adopted(ids ...string) []string {
+	slices.Sort(ids)
+	return ids
 }
