@@ -176,6 +176,13 @@ func TestNoNewSessionsLetsKnownConversationsGoOn(t *testing.T) {
 			t.Errorf("%s conversation goes on: %d, want %d: %s", text, a.status, want, a.body)
 		}
 	}
+	contained := `{"model":"sim-large","max_tokens":9,"container":"c_1","messages":[{"role":"user","content":"x"}]}`
+	if a := send(t, g, "/v1/messages", contained); a.status != 503 {
+		t.Errorf("a container is not a conversation: %d", a.status)
+	}
+	if a := send(t, g, "/v1/responses", `{"model":"sim-large","previous_response_id":"resp_1","input":"x"}`); a.status != 200 {
+		t.Errorf("a response that the provider keeps goes on: %d %s", a.status, a.body)
+	}
 	if a := send(t, g, "/v1/chat/completions", chat("sim-large", "known")); a.status != 503 {
 		t.Errorf("a first turn is a new session even if its text is known: %d", a.status)
 	}

@@ -13,6 +13,7 @@ import (
 	"andon/correction"
 	"andon/gateway/upstream"
 	"andon/wire"
+	"andon/wire/openai"
 )
 
 // exchange is the working memory of one request, reused by later ones.
@@ -71,7 +72,7 @@ func (x *exchange) run(c *call, asked *model) {
 	m, from := asked, ""
 	for hop := 0; ; hop++ {
 		c.model, c.req.Model, c.req.Version = m, m.Name, m.Version
-		c.req.Continues = x.env.Continues || x.env.Prior && g.sessions.known(x.session(c))
+		c.req.Continues = x.goesOn(c)
 		c.told, c.sink = false, nil
 		c.state.Store(running)
 		c.why.Store(nil)
@@ -123,6 +124,14 @@ func (x *exchange) run(c *call, asked *model) {
 		x.refuse(c, why)
 		return
 	}
+}
+
+// goesOn reports whether the call goes on with a session that had begun. A
+// continuation id counts where the provider keeps conversations and refuses ids
+// that it has not given out (OpenAI responses); elsewhere it proves nothing, and
+// the conversation has to be one that this gateway has admitted.
+func (x *exchange) goesOn(c *call) bool {
+	return x.env.Continues && x.rt.API == openai.Responses || x.env.Prior && x.g.sessions.known(x.session(c))
 }
 
 // decide asks the policy, then the posture. It returns why the call is
