@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Summary reads the JSON lines of `go test -json`, shows the closing line of
+// Command summary reads the JSON lines of `go test -json`, shows the closing line of
 // each package as go test prints it and the output of what failed, and ends
 // with what ran and what did not, with the reason of every skip.
 package main
