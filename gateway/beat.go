@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"andon/correction"
+	"andon/order"
+)
+
+// renew beats several times a lease, and fetches the full state when asked to.
+// It waits for the bus, so that the agent does not have to. While nobody
+// answers it asks more often.
+func (a *agent) renew(ctx context.Context, b Bus) {
+	every := a.g.cfg.Lease / 3
+	a.fetch(ctx, b, every)
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.resync:
+			if !a.fetch(ctx, b, every) {
+				pause(ctx, retrySoon)
+			}
+		case <-next.C:
+		case <-a.beat:
+		}
+		if a.sendBeat(ctx, b, every) {
+			next.Reset(every)
+		} else {
+			next.Reset(min(every, retrySoon))
+		}
+	}
+}
+
+// retrySoon is how soon what could not be had is asked for again.
+const retrySoon = 200 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (a *agent) fetch(ctx context.Context, b Bus, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, max(within, time.Second))
+	defer cancel()
+	received := time.Now()
+	data, err := b.Request(ctx, order.SubjectSync, nil)
+	if err != nil {
+		a.g.log.Warn("no full state from the control plane", "error", err) // the next beat asks again
+		return false
+	}
+	ok := false
+	return a.do(ctx, func() { ok = a.takeState(data, received) == nil }) == nil && ok
+}
+
+// sendBeat tells the control plane where this gateway stands, and renews the
+// lease if the control plane stands there, too. It reports whether it was answered.
+func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var beat order.Beat
+	var emergencies [][]byte
+	var sent int64
+	if a.do(ctx, func() { beat, emergencies, sent = a.report() }) != nil {
+		return false
+	}
+	for _, e := range emergencies {
+		b.Publish(order.SubjectEmergency, e)
+	}
+	data, err := json.Marshal(beat)
+	if err != nil {
+		return false
+	}
+	answer, err := b.Request(ctx, order.SubjectBeat, data)
+	if err != nil {
+		return false
+	}
+	l, err := order.OpenLease(answer, a.g.cfg.Trust)
+	if err != nil || l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
+		a.g.log.Error("refused a lease", "error", err, "gateway", l.Gateway)
+		return false
+	}
+	switch {
+	case l.Revision > beat.Revision || a.g.current.Load() == nil:
+		a.ask(a.resync)
+	case l.Revision == beat.Revision && l.Head == beat.Head:
+		ttl := min(time.Duration(l.TTL), a.g.cfg.Lease)
+		a.g.lease.renew(sent + int64(ttl))
+		a.g.clock.heard(l.At, a.g.clock.mono(), sent+int64(ttl))
+		a.hand(func() {}) // so that the end of the new lease is scheduled
+	default:
+		a.g.log.Error("the control plane is behind this gateway: its record was rolled back, or it is another one", "control", l.Revision, "gateway", beat.Revision)
+	}
+	return true
+}
+
+// hand hands a job in without waiting for it.
+func (a *agent) hand(f func()) {
+	select {
+	case a.jobs <- f:
+	default:
+	}
+}
+
+// report is what the next beat says.
+func (a *agent) report() (order.Beat, [][]byte, int64) {
+	if a.unkept >= 0 {
+		a.keep(time.Now(), 0)
+	}
+	var nonce [16]byte
+	rand.Read(nonce[:])
+	mono := a.g.clock.mono()
+	beat := order.Beat{Gateway: a.g.cfg.Name, Boot: a.g.boot, Nonce: hex.EncodeToString(nonce[:]), Live: int64(a.g.live.len()),
+		Stale: a.g.lease.over(mono), Version: Version, Features: features, Error: a.trouble}
+	if rl := a.g.current.Load(); rl != nil {
+		beat.Revision, beat.Head = rl.revision, rl.head
+	}
+	for _, m := range a.g.order {
+		beat.Models = append(beat.Models, m.Name)
+	}
+	var signed [][]byte
+	for _, e := range a.follower.Emergencies() {
+		beat.Emergencies = append(beat.Emergencies, e.ID)
+		signed = append(signed, a.follower.Signed(e.ID))
+	}
+	return beat, signed, mono
+}
+
+// features is what this gateway can enforce.
+var features = []string{
+	string(correction.Access), string(correction.Rate), string(correction.Capability) + ".disable",
+	string(correction.Capability) + ".clamp", string(correction.Use) + ".declared", string(correction.Stop),
+}
+
+// Version is the program's, set when it is built for release.
+var Version = "dev"
