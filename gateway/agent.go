@@ -24,6 +24,7 @@ type agent struct {
 	g        *Gateway
 	follower *order.Follower
 	jobs     chan func()
+	leased   bool          // the lease held when it was last looked at
 	synced   bool          // a signed state was taken over, now or in an earlier life
 	trouble  string        // why the last order could not be put in force, or not be kept
 	unkept   int           // calls ended by an order in force that is not on disk yet; -1: all is kept
@@ -278,5 +279,12 @@ func (a *agent) schedule() {
 		}
 	}
 	sooner(a.g.lease.until.Load() - mono)
+	if leased := !a.g.lease.over(mono); leased != a.leased {
+		if a.leased = leased; leased {
+			a.g.log.Info("the lease holds")
+		} else {
+			a.g.log.Warn("the lease has run out: models take their postures")
+		}
+	}
 	a.wake.Reset(next + time.Millisecond)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -20,6 +21,7 @@ func (a *agent) renew(ctx context.Context, b Bus) {
 	a.fetch(ctx, b, every)
 	next := time.NewTimer(0)
 	defer next.Stop()
+	trouble := "" // why the last beat brought nothing; said once
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,11 +33,17 @@ func (a *agent) renew(ctx context.Context, b Bus) {
 		case <-next.C:
 		case <-a.beat:
 		}
-		if a.sendBeat(ctx, b, every) {
+		err := a.sendBeat(ctx, b, every)
+		if err == nil {
+			trouble = ""
 			next.Reset(every)
-		} else {
-			next.Reset(min(every, retrySoon))
+			continue
 		}
+		if trouble != err.Error() && ctx.Err() == nil {
+			trouble = err.Error()
+			a.g.log.Warn("no lease from the control plane", "error", err)
+		}
+		next.Reset(min(every, retrySoon))
 	}
 }
 
@@ -65,31 +73,34 @@ func (a *agent) fetch(ctx context.Context, b Bus, within time.Duration) bool {
 }
 
 // sendBeat tells the control plane where this gateway stands, and renews the
-// lease if the control plane stands there, too. It reports whether it was answered.
-func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) bool {
+// lease if the control plane stands there, too. The error says why no answer came
+// that could be believed.
+func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var beat order.Beat
 	var emergencies [][]byte
 	var sent int64
-	if a.do(ctx, func() { beat, emergencies, sent = a.report() }) != nil {
-		return false
+	if err := a.do(ctx, func() { beat, emergencies, sent = a.report() }); err != nil {
+		return err
 	}
 	for _, e := range emergencies {
 		b.Publish(order.SubjectEmergency, e)
 	}
 	data, err := json.Marshal(beat)
 	if err != nil {
-		return false
+		return err
 	}
 	answer, err := b.Request(ctx, order.SubjectBeat, data)
 	if err != nil {
-		return false
+		return err
 	}
 	l, err := order.OpenLease(answer, a.g.cfg.Trust)
-	if err != nil || l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
-		a.g.log.Error("refused a lease", "error", err, "gateway", l.Gateway)
-		return false
+	if err != nil {
+		return err
+	}
+	if l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
+		return fmt.Errorf("the lease is for another beat (of %q)", l.Gateway)
 	}
 	switch {
 	case l.Revision > beat.Revision || a.g.current.Load() == nil:
@@ -102,7 +113,7 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) bool 
 	default:
 		a.g.log.Error("the control plane is behind this gateway: its record was rolled back, or it is another one", "control", l.Revision, "gateway", beat.Revision)
 	}
-	return true
+	return nil
 }
 
 // hand hands a job in without waiting for it.
