@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -291,5 +292,32 @@ func TestEveryChoiceIsReserved(t *testing.T) {
 	st.next(t)
 	if a := send(t, g, "/v1/chat/completions", chat("sim-large", "x", `,"max_tokens":1`)); a.status != 429 {
 		t.Errorf("beside three answers of 50 under a limit of 150: %d", a.status)
+	}
+}
+
+// A clamp that comes into force while the provider is being dialled holds for
+// the call that waits.
+func TestRulingThatChangesWhileDialling(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") })
+	g := p.start(s, toProvider(pr, ""))
+	dialling, dial := make(chan struct{}, 8), make(chan struct{})
+	host := g.hosts["sim"]
+	real := host.DialContext
+	host.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialling <- struct{}{}
+		<-dial
+		return real(ctx, network, addr)
+	}
+	got := make(chan answer, 1)
+	go func() { got <- send(t, g, "/v1/chat/completions", chat("sim-large", "x", `,"max_tokens":500`)) }()
+	<-dialling
+	id := p.apply(1, `{"kind":"capability","params":{"clamp":{"output_tokens":7}},"scope":{"all":true},"reason":"test"}`)
+	close(dial)
+	if a := <-got; a.status != 200 || a.header.Get("Andon-Corrections") != id {
+		t.Errorf("%d %v %s", a.status, a.header, a.body)
+	}
+	if _, body := pr.last(); !strings.Contains(body, `"max_tokens":7`) {
+		t.Errorf("the provider got %s", body)
 	}
 }

@@ -92,7 +92,7 @@ func (x *exchange) run(c *call, asked *model) {
 		}
 		if why == nil && c.state.Load() == running {
 			x.annotate(c, rl, from)
-			if x.forward(c) {
+			if x.forward(c, rl) {
 				g.live.remove(c)
 				x.settle(c)
 				return
@@ -107,8 +107,11 @@ func (x *exchange) run(c *call, asked *model) {
 			return
 		}
 		x.release()
-		if why == nil { // ended while it waited
+		if why == nil { // ended, or overtaken by a new ruling, while it waited
 			m, from = asked, ""
+			if c.state.Load() == running {
+				hop--
+			}
 			if hop < maxHops {
 				continue
 			}
@@ -240,7 +243,7 @@ func (x *exchange) outgoing(c *call) ([]byte, error) {
 
 // forward sends the call to its provider and brings the answer back. It
 // reports false if the call was ended before its caller saw anything.
-func (x *exchange) forward(c *call) bool {
+func (x *exchange) forward(c *call, rl *ruling) bool {
 	body, err := x.outgoing(c)
 	if err != nil {
 		x.fail(&wire.Problem{Status: http.StatusBadRequest, Code: "cannot_clamp", Title: "Request can not be clamped", Detail: err.Error()})
@@ -249,9 +252,9 @@ func (x *exchange) forward(c *call) bool {
 	x.head = x.appendHead(x.head[:0], c, len(body))
 	stop := context.AfterFunc(x.r.Context(), c.depart)
 	defer stop()
-	conn, resp, err := x.exchange(c, body)
+	conn, resp, err := x.exchange(c, rl, body)
 	if err != nil {
-		if c.state.Load() != running {
+		if err == errMoved || c.state.Load() != running {
 			return false
 		}
 		if !c.state.CompareAndSwap(running, done) {
@@ -272,10 +275,14 @@ func (x *exchange) forward(c *call) bool {
 	return sent
 }
 
+// errMoved reports that the ruling changed while a connection was being made,
+// which may take seconds: nothing has been sent, and the call is decided again.
+var errMoved = errors.New("decided under an earlier ruling")
+
 // exchange sends the request and receives the head of the answer, on a kept
 // connection where there is one. A kept connection that turns out to have been
 // closed has cost nothing: the provider never saw the request.
-func (x *exchange) exchange(c *call, body []byte) (*upstream.Conn, *http.Response, error) {
+func (x *exchange) exchange(c *call, rl *ruling, body []byte) (*upstream.Conn, *http.Response, error) {
 	for try := 0; ; try++ {
 		conn, err := x.connect(c, try > 0)
 		if err != nil {
@@ -284,6 +291,10 @@ func (x *exchange) exchange(c *call, body []byte) (*upstream.Conn, *http.Respons
 		if !c.hold(conn) {
 			conn.Close()
 			return nil, nil, errCut
+		}
+		if !conn.Reused && x.g.current.Load() != rl {
+			conn.Close()
+			return nil, nil, errMoved
 		}
 		var resp *http.Response
 		if err = conn.Send(x.head, body); err == nil {
