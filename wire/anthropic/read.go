@@ -73,7 +73,7 @@ func (r *reader) body() {
 		case "stream":
 			e.Stream = s.Flag()
 		case "messages":
-			r.messages()
+			r.e.ReadTurns(r.s, messageNames, "assistant")
 		case "tools":
 			r.tools()
 		case "mcp_servers":
@@ -103,29 +103,6 @@ func (r *reader) body() {
 func (r *reader) limit(v int64, at scan.Span) {
 	r.e.MaxTokens = max(r.e.MaxTokens, v)
 	r.e.MaxAt = append(r.e.MaxAt, at)
-}
-
-func (r *reader) messages() {
-	s := r.s
-	if !s.Array() {
-		return
-	}
-	for n := 0; s.Element(); n++ {
-		s.Kind()
-		from := s.Offset()
-		if s.Object() {
-			for name, ok := s.Member(); ok; name, ok = s.Member() {
-				if string(name) != "role" {
-					s.Other(name, messageNames)
-				} else if role, _, _ := s.Text(); role == "assistant" {
-					r.e.Prior = true
-				}
-			}
-		}
-		if n == 0 && s.Err() == nil {
-			r.e.First = s.Bytes(scan.Span{Start: from, End: s.Offset()})
-		}
-	}
 }
 
 // tools reads type and name of each tool. A tool without a type is a custom

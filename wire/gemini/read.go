@@ -89,7 +89,7 @@ func (r *reader) generate(counting bool) {
 		case "model":
 			r.sameModel()
 		case "contents":
-			r.contents()
+			r.e.ReadTurns(r.s, contentNames, "model")
 		case "tools":
 			r.tools()
 		case "generationConfig", "generation_config":
@@ -125,29 +125,6 @@ func (r *reader) sameModel() {
 		r.s.Fail("model_mismatch", at.Start, "the model must be the one that the path names")
 	}
 	r.e.ModelToo = append(r.e.ModelToo, at)
-}
-
-func (r *reader) contents() {
-	s := r.s
-	if !s.Array() {
-		return
-	}
-	for n := 0; s.Element(); n++ {
-		s.Kind()
-		from := s.Offset()
-		if s.Object() {
-			for name, ok := s.Member(); ok; name, ok = s.Member() {
-				if string(name) != "role" {
-					s.Other(name, contentNames)
-				} else if role, _, _ := s.Text(); role == "model" {
-					r.e.Prior = true
-				}
-			}
-		}
-		if n == 0 && s.Err() == nil {
-			r.e.First = s.Bytes(scan.Span{Start: from, End: s.Offset()})
-		}
-	}
 }
 
 func (r *reader) generationConfig() {

@@ -20,30 +20,6 @@ func (r *reader) first() {
 	}
 }
 
-// messages reads the messages of a chat for whose turns they are.
-func (r *reader) messages() {
-	s := r.s
-	if !s.Array() {
-		return
-	}
-	for n := 0; s.Element(); n++ {
-		s.Kind()
-		from := s.Offset()
-		if s.Object() {
-			for name, ok := s.Member(); ok; name, ok = s.Member() {
-				if string(name) != "role" {
-					s.Other(name, messageNames)
-				} else if role, _, _ := s.Text(); role == "assistant" {
-					r.e.Prior = true
-				}
-			}
-		}
-		if n == 0 {
-			r.e.First = r.raw(scan.Span{Start: from, End: s.Offset()})
-		}
-	}
-}
-
 // items reads the input items of a response: messages, what a model put out
 // before, references to stored items, and tools that are brought in midway.
 func (r *reader) items() {

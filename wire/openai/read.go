@@ -155,7 +155,7 @@ func (r *reader) chat() {
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
 		switch string(name) {
 		case "messages":
-			r.messages()
+			r.e.ReadTurns(r.s, messageNames, "assistant")
 		case "tools":
 			r.tools(0)
 		case "functions":
