@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -189,3 +190,28 @@ func TestNoNewSessionsLetsKnownConversationsGoOn(t *testing.T) {
 }
 
 func TestMain(m *testing.M) { leakTest(m) }
+
+// An answer too large to hold can only be broken off, and is explained.
+func TestLargePlainAnswerIsBrokenOffAndExplained(t *testing.T) {
+	more := make(chan struct{})
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, 100_000))
+		w.(http.Flusher).Flush()
+		<-more
+	})
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, toProvider(pr, ""))
+	defer close(more)
+	req := must(http.NewRequest("POST", "http://"+g.Addr()+"/v1/chat/completions", strings.NewReader(chat("sim-large", "x"))))
+	req.Header.Set("Authorization", "Bearer "+secret)
+	resp := must(http.DefaultClient.Do(req))
+	defer resp.Body.Close()
+	id := p.apply(1, stopLarge)
+	if b, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("%d bytes look whole", len(b))
+	}
+	p.await("the decision to be remembered", func() bool {
+		d := g.decisions.find(resp.Header.Get("Andon-Request-Id"))
+		return d != nil && d.Action == "cut" && d.Corrections[0] == id
+	})
+}
