@@ -32,7 +32,6 @@ const (
 	slots       = 256                   // kept connections a host
 	dialTimeout = 10 * time.Second      // to connect and to shake hands
 	idleFor     = 55 * time.Second      // below the 60 s after which common servers close
-	peekAfter   = 10 * time.Millisecond // a connection idle for less is not looked at first
 	readBuffer  = 8 << 10
 	resetWithin = 2 * time.Second // later, a provider that hangs up may have worked on the request
 	maxHead     = 64 << 10        // bytes of status line and header of an answer
@@ -90,7 +89,7 @@ func (h *Host) Kept() *Conn {
 		if c == nil {
 			return nil
 		}
-		if idle := time.Since(c.keptAt); idle < peekAfter || idle < idleFor && c.alive() {
+		if time.Since(c.keptAt) < idleFor && c.alive() {
 			c.Reused = true
 			return c
 		}

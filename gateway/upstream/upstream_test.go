@@ -163,9 +163,33 @@ func TestDeadKeptConnectionsAreNotGivenOut(t *testing.T) {
 	for c.alive() && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
-	c.keptAt = c.keptAt.Add(-peekAfter)
 	if h.Kept() != nil {
 		t.Error("a dead connection was given out")
+	}
+}
+
+// A provider that speaks unasked on an idle connection must not answer the next
+// call with it.
+func TestWordsUnaskedAreNobodysAnswer(t *testing.T) {
+	spoken := make(chan struct{})
+	h, stop := raw(t, func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		<-spoken
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother")
+		spoken <- struct{}{}
+		c.Read(make([]byte, 1))
+	})
+	defer stop()
+	c := dial(t, h)
+	resp, _, err := exchange(h, c, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Release(resp)
+	spoken <- struct{}{}
+	<-spoken
+	if h.Kept() != nil {
+		t.Error("a connection with unread words was given out")
 	}
 }
 
