@@ -29,9 +29,9 @@ import (
 )
 
 const (
-	slots       = 256                   // kept connections a host
-	dialTimeout = 10 * time.Second      // to connect and to shake hands
-	idleFor     = 55 * time.Second      // below the 60 s after which common servers close
+	slots       = 256              // kept connections a host
+	dialTimeout = 10 * time.Second // to connect and to shake hands
+	idleFor     = 55 * time.Second // below the 60 s after which common servers close
 	readBuffer  = 8 << 10
 	resetWithin = 2 * time.Second // later, a provider that hangs up may have worked on the request
 	maxHead     = 64 << 10        // bytes of status line and header of an answer
