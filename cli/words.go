@@ -29,7 +29,7 @@ func (v *view) kindText() string {
 		text += " -" + s
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Params.Clamp)) {
-		text += fmt.Sprintf(" %s<=%d", name, v.Params.Clamp[name])
+		text += fmt.Sprintf(" %s<=%v", name, v.Params.Clamp[name])
 	}
 	if v.Params.Limit != nil {
 		text += " <=" + strconv.FormatInt(*v.Params.Limit, 10)

@@ -46,7 +46,7 @@ func benchScopedCorrections(rng *rand.Rand) []Correction {
 			c.Kind, c.Params = Rate, Params{Metric: "requests", Limit: ptr(int64(100)), Window: Duration(time.Minute), Per: "user"}
 			c.Scope.Orgs = pick("org-%d", 500)
 		case 1:
-			c.Kind, c.Params = Capability, Params{Clamp: map[string]int64{"output_tokens": 1000}}
+			c.Kind, c.Params = Capability, Params{Clamp: map[string]float64{"output_tokens": 1000}}
 			c.Scope.Orgs = pick("org-%d", 500)
 		case 2:
 			c.Kind, c.Params = Capability, Params{Disable: []string{"tools"}}
@@ -213,7 +213,7 @@ func benchmarkNext(b *testing.B, cs []Correction, apart bool) {
 			all = slices.Delete(all, n%benchScoped, n%benchScoped+1)
 		}
 		from := time.Now()
-		next, err := p.Next(all)
+		next, err := p.Next(all, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -19,6 +19,7 @@ type Policy struct {
 	order   []uint32 // places, most severe first, then by id; nil: as in base
 	stale   int      // weight of what has gone from base since it was indexed
 	changes []int64  // instants at which a verdict may change, ascending
+	lists   Lists
 }
 
 // layer is rules, and where to find the ones that may reach a request.
@@ -51,15 +52,18 @@ const severities = 11
 // number of values, no reason and no current time. A stop at L5 or L6 is
 // compiled like L4. One bad correction makes all of them fail: the caller keeps
 // the policy it has.
-func Compile(cs []Correction) (*Policy, error) {
+func Compile(cs []Correction) (*Policy, error) { return CompileWith(cs, nil) }
+
+// CompileWith is Compile with the named lists that scopes may refer to.
+func CompileWith(cs []Correction, lists Lists) (*Policy, error) {
 	all := make([]*Correction, len(cs))
 	for i := range cs {
 		all[i] = &cs[i]
 	}
-	return compileAll(all)
+	return compileAll(all, lists)
 }
 
-func compileAll(cs []*Correction) (*Policy, error) {
+func compileAll(cs []*Correction, lists Lists) (*Policy, error) {
 	if len(cs) >= int(isList) {
 		return nil, fmt.Errorf("compile corrections: %d are too many", len(cs))
 	}
@@ -72,7 +76,7 @@ func compileAll(cs []*Correction) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile corrections: %w", err)
 	}
-	p := &Policy{}
+	p := &Policy{lists: lists}
 	p.base.rules = make([]Rule, len(sorted))
 	for i, c := range sorted {
 		p.base.rules[i] = Rule{Correction: c, rank: uint32(i)}

@@ -94,33 +94,57 @@ type Correction struct {
 	Incident     string    `json:"incident,omitempty"`
 	Fallback     string    `json:"fallback,omitempty"` // a model; "none"; "" is the model's own for stop, none for the other kinds
 	AppliedAt    time.Time `json:"applied_at,omitzero"`
+
+	// Kept by the control plane while the correction stands.
+	Links        []string `json:"links,omitempty"`        // access block with params.linked: "org=…" and "name=value" that reach like the scope's subjects
+	Acknowledged []string `json:"acknowledged,omitempty"` // use with action acknowledge: orgs, or "key:ID", that have acknowledged
 }
 
 // Params are the parameters of all kinds. Validate refuses those that do not
 // belong to the correction's kind.
 type Params struct {
 	// access
-	Mode string `json:"mode,omitempty"` // block | allow_only
+	Mode   string   `json:"mode,omitempty"`   // block | allow_only
+	Linked []string `json:"linked,omitempty"` // block: "org", or names of attributes, by which accounts of one subject are known
 
 	// rate
-	Metric   string   `json:"metric,omitempty"`    // requests | input_tokens | output_tokens | total_tokens | concurrent
+	Metric   string   `json:"metric,omitempty"`    // requests | input_tokens | output_tokens | total_tokens | tool_calls | concurrent | distinct_users | distinct_apps
 	Limit    *int64   `json:"limit,omitzero"`      // at least 1
 	Window   Duration `json:"window,omitzero"`     // 1s to 31d; not for concurrent
 	Per      string   `json:"per,omitempty"`       // user | org | key | ip | model | global; default global
 	OnExceed string   `json:"on_exceed,omitempty"` // reject (default) | queue
 
-	// capability: exactly one of the two
-	Disable []string         `json:"disable,omitempty"` // features of the registry
-	Clamp   map[string]int64 `json:"clamp,omitempty"`   // clamps of the registry, e.g. output_tokens
+	// capability: exactly one of the four
+	Disable []string           `json:"disable,omitempty"` // features of the registry, or "tool:NAME"
+	Clamp   map[string]float64 `json:"clamp,omitempty"`   // clamps of the registry, e.g. output_tokens; whole numbers, but for temperature and session_spend
+	Filter  *Filter            `json:"filter,omitempty"`
+	Pin     string             `json:"pin,omitempty"` // the version of the model that is served
 
 	// use
-	UseCase string `json:"use_case,omitempty"` // a node of the taxonomy; covers its children ("a" covers "a/b")
-	Basis   string `json:"basis,omitempty"`    // declared (default)
-	Action  string `json:"action,omitempty"`   // block (default)
+	UseCase       string    `json:"use_case,omitempty"`      // a node of the taxonomy; covers its children ("a" covers "a/b")
+	Basis         string    `json:"basis,omitempty"`         // declared (default) | inferred
+	Action        string    `json:"action,omitempty"`        // block (default) | acknowledge
+	AcknowledgeBy time.Time `json:"acknowledge_by,omitzero"` // acknowledge: from then on, who has not is refused
+	Detector      string    `json:"detector,omitempty"`      // inferred: a configured classifier
+	Threshold     float64   `json:"threshold,omitzero"`      // inferred: the score from which on it is this use; default 0.5
 
 	// stop
 	Level string   `json:"level,omitempty"` // L0 to L4
 	Drain Duration `json:"drain,omitzero"`  // L2: how long running work may go on; default 2m, at most 24h
+}
+
+// Filter looks for text in prompts or answers, and says what happens where it is
+// found. What it looks for is either written here (detector "patterns"), or known
+// to a classifier that the gateways' configuration declares by name.
+type Filter struct {
+	Direction string   `json:"direction"`          // input | output | both
+	Detector  string   `json:"detector"`           // "patterns", or a configured classifier
+	Patterns  []string `json:"patterns,omitempty"` // literal texts; 1 to 1,024 bytes each, at most 10,000
+	Regexps   []string `json:"regexps,omitempty"`  // RE2, of bounded length; at most 1,000
+	Exact     bool     `json:"exact,omitzero"`     // patterns: as written; else case, width and invisible characters are disregarded
+	Threshold float64  `json:"threshold,omitzero"` // classifier: the score from which on it is found, 0 < t <= 1; default 0.5
+	OnError   string   `json:"on_error,omitempty"` // classifier that fails or is late: block (default) | pass
+	Action    string   `json:"action"`             // block | redact (patterns only) | cut | reroute | hold
 }
 
 // Scope says what a correction reaches, or in Except what it spares. Each
@@ -142,15 +166,44 @@ type Scope struct {
 	UseCases   []string `json:"use_cases,omitempty"`
 	Lists      []string `json:"lists,omitempty"`
 	When       string   `json:"when,omitempty"` // a CEL expression over the request
+
+	// Unknown says what happens where the request's value of a dimension given
+	// here is unknown (no country, no such attribute): "exclude" (default) or
+	// "include". Not in an except, nor for allow_only: what is unknown is never
+	// spared.
+	Unknown string `json:"unknown,omitempty"`
 }
 
-// Features is a set of features that a request uses.
+// Features is a set of features that a request uses, or a route means.
 type Features uint64
 
 // The feature registry.
 const (
-	Tools     Features = 1 << iota // the request offers tools, of any type
-	Streaming                      // the answer is a stream
+	Tools               Features = 1 << iota // tools are offered, of any type
+	Streaming                                // the answer is a stream
+	FunctionTools                            // functions that the caller runs
+	WebSearch                                // the provider searches or fetches from the web
+	CodeExecution                            // the provider, or a container of its, runs code or a shell
+	ComputerUse                              // a screen, browser or editor is operated
+	FileSearch                               // the provider searches in stored files
+	MCP                                      // a Model Context Protocol server, connector or app
+	ParallelToolCalls                        // several tool calls in one turn are permitted
+	ImageInput                               // pictures or video are given
+	AudioInput                               // audio is given
+	FileInput                                // documents are given, inline or by id
+	ImageOutput                              // pictures or video are asked for, by modality, tool or route
+	AudioOutput                              // audio is asked for
+	SystemPrompt                             // instructions above the user's: system or developer
+	StoredConversations                      // the provider keeps, or goes on with, the conversation
+	Batch                                    // batches
+	Files                                    // files kept at the provider
+	FineTuneCreate                           // fine-tuning jobs are made
+	FineTuneServe                            // a fine-tuned derivative is called
+	Embeddings                               // embeddings
+	Logprobs                                 // probabilities of tokens are asked for
+	ReasoningEffort                          // reasoning (thinking) is asked for, or its amount set
+	StructuredOutput                         // the answer's form is prescribed (JSON mode, schema)
+	Realtime                                 // a session over WebSocket
 )
 
 // Request is what a policy decides on: the facts about one call, whatever wire
@@ -172,9 +225,19 @@ type Request struct {
 	Attributes []string // verified, "name=value"
 	UseCases   []string // from the key, then from the header
 
-	Features     Features
-	Tools        []string // names and types of the tools offered
-	OutputTokens int64    // bound that the caller asked for; 0 means none
+	Derivative string // the fine-tune or deployment that was called, where it is not the model itself
+
+	Generates     bool     // the call makes a model produce output
+	Features      Features // what the request uses
+	Optional      Features // of those, what can be taken out of it and leaves it its meaning
+	Tools         []string // names and types of the tools offered
+	OptionalTools []string // of those, the names that can be taken out likewise
+	InputTokens   int64    // estimate
+	OutputTokens  int64    // bound that the caller asked for; 0 means none
+	Messages      int64    // turns in the conversation, as far as the body shows
+	Choices       int64    // answers asked for; 0 and 1 mean one
+	Temperature   float64  // asked for; negative means not said
+	Reasoning     int64    // reasoning tokens asked for; 0 means no number was said
 
 	Continues bool // goes on with a session that this gateway, or the provider, knows
 	Live      bool // already running: asked again because the policy changed

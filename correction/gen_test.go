@@ -94,7 +94,7 @@ func genCorrection(t *rapid.T, id string) Correction {
 		c.Params.Disable = rapid.SliceOfN(rapid.SampledFrom(featureNames), 1, 2).Draw(t, "features")
 	case 6:
 		c.Kind = Capability
-		c.Params.Clamp = map[string]int64{"output_tokens": rapid.Int64Range(1, 300).Draw(t, "clamp")}
+		c.Params.Clamp = map[string]float64{"output_tokens": float64(rapid.Int64Range(1, 300).Draw(t, "clamp"))}
 	case 7:
 		c.Kind, c.Params = Rate, Params{Metric: "requests", Limit: ptr(int64(1)), Window: Duration(time.Minute)}
 	}

@@ -21,20 +21,20 @@ var gone = Rule{start: math.MaxInt64, end: math.MinInt64, act: actNothing}
 // for bit: a copy, which shares what it points to. One that is equal only in what
 // its pointers lead to is compiled as if it were new. Nobody may change what cs
 // points to afterwards.
-func (p *Policy) Next(cs []*Correction) (*Policy, error) {
+func (p *Policy) Next(cs []*Correction, lists Lists) (*Policy, error) {
 	if p != nil {
-		if next := p.next(cs); next != nil {
+		if next := p.next(cs, lists); next != nil {
 			return next, nil
 		}
 	}
-	return compileAll(cs)
+	return compileAll(cs, lists)
 }
 
 // next returns nil where everything has to be compiled: something is wrong with
 // cs, which Compile will say, or so much has come and gone that an index of all
 // is due. Until then what is new has an index of its own, which is small and
 // made anew each time.
-func (p *Policy) next(cs []*Correction) *Policy {
+func (p *Policy) next(cs []*Correction, lists Lists) *Policy {
 	sorted, err := arrange(cs)
 	if err != nil {
 		return nil
@@ -44,6 +44,7 @@ func (p *Policy) next(cs []*Correction) *Policy {
 		recent: layer{rules: make([]Rule, 0, len(p.recent.rules)+8)},
 		order:  make([]uint32, 0, len(sorted)),
 		stale:  p.stale,
+		lists:  lists,
 	}
 	most := max(leastStale, p.base.weight()/16)
 	fresh, old, end := 0, 0, p.Len()

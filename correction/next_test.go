@@ -56,7 +56,7 @@ func TestNextIsWhatCompileMakes(t *testing.T) {
 					cs = rapid.Permutation(cs).Draw(t, "order")
 				}
 			}
-			next, err := p.Next(pointers(cs))
+			next, err := p.Next(pointers(cs), nil)
 			if err != nil {
 				t.Fatalf("Next: %v", err)
 			}
@@ -133,7 +133,7 @@ func TestNextLeavesTheOldPolicyAlone(t *testing.T) {
 			}
 		})
 		var err error
-		if p, err = p.Next(pointers(next)); err != nil {
+		if p, err = p.Next(pointers(next), nil); err != nil {
 			t.Fatal(err)
 		}
 		var v Verdict
@@ -163,7 +163,7 @@ func TestNextLetsGoOfOldCorrections(t *testing.T) {
 	for i := range 3 {
 		cs = append(slices.Clone(cs), block(fmt.Sprintf("c-%d", i), Scope{Orgs: []string{"o"}}))
 		var err error
-		if p, err = p.Next(pointers(cs)); err != nil {
+		if p, err = p.Next(pointers(cs), nil); err != nil {
 			t.Fatal(err)
 		}
 		n := 0
@@ -194,7 +194,7 @@ func TestNextRefusesWhatCompileRefuses(t *testing.T) {
 		"an expression that fails": append(slices.Clone(good), block("c", Scope{When: "model"})),
 	} {
 		_, want := Compile(cs)
-		got, err := p.Next(pointers(cs))
+		got, err := p.Next(pointers(cs), nil)
 		if err == nil || want == nil || err.Error() != want.Error() || got != nil {
 			t.Errorf("%s: Next says %v, Compile %v", name, err, want)
 		}
@@ -206,14 +206,14 @@ func TestNextOfNothing(t *testing.T) {
 	cs := []Correction{block("a", Scope{Users: []string{"u"}})}
 	var none *Policy
 	for name, p := range map[string]*Policy{"nil": none, "empty": compile(t), "zero": new(Policy)} {
-		next, err := p.Next(pointers(cs))
+		next, err := p.Next(pointers(cs), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if d := sameAsCompiled(next, cs); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
-		if next, err = next.Next(nil); err != nil || next.Len() != 0 {
+		if next, err = next.Next(nil, nil); err != nil || next.Len() != 0 {
 			t.Errorf("%s: nothing left is %d rules, %v", name, next.Len(), err)
 		}
 		r := Request{Users: []string{"u"}}
@@ -236,7 +236,7 @@ func TestNextFindsWhatIsRecent(t *testing.T) {
 		}
 		cs = append(slices.Clone(cs), c)
 		var err error
-		if p, err = p.Next(pointers(cs)); err != nil || len(p.recent.rules) != i+1 {
+		if p, err = p.Next(pointers(cs), nil); err != nil || len(p.recent.rules) != i+1 {
 			t.Fatalf("step %d: %d recent rules, %v", i, len(p.recent.rules), err)
 		}
 		var v Verdict

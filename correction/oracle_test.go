@@ -117,7 +117,7 @@ func oracle(cs []Correction, r *Request, now Span) answer {
 		limits := c.Kind == Rate && !r.Live
 		clamps := isClamp && !r.Live
 		if c.Mode == Shadow {
-			if refuses || limits || clamps && !(r.OutputTokens > 0 && r.OutputTokens <= n) {
+			if refuses || limits || clamps && !(r.OutputTokens > 0 && r.OutputTokens <= int64(n)) {
 				out.Shadow = append(out.Shadow, c.ID)
 			}
 			continue
@@ -130,8 +130,8 @@ func oracle(cs []Correction, r *Request, now Span) answer {
 		}
 		if clamps {
 			out.Clamps = append(out.Clamps, c.ID)
-			if out.OutputTokens == 0 || n < out.OutputTokens {
-				out.OutputTokens = n
+			if out.OutputTokens == 0 || int64(n) < out.OutputTokens {
+				out.OutputTokens = int64(n)
 			}
 		}
 		if drainEnd != 0 && (out.Drain == 0 || drainEnd < out.Drain) {

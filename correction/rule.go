@@ -132,7 +132,7 @@ func (d *detail) setAct(c *Correction) act {
 		}
 	case Capability:
 		if n, ok := c.Params.Clamp[clampOutputTokens]; ok {
-			d.clamp = n
+			d.clamp = int64(n)
 			return actClamp
 		}
 		for _, name := range c.Params.Disable {

@@ -134,8 +134,8 @@ func TestNextChange(t *testing.T) {
 // Rates and clamps were reserved and applied when the request began.
 func TestLiveRequestsAreNotReservedAgain(t *testing.T) {
 	p := compile(t,
-		Correction{ID: "c", Kind: Capability, Params: Params{Clamp: map[string]int64{"output_tokens": 50}}, Scope: Scope{All: true}},
-		Correction{ID: "d", Kind: Capability, Params: Params{Clamp: map[string]int64{"output_tokens": 9}}, Scope: Scope{All: true}, Mode: Shadow},
+		Correction{ID: "c", Kind: Capability, Params: Params{Clamp: map[string]float64{"output_tokens": 50}}, Scope: Scope{All: true}},
+		Correction{ID: "d", Kind: Capability, Params: Params{Clamp: map[string]float64{"output_tokens": 9}}, Scope: Scope{All: true}, Mode: Shadow},
 		Correction{ID: "r", Kind: Rate, Params: Params{Metric: "concurrent", Limit: ptr(int64(1))}, Scope: Scope{All: true}},
 		Correction{ID: "s", Kind: Rate, Params: Params{Metric: "concurrent", Limit: ptr(int64(1))}, Scope: Scope{All: true}, Mode: Shadow},
 	)

@@ -164,7 +164,7 @@ func (c *Correction) checkCapability() *FieldError {
 	}
 	for name, n := range p.Clamp {
 		if n < 1 {
-			return wrong("params.clamp."+name, fmt.Sprintf("%d is out of bounds; give at least 1, or use access block or stop to let nothing through", n))
+			return wrong("params.clamp."+name, fmt.Sprintf("%v is out of bounds; give at least 1, or use access block or stop to let nothing through", n))
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func TestValidateAccepts(t *testing.T) {
 			c.Params.Mode = "allow_only"
 			c.Scope.Countries = []string{"de"}
 		}),
-		"clamp":         with(Capability, func(c *Correction) { c.Params = Params{Clamp: map[string]int64{"output_tokens": 1}} }),
+		"clamp":         with(Capability, func(c *Correction) { c.Params = Params{Clamp: map[string]float64{"output_tokens": 1}} }),
 		"concurrent":    with(Rate, func(c *Correction) { c.Params = Params{Metric: "concurrent", Limit: ptr(int64(1)), Per: "user"} }),
 		"widest window": with(Rate, func(c *Correction) { c.Params.Window = Duration(31 * 24 * time.Hour) }),
 		"all values":    with(Access, func(c *Correction) { c.Scope.Users = make([]string, MaxValues); fill(c.Scope.Users, "u") }),
@@ -102,7 +102,7 @@ func TestValidateRefuses(t *testing.T) {
 		{Access, func(c *Correction) { c.Params.Per = "user" }, `params.per: is not a parameter of access; allowed: mode`, true},
 		{Access, func(c *Correction) { c.Params.OnExceed = "queue" }, `params.on_exceed: is not a parameter of access; allowed: mode`, true},
 		{Access, func(c *Correction) { c.Params.Disable = []string{"tools"} }, `params.disable: is not a parameter of access; allowed: mode`, true},
-		{Access, func(c *Correction) { c.Params.Clamp = map[string]int64{} }, `params.clamp: is not a parameter of access; allowed: mode`, true},
+		{Access, func(c *Correction) { c.Params.Clamp = map[string]float64{} }, `params.clamp: is not a parameter of access; allowed: mode`, true},
 		{Access, func(c *Correction) { c.Params.UseCase = "a" }, `params.use_case: is not a parameter of access; allowed: mode`, true},
 		{Access, func(c *Correction) { c.Params.Basis = "declared" }, `params.basis: is not a parameter of access; allowed: mode`, true},
 		{Access, func(c *Correction) { c.Params.Action = "block" }, `params.action: is not a parameter of access; allowed: mode`, true},
@@ -135,10 +135,10 @@ func TestValidateRefuses(t *testing.T) {
 		{Use, func(c *Correction) { c.Params.Action = "acknowledge" }, `params.action: unknown action "acknowledge"; allowed: block`, true},
 
 		{Capability, func(c *Correction) { c.Params = Params{} }, `params: give either a list of features to disable, or a clamp; allowed: disable, clamp`, true},
-		{Capability, func(c *Correction) { c.Params.Clamp = map[string]int64{"output_tokens": 1} }, `params: disable and clamp cannot stand together; make two corrections`, true},
+		{Capability, func(c *Correction) { c.Params.Clamp = map[string]float64{"output_tokens": 1} }, `params: disable and clamp cannot stand together; make two corrections`, true},
 		{Capability, func(c *Correction) { c.Params.Disable = []string{"tools", "vision"} }, `params.disable[1]: unknown feature "vision"; allowed: tools, streaming`, true},
-		{Capability, func(c *Correction) { c.Params = Params{Clamp: map[string]int64{"temperature": 1}} }, `params.clamp: unknown clamp "temperature"; allowed: output_tokens`, true},
-		{Capability, func(c *Correction) { c.Params = Params{Clamp: map[string]int64{"output_tokens": 0}} }, `params.clamp.output_tokens: 0 is out of bounds; give at least 1, or use access block or stop to let nothing through`, true},
+		{Capability, func(c *Correction) { c.Params = Params{Clamp: map[string]float64{"temperature": 1}} }, `params.clamp: unknown clamp "temperature"; allowed: output_tokens`, true},
+		{Capability, func(c *Correction) { c.Params = Params{Clamp: map[string]float64{"output_tokens": 0}} }, `params.clamp.output_tokens: 0 is out of bounds; give at least 1, or use access block or stop to let nothing through`, true},
 
 		{Rate, func(c *Correction) { c.Params.Metric = "" }, `params.metric: missing metric; allowed: requests, input_tokens, output_tokens, total_tokens, concurrent`, true},
 		{Rate, func(c *Correction) { c.Params.Metric = "tool_calls" }, `params.metric: unknown metric "tool_calls"; allowed: requests, input_tokens, output_tokens, total_tokens, concurrent`, true},

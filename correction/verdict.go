@@ -25,6 +25,36 @@ type Verdict struct {
 	// OutputTokens is the smallest clamp of output tokens; 0 means none.
 	OutputTokens int64
 
+	// The smallest of the other clamps that the request is rewritten to; 0 means
+	// none, for Temperature below 0.
+	Choices, ReasoningTokens int64
+	Temperature              float64
+
+	// Strips are the enforced rules that disable something which the request
+	// uses and which can be taken out of it; Strip is what to take out, beside
+	// the tools that the rules name.
+	Strips []*Rule
+	Strip  Features
+
+	// Guards are the enforced rules that disable tools and reach this call,
+	// whether or not the request offers one: its answer must hold no call of them.
+	Guards []*Rule
+
+	// Filters are the enforced filters and inferred uses that reach the call.
+	// A live request has them, too.
+	Filters []*Rule
+
+	// Pins are the enforced pins that reach the call.
+	Pins []*Rule
+
+	// Sessions are the enforced clamps over a session that reach the call: steps,
+	// tool calls, wall-clock, spend, parallel agents.
+	Sessions []*Rule
+
+	// Acknowledge are the uses that still wait for the caller's acknowledgement,
+	// before their deadline.
+	Acknowledge []*Rule
+
 	// Shadow are the rules in mode shadow that would have refused, limited, or
 	// changed the request; most severe first, then by id.
 	Shadow []*Rule
@@ -72,7 +102,10 @@ func (r *Rule) fallback(own string) string {
 
 func (v *Verdict) reset() {
 	v.Refused, v.Limits, v.Clamps, v.Shadow = v.Refused[:0], v.Limits[:0], v.Clamps[:0], v.Shadow[:0]
-	v.OutputTokens, v.Drain = 0, 0
+	v.Strips, v.Guards, v.Filters, v.Pins = v.Strips[:0], v.Guards[:0], v.Filters[:0], v.Pins[:0]
+	v.Sessions, v.Acknowledge = v.Sessions[:0], v.Acknowledge[:0]
+	v.OutputTokens, v.Choices, v.ReasoningTokens, v.Temperature = 0, 0, 0, -1
+	v.Strip, v.Drain = 0, 0
 }
 
 // settle brings the lists in order and takes out what two values of a request
@@ -81,6 +114,12 @@ func (v *Verdict) settle() {
 	v.Refused = inOrder(v.Refused)
 	v.Limits = inOrder(v.Limits)
 	v.Clamps = inOrder(v.Clamps)
+	v.Strips = inOrder(v.Strips)
+	v.Guards = inOrder(v.Guards)
+	v.Filters = inOrder(v.Filters)
+	v.Pins = inOrder(v.Pins)
+	v.Sessions = inOrder(v.Sessions)
+	v.Acknowledge = inOrder(v.Acknowledge)
 	v.Shadow = inOrder(v.Shadow)
 }
 

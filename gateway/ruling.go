@@ -68,7 +68,7 @@ func compile(s *order.State, emergencies []order.Emergency, before *ruling) (*ru
 		}
 		extra += len(e.Corrections)
 	}
-	p, err := before.policy.Next(all)
+	p, err := before.policy.Next(all, nil)
 	if err != nil {
 		return nil, fmt.Errorf("compile order %d: %w", s.Revision, err)
 	}

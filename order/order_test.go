@@ -80,7 +80,7 @@ func TestEncodingIsPinned(t *testing.T) {
 			stop("c-1"),
 			{ID: "c-2", Kind: correction.Rate, Params: correction.Params{Metric: "requests", Limit: &limit, Window: correction.Duration(time.Minute)},
 				Scope: correction.Scope{All: true}, Except: &correction.Scope{Orgs: []string{"acme"}}, Share: 0.25, Reason: "<&>", ExpiresAt: t0.Add(time.Hour)},
-			{ID: "c-3", Kind: correction.Capability, Params: correction.Params{Clamp: map[string]int64{"output_tokens": 5, "a": 1}}, Scope: correction.Scope{All: true}, Reason: "r"},
+			{ID: "c-3", Kind: correction.Capability, Params: correction.Params{Clamp: map[string]float64{"output_tokens": 5, "a": 1}}, Scope: correction.Scope{All: true}, Reason: "r"},
 		},
 		Drop: []string{"c-0"}, PutKeys: []Key{{ID: "k-1", Hash: "00", Attributes: []string{"a=b"}}}, DropKeys: []string{"k-0"}, Adopted: []string{"e-0000000000000000"},
 	}
