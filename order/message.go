@@ -29,6 +29,8 @@ type Beat struct {
 	Emergencies []string `json:"emergencies,omitempty"` // held and not yet adopted
 	Error       string   `json:"error,omitempty"`       // why it is not on the current revision
 	Models      []string `json:"models,omitempty"`
+
+	Lists map[string]ListHeld `json:"lists,omitempty"` // by name: all that its order names
 }
 
 // The phases of an Ack.

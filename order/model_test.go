@@ -57,6 +57,12 @@ func TestModel(t *testing.T) {
 						o.Put = append(o.Put, stop(name))
 					}
 				}
+				switch n := len(c.state.Lists); {
+				case rapid.Bool().Draw(t, "put a list"):
+					o.PutLists = []ListRef{listed(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "list"), rapid.Byte().Draw(t, "digest")|1)}
+				case n > 0 && rapid.Bool().Draw(t, "drop a list"):
+					o.DropLists = []string{c.state.Lists[n-1].Name}
+				}
 				c.next(o)
 				history = append(history, c.state)
 			},

@@ -85,7 +85,8 @@ type Key struct {
 }
 
 // Order is one revision as a step from the one before. Put replaces or adds by
-// id, Drop removes by id; an id stands at most once in an order.
+// id, Drop removes by id; an id stands at most once in an order. Lists go by
+// their names.
 type Order struct {
 	Revision uint64                  `json:"revision"` // from 1
 	Prev     Hash                    `json:"prev"`     // head of the revision before
@@ -95,10 +96,14 @@ type Order struct {
 	PutKeys  []Key                   `json:"put_keys,omitempty"`
 	DropKeys []string                `json:"drop_keys,omitempty"`
 	Adopted  []string                `json:"adopted,omitempty"` // emergencies that are in the ledger from here on
+
+	PutLists  []ListRef `json:"put_lists,omitempty"`
+	DropLists []string  `json:"drop_lists,omitempty"` // by name
 }
 
 // State is everything in force at one revision, signed on its own, so that a
-// gateway that missed orders needs no history. All lists are sorted by id.
+// gateway that missed orders needs no history. All are sorted by id
+// or name.
 type State struct {
 	Revision    uint64                   `json:"revision"`
 	Head        Hash                     `json:"head"` // of the order that led here; zero at revision 0
@@ -106,6 +111,7 @@ type State struct {
 	Corrections []*correction.Correction `json:"corrections,omitempty"` // shared by states: never written to
 	Keys        []Key                    `json:"keys,omitempty"`
 	Adopted     []string                 `json:"adopted,omitempty"` // every emergency ever taken over
+	Lists       []ListRef                `json:"lists,omitempty"`   // by name
 }
 
 // Lease is control's answer to a beat: at At, this revision was current. It
@@ -164,6 +170,10 @@ func (s *State) Apply(o *Order, head Hash) error {
 	if err != nil {
 		return fmt.Errorf("apply order %d: keys: %w", o.Revision, err)
 	}
+	lists, err := mergeLists(s.Lists, o.PutLists, o.DropLists)
+	if err != nil {
+		return fmt.Errorf("apply order %d: lists: %w", o.Revision, err)
+	}
 	adopted := s.Adopted
 	if slices.Contains(o.Adopted, "") {
 		return fmt.Errorf("apply order %d: adopted: %w: an empty id", o.Revision, ErrMalformed)
@@ -173,7 +183,7 @@ func (s *State) Apply(o *Order, head Hash) error {
 		slices.Sort(adopted)
 		adopted = slices.Compact(adopted)
 	}
-	*s = State{Revision: o.Revision, Head: head, IssuedAt: o.IssuedAt, Corrections: cs, Keys: ks, Adopted: adopted}
+	*s = State{Revision: o.Revision, Head: head, IssuedAt: o.IssuedAt, Corrections: cs, Keys: ks, Adopted: adopted, Lists: lists}
 	return nil
 }
 
@@ -231,13 +241,16 @@ func (s *State) Check() error {
 	if (s.Revision == 0) != s.Head.IsZero() {
 		return fmt.Errorf("check state %d: head %.12s: %w", s.Revision, s.Head, ErrMalformed)
 	}
-	if s.Revision == 0 && (len(s.Corrections) > 0 || len(s.Keys) > 0 || len(s.Adopted) > 0) {
+	if s.Revision == 0 && (len(s.Corrections) > 0 || len(s.Keys) > 0 || len(s.Adopted) > 0 || len(s.Lists) > 0) {
 		return fmt.Errorf("check state 0: not empty: %w", ErrMalformed)
 	}
 	if !ascending(s.Corrections, correctionID) ||
 		!ascending(s.Keys, func(k *Key) string { return k.ID }) ||
 		!ascending(s.Adopted, func(id *string) string { return *id }) {
 		return fmt.Errorf("check state %d: ids missing, twice, or out of order: %w", s.Revision, ErrMalformed)
+	}
+	if err := checkLists(s.Lists); err != nil {
+		return fmt.Errorf("check state %d: %w", s.Revision, err)
 	}
 	return nil
 }
