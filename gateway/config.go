@@ -27,6 +27,11 @@ type Config struct {
 	Models    []Model
 	MaxBody   int64 // bytes of a request body, default 32 MiB
 
+	UnknownModels string     // a model as which names that stand for none are decided, and whose upstream serves them; empty: they are refused
+	GeoIP         string     // file of a database in MMDB format, from which an address's country is read; read again when it changes
+	CountryHeader string     // header in which a trusted proxy says the country; wins over the database
+	Detectors     []Detector // classifiers that filters may name
+
 	NoticeURL string // told to callers in refusals
 	AppealURL string
 
@@ -56,6 +61,26 @@ type Upstream struct {
 	Wire    string // openai | anthropic | gemini | all
 	BaseURL string // scheme, host and an optional path prefix; no credentials, query or fragment
 	Key     string // the provider's credential; empty: none is sent
+
+	// Account says whether routes pass that reach the provider's account rather
+	// than a model (files, batches, fine-tuning, what is stored): "pass" or
+	// "refuse". Left out, they pass where the callers bring credentials of their
+	// own, and are refused where all share Key, since they would share all else.
+	Account string
+}
+
+func (u *Upstream) passesAccount() bool { return u.Account == "pass" || u.Account == "" && u.Key == "" }
+
+// Detector is a classifier, reached over an OpenAI-compatible API.
+type Detector struct {
+	Name     string
+	Type     string // moderation | chat
+	URL      string // base URL with its version, e.g. https://host/v1
+	Key      string
+	Model    string
+	Category string        // moderation: whose score counts; empty: the highest of all
+	Policy   string        // chat: what is looked for, in words
+	Timeout  time.Duration // default 2s
 }
 
 // Posture is what a model does once the gateway's lease has run out.
@@ -77,6 +102,16 @@ type Model struct {
 	OnStale       Posture
 	Fallback      string // a model of this gateway; empty: none
 	Aliases       []string
+
+	Base             string         // the model that this one is derived from: it is decided as that one
+	Versions         []ModelVersion // further ones that can be served, by their own name or by a pin
+	FallbackCapacity int            // calls at once that it takes for other models; 0: no bound
+}
+
+// ModelVersion is a version of a model, and what the provider calls it.
+type ModelVersion struct {
+	Version       string
+	UpstreamModel string // default Version
 }
 
 func (c *Config) check() error {
@@ -126,6 +161,11 @@ func (c *Config) check() error {
 		default:
 			return fmt.Errorf("check gateway config: upstream %s: wire %q: allowed are openai, anthropic, gemini, all", u.Name, u.Wire)
 		}
+		switch u.Account {
+		case "", "pass", "refuse":
+		default:
+			return fmt.Errorf("check gateway config: upstream %s: account %q: allowed are pass, refuse", u.Name, u.Account)
+		}
 		b, err := url.Parse(u.BaseURL)
 		if err != nil || (b.Scheme != "http" && b.Scheme != "https") || b.Host == "" || b.User != nil || b.RawQuery != "" || b.Fragment != "" {
 			return fmt.Errorf("check gateway config: upstream %s: base_url must be http(s)://host[:port][/path] and nothing more", u.Name)
@@ -156,8 +196,34 @@ func (c *Config) check() error {
 			}
 			names[n] = m.Name
 		}
+		for j := range m.Versions {
+			v := &m.Versions[j]
+			if v.UpstreamModel == "" {
+				v.UpstreamModel = v.Version
+			}
+			if other, dup := names[v.Version]; dup || v.Version == "" {
+				return fmt.Errorf("check gateway config: model %s: version %q is empty, or stands for %s already", m.Name, v.Version, other)
+			}
+			names[v.Version] = m.Name + "'s version"
+		}
+		if m.FallbackCapacity < 0 {
+			return fmt.Errorf("check gateway config: model %s: fallback_capacity is negative", m.Name)
+		}
+	}
+	if u := c.UnknownModels; u != "" && names[u] != u {
+		return fmt.Errorf("check gateway config: unknown_models %q is not a model of this gateway", u)
+	}
+	if c.CountryHeader != "" && len(c.Identity.TrustedProxies) == 0 {
+		return fmt.Errorf("check gateway config: country_header needs identity.trusted_proxies: nobody could be believed")
+	}
+	derived := map[string]bool{}
+	for _, m := range c.Models {
+		derived[m.Name] = m.Base != ""
 	}
 	for _, m := range c.Models {
+		if m.Base != "" && (names[m.Base] != m.Base || m.Base == m.Name || derived[m.Base]) {
+			return fmt.Errorf("check gateway config: model %s: base %q is not a model of this gateway that stands for itself", m.Name, m.Base)
+		}
 		if m.Fallback == m.Name {
 			return fmt.Errorf("check gateway config: model %s: its fallback is itself", m.Name)
 		}

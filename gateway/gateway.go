@@ -36,23 +36,27 @@ import (
 
 // Gateway is one enforcement point.
 type Gateway struct {
-	cfg       Config
-	log       *slog.Logger
-	boot      string // prefix of request ids, new for each process
-	requests  atomic.Uint64
-	current   atomic.Pointer[ruling]
-	models    map[string]*model // by name
-	names     map[string]*model // by name and alias
-	order     []*model          // as configured
-	hosts     map[string]*upstream.Host
-	clock     *clock
-	lease     lease
-	live      registry
-	limits    *limit.Limiter
-	sessions  *sessions
-	decisions decisions
-	metrics   *metrics
-	agent     *agent
+	cfg      Config
+	log      *slog.Logger
+	boot     string // prefix of request ids, new for each process
+	requests atomic.Uint64
+	current  atomic.Pointer[ruling]
+	models   map[string]*model // by name
+	names    map[string]*model // by name, alias, version and what the provider calls them
+	accounts map[string]*model // by wire: the account that routes without a model reach
+	order    []*model          // as configured
+	hosts    map[string]*upstream.Host
+	geo      *geo // nil: no database
+
+	countryHeader string // canonical; empty: none is believed
+	clock         *clock
+	lease         lease
+	live          registry
+	limits        *limit.Limiter
+	sessions      *sessions
+	decisions     decisions
+	metrics       *metrics
+	agent         *agent
 
 	data, admin net.Listener
 	servers     []server
@@ -69,22 +73,14 @@ func New(cfg Config) (*Gateway, error) {
 	var id [4]byte
 	rand.Read(id[:])
 	g := &Gateway{cfg: cfg, log: cfg.Logger.With("gateway", cfg.Name), boot: "r-" + hex.EncodeToString(id[:]) + "-",
-		models: map[string]*model{}, names: map[string]*model{}, hosts: map[string]*upstream.Host{}, limits: limit.New(), sessions: newSessions()}
-	ups := map[string]Upstream{}
-	for _, u := range cfg.Upstreams {
-		h, err := upstream.New(u.BaseURL)
-		if err != nil {
-			return nil, fmt.Errorf("create gateway: upstream %s: %w", u.Name, err)
-		}
-		g.hosts[u.Name], ups[u.Name] = h, u
+		models: map[string]*model{}, names: map[string]*model{}, accounts: map[string]*model{}, hosts: map[string]*upstream.Host{}, limits: limit.New(), sessions: newSessions()}
+	if err := g.addModels(); err != nil {
+		return nil, err
 	}
-	for _, mc := range cfg.Models {
-		m := &model{Model: mc, host: g.hosts[mc.Upstream], wire: ups[mc.Upstream].Wire, key: ups[mc.Upstream].Key}
-		g.models[m.Name] = m
-		g.order = append(g.order, m)
-		for _, n := range append([]string{m.Name}, m.Aliases...) {
-			g.names[n] = m
-		}
+	g.countryHeader = http.CanonicalHeaderKey(cfg.CountryHeader)
+	var err error
+	if g.geo, err = openGeo(cfg.GeoIP); err != nil {
+		return nil, fmt.Errorf("create gateway: %w", err)
 	}
 	g.lease.end()
 	a, err := newAgent(g)
@@ -103,9 +99,6 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	return g, nil
 }
-
-// serves reports whether the model is reached over this wire.
-func (m *model) serves(wire string) bool { return m.wire == "all" || m.wire == wire }
 
 // Start listens, and follows the control plane if there is one.
 func (g *Gateway) Start(ctx context.Context) error {
@@ -180,6 +173,13 @@ func (g *Gateway) tidy(ctx context.Context) {
 		}
 		for _, h := range g.hosts {
 			h.Prune()
+		}
+		if g.geo != nil {
+			if changed, err := g.geo.refresh(); err != nil {
+				g.log.Error("country database not taken in; the one before goes on", "error", err)
+			} else if changed {
+				g.log.Info("country database taken in", "file", g.cfg.GeoIP)
+			}
 		}
 		if rl := g.current.Load(); rl != nil {
 			inForce := map[string]bool{}

@@ -73,12 +73,12 @@ func (x *exchange) serve(c *call) *wire.Problem {
 		}
 		return &wire.Problem{Status: http.StatusBadRequest, Code: "invalid_request", Title: "Invalid request", Detail: err.Error()}
 	}
-	m := g.names[x.env.Model]
+	m := g.resolve(x.env.Model)
 	if m == nil || !m.serves(x.wr.Name()) {
 		return unknownModel(x.env.Model)
 	}
 	for _, name := range x.env.Others {
-		o := g.names[name]
+		o := g.resolve(name)
 		if o == nil || !o.serves(x.wr.Name()) || o.Upstream != m.Upstream || o.UpstreamModel != name {
 			return unknownModel(name) // these travel as they are: each has to be what the provider takes it for
 		}
@@ -158,11 +158,12 @@ func (x *exchange) list(c *call, rl *ruling) *wire.Problem {
 	g.describe(&c.req, x.r, c.caller, &x.env)
 	now, _ := g.clock.span()
 	var names []string
+	asked := g.resolve(x.rt.Model)
 	for _, m := range g.order {
-		if !m.serves(x.wr.Name()) || x.rt.Op == wire.OpGetModel && g.names[x.rt.Model] != m {
+		if !m.serves(x.wr.Name()) || x.rt.Op == wire.OpGetModel && (asked == nil || asked.Name != m.Name) {
 			continue
 		}
-		c.req.Model, c.req.Version = m.Name, m.Version
+		m.describe(&c.req)
 		rl.policy.Decide(&c.req, now, &x.verdict)
 		if x.verdict.Allowed() || x.verdict.Fallback(m.Fallback) != "" {
 			names = append(names, m.Name)

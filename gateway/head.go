@@ -58,7 +58,7 @@ func (x *exchange) appendHead(b []byte, c *call, n int) []byte {
 	b = append(b, "\r\n"...)
 	named := r.Header["Connection"]
 	for k, vs := range r.Header {
-		if stay[k] || strings.HasPrefix(k, "Andon-") || m.key != "" && account[k] || len(named) > 0 && listed(named, k) {
+		if stay[k] || strings.HasPrefix(k, "Andon-") || k == x.g.countryHeader || m.key != "" && account[k] || len(named) > 0 && listed(named, k) {
 			continue
 		}
 		for _, v := range vs {

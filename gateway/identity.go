@@ -166,6 +166,7 @@ func (g *Gateway) describe(q *correction.Request, r *http.Request, c *caller, e 
 		q.Surface = g.cfg.Surface
 	}
 	q.IP = g.address(r)
+	q.Country = g.countryOf(r, q.IP)
 	if c.user != "" {
 		q.Users = append(q.Users, c.user)
 	}

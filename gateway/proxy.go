@@ -70,7 +70,8 @@ func (x *exchange) run(c *call, asked *model) {
 	g := x.g
 	m, from := asked, ""
 	for hop := 0; ; hop++ {
-		c.model, c.req.Model, c.req.Version = m, m.Name, m.Version
+		c.model = m
+		m.describe(&c.req)
 		c.req.Continues = x.goesOn(c)
 		c.told, c.sink = false, nil
 		c.state.Store(running)
@@ -174,7 +175,8 @@ func (c *call) decideOthers(rl *ruling, now correction.Span, live bool) []*corre
 	var v correction.Verdict
 	for _, o := range c.others {
 		q := c.req
-		q.Model, q.Version, q.Live = o.Name, o.Version, live
+		q.Live = live
+		o.describe(&q)
 		if rl.policy.Decide(&q, now, &v); !v.Allowed() {
 			return v.Refused
 		}

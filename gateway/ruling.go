@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"andon/correction"
-	"andon/gateway/upstream"
 	"andon/order"
 )
 
@@ -37,14 +36,6 @@ type caller struct {
 	useCases   []string
 	expires    time.Time
 	hash       [sha256.Size]byte
-}
-
-// model is a model that this gateway serves, ready for use.
-type model struct {
-	Model
-	host *upstream.Host
-	wire string // of its upstream; "all" for every wire
-	key  string // the provider's credential
 }
 
 // compile makes a ruling of a state and the emergency orders that are kept
