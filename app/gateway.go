@@ -55,6 +55,7 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 		Data:  a.cfg.Layout().Gateway(c.Name),
 		Lease: time.Duration(c.Lease), MaxBody: int64(c.MaxBody),
 		NoticeURL: c.NoticeURL, AppealURL: c.AppealURL,
+		GeoIP: c.GeoIP, CountryHeader: c.CountryHeader,
 		Identity: gateway.Identity{Mode: c.Identity.Mode},
 		Trust:    trust, Logger: a.log,
 	}
@@ -73,13 +74,25 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 			}
 			base = a.sim.URL()
 		}
-		gc.Upstreams = append(gc.Upstreams, gateway.Upstream{Name: u.Name, Wire: u.Wire, BaseURL: base, Key: u.Key})
+		gc.Upstreams = append(gc.Upstreams, gateway.Upstream{Name: u.Name, Wire: u.Wire, BaseURL: base, Key: u.Key, Account: u.Account})
 	}
 	for _, m := range c.Models {
-		gc.Models = append(gc.Models, gateway.Model{
+		model := gateway.Model{
 			Name: m.Name, Upstream: m.Upstream, UpstreamModel: m.UpstreamModel, Version: m.Version,
 			OnStale: gateway.Posture(m.OnStale), Fallback: m.Fallback, Aliases: m.Aliases,
-		})
+			Base: m.Base, FallbackCapacity: int(m.FallbackCapacity),
+		}
+		for _, v := range m.Versions {
+			model.Versions = append(model.Versions, gateway.ModelVersion{Version: v.Version, UpstreamModel: v.UpstreamModel})
+		}
+		gc.Models = append(gc.Models, model)
+	}
+	if c.UnknownModels != "refuse" {
+		gc.UnknownModels = c.UnknownModels
+	}
+	for _, d := range c.Detectors {
+		gc.Detectors = append(gc.Detectors, gateway.Detector{Name: d.Name, Type: d.Type, URL: d.URL, Key: d.Key, Model: d.Model,
+			Category: d.Category, Policy: d.Policy, Timeout: time.Duration(d.Timeout)})
 	}
 	return gc, nil
 }

@@ -120,6 +120,36 @@ func (k *checker) common() {
 	k.identity()
 	k.upstreams()
 	k.models()
+	k.detectors()
+	if g.CountryHeader != "" && len(g.Identity.TrustedProxies) == 0 {
+		k.fail("gateway.country_header", "nobody is believed without gateway.identity.trusted_proxies")
+	}
+}
+
+func (k *checker) detectors() {
+	seen := map[string]bool{"patterns": true}
+	for i, d := range k.c.Gateway.Detectors {
+		at := fmt.Sprintf("gateway.detectors[%d]", i)
+		if d.Name == "" || seen[d.Name] || len(d.Name) > 64 {
+			k.fail(at+".name", fmt.Sprintf("%q: 1 to 64 characters, given once; \"patterns\" is taken", d.Name))
+		}
+		seen[d.Name] = true
+		if d.Type != "moderation" && d.Type != "chat" {
+			k.fail(at+".type", fmt.Sprintf("unknown type %q", d.Type), "moderation", "chat")
+		}
+		if u, err := url.Parse(d.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+			k.fail(at+".url", "must be http:// or https://, a host, and at most a path; credentials belong into key")
+		}
+		if d.Model == "" {
+			k.fail(at+".model", "missing: the model that classifies")
+		}
+		if d.Type == "chat" && d.Policy == "" {
+			k.fail(at+".policy", "missing: what is looked for, in words")
+		}
+		if t := time.Duration(d.Timeout); t != 0 && (t < 50*time.Millisecond || t > time.Minute) {
+			k.fail(at+".timeout", "is "+d.Timeout.String(), "50ms to 60s")
+		}
+	}
 }
 
 // served checks that there is something to serve.
@@ -179,6 +209,9 @@ func (k *checker) upstreams() {
 		if !slices.Contains([]string{"openai", "anthropic", "gemini", "all"}, u.Wire) {
 			k.fail(at+".wire", fmt.Sprintf("unknown wire %q", u.Wire), "openai", "anthropic", "gemini", "all")
 		}
+		if !slices.Contains([]string{"", "pass", "refuse"}, u.Account) {
+			k.fail(at+".account", fmt.Sprintf("unknown rule %q", u.Account), "pass", "refuse")
+		}
 		b, err := url.Parse(u.BaseURL)
 		switch {
 		case u.BaseURL == Simulated && k.c.Sim.Listen == "":
@@ -203,6 +236,9 @@ func (k *checker) models() {
 	for _, m := range g.Models {
 		models = append(models, m.Name)
 	}
+	if g.UnknownModels != "refuse" && g.Model(g.UnknownModels) == nil {
+		k.fail("gateway.unknown_models", fmt.Sprintf("no model %q is declared", g.UnknownModels), append([]string{"refuse"}, models...)...)
+	}
 	taken := map[string]string{}
 	for i, m := range g.Models {
 		at := fmt.Sprintf("gateway.models[%d]", i)
@@ -218,6 +254,25 @@ func (k *checker) models() {
 			} else {
 				taken[n] = m.Name
 			}
+		}
+		for j, v := range m.Versions {
+			p := fmt.Sprintf("%s.versions[%d].version", at, j)
+			if v.Version == "" {
+				k.fail(p, "missing")
+			} else if other, dup := taken[v.Version]; dup {
+				k.fail(p, fmt.Sprintf("the name %q already stands for model %s", v.Version, other))
+			} else {
+				taken[v.Version] = m.Name
+			}
+		}
+		switch b := g.Model(m.Base); {
+		case m.Base == "":
+		case m.Base == m.Name:
+			k.fail(at+".base", "a model cannot be its own base")
+		case b == nil:
+			k.fail(at+".base", fmt.Sprintf("no model %q is declared", m.Base), models...)
+		case b.Base != "":
+			k.fail(at+".base", fmt.Sprintf("%s is itself derived: name %s", m.Base, b.Base))
 		}
 		if !slices.Contains(ups, m.Upstream) {
 			k.fail(at+".upstream", fmt.Sprintf("no upstream %q is declared", m.Upstream), ups...)

@@ -43,12 +43,28 @@ type Gateway struct {
 	EmergencyTrust []string   `yaml:"emergency_trust"` // public keys whose emergency orders are obeyed, and adopted by the control plane
 	Surface        string     `yaml:"surface"`         // the channel that this gateway serves; default api
 	Identity       Identity   `yaml:"identity"`
-	Lease          Duration   `yaml:"lease"`      // how long an order is held as current without news; 1s to 1h, default 15s
-	MaxBody        Size       `yaml:"max_body"`   // largest request body; default 32MiB
-	NoticeURL      string     `yaml:"notice_url"` // told to callers in refusals
-	AppealURL      string     `yaml:"appeal_url"` // told to callers in refusals
+	Lease          Duration   `yaml:"lease"`          // how long an order is held as current without news; 1s to 1h, default 15s
+	MaxBody        Size       `yaml:"max_body"`       // largest request body; default 32MiB
+	NoticeURL      string     `yaml:"notice_url"`     // told to callers in refusals
+	AppealURL      string     `yaml:"appeal_url"`     // told to callers in refusals
+	UnknownModels  string     `yaml:"unknown_models"` // refuse (default), or a model as which unknown names are decided
+	GeoIP          string     `yaml:"geoip"`          // file of a country database in MMDB format
+	CountryHeader  string     `yaml:"country_header"` // header in which a trusted proxy says the caller's country
 	Upstreams      []Upstream `yaml:"upstreams"`
 	Models         []Model    `yaml:"models"`
+	Detectors      []Detector `yaml:"detectors"`
+}
+
+// Detector is a classifier that filters may name.
+type Detector struct {
+	Name     string   `yaml:"name"`
+	Type     string   `yaml:"type"`     // moderation, chat
+	URL      string   `yaml:"url"`      // of an OpenAI-compatible API, its version included
+	Key      string   `yaml:"key"`      // its credential; empty: none is sent
+	Model    string   `yaml:"model"`    // the model that classifies
+	Category string   `yaml:"category"` // moderation: whose score counts; empty: the highest
+	Policy   string   `yaml:"policy"`   // chat: what is looked for, in words
+	Timeout  Duration `yaml:"timeout"`  // 50ms to 60s, default 2s
 }
 
 // Identity says how a caller is known.
@@ -63,6 +79,7 @@ type Upstream struct {
 	Wire    string `yaml:"wire"`     // openai, anthropic, gemini, all
 	BaseURL string `yaml:"base_url"` // scheme, host and an optional path prefix; or Simulated
 	Key     string `yaml:"key"`      // the provider's credential; empty: none is sent
+	Account string `yaml:"account"`  // routes that reach the account and not a model (files, batches, what is stored): pass, refuse; default: pass only without a key, since all callers would share one account
 }
 
 // Simulated as a base_url stands for the simulated provider of the same process.
@@ -77,6 +94,16 @@ type Model struct {
 	OnStale       string   `yaml:"on_stale"`       // once the lease has run out: hold (default), refuse, fallback
 	Fallback      string   `yaml:"fallback"`       // model that answers when this one is stopped
 	Aliases       []string `yaml:"aliases"`
+
+	Base             string    `yaml:"base"`              // the model that this one is derived from: corrections on it reach this one
+	Versions         []Version `yaml:"versions"`          // others that can be served, by their own name or by a pin
+	FallbackCapacity Count     `yaml:"fallback_capacity"` // calls at once that it takes for other models; 0 or left out: no bound
+}
+
+// Version is a further version of a model.
+type Version struct {
+	Version       string `yaml:"version"`
+	UpstreamModel string `yaml:"upstream_model"` // name sent to the provider; default: version
 }
 
 // Sim is the simulated provider.
@@ -91,7 +118,8 @@ func Default() *Config {
 		Control: Control{Listen: "127.0.0.1:7070", Store: "sqlite", Bus: "embedded", Origin: "andon.local"},
 		Gateway: Gateway{
 			Name: "gw-1", Listen: "127.0.0.1:8080", Admin: "127.0.0.1:8081", Surface: "api",
-			Identity: Identity{Mode: "keys"}, Lease: Duration(15 * time.Second), MaxBody: 32 << 20,
+			UnknownModels: "refuse",
+			Identity:      Identity{Mode: "keys"}, Lease: Duration(15 * time.Second), MaxBody: 32 << 20,
 		},
 		sources: map[string]string{},
 		places:  map[string]place{},

@@ -22,6 +22,11 @@ func (d Duration) String() string {
 	return s
 }
 
+// Count is a whole number, 0 or more.
+type Count int
+
+func (n Count) String() string { return strconv.Itoa(int(n)) }
+
 // Size is a number of bytes: "32MiB", "512KiB", or a plain number.
 type Size int64
 
@@ -79,6 +84,12 @@ func set(v reflect.Value, text string) error {
 			return err
 		}
 		*p = n
+	case *Count:
+		n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 31)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number of 0 or more", text)
+		}
+		*p = Count(n)
 	default:
 		return fmt.Errorf("cannot be given as one value")
 	}
