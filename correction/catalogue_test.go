@@ -50,12 +50,35 @@ func TestEveryDimensionIsKnown(t *testing.T) {
 	for _, d := range dimensions {
 		known = append(known, d.name)
 	}
-	known = append(known, "all", "lists", "when")
+	known = append(known, "all", "lists", "when", "unknown")
 	names := jsonNames(reflect.TypeFor[Scope]())
 	slices.Sort(known)
 	slices.Sort(names)
 	if !slices.Equal(known, names) {
 		t.Errorf("known are %v, Scope has %v", known, names)
+	}
+}
+
+// The registry has a name for each feature, in the order of the bits.
+func TestEveryFeatureHasItsName(t *testing.T) {
+	var all Features
+	for i, f := range features {
+		if f.bit != 1<<i || f.Name == "" || f.Summary == "" || len(f.Wires) == 0 || len(f.Effects) == 0 {
+			t.Errorf("feature %d is %+v", i, f)
+		}
+		if FeatureOf(f.Name) != f.bit {
+			t.Errorf("FeatureOf(%q) = %d, want %d", f.Name, FeatureOf(f.Name), f.bit)
+		}
+		all |= f.bit
+	}
+	if all != Realtime<<1-1 {
+		t.Errorf("the registry has %b, the constants end at %b", all, Realtime)
+	}
+	if got := all.Names(); !slices.Equal(got, featureNames) {
+		t.Errorf("Names() = %v", got)
+	}
+	if got := FeatureOf("vision"); got != 0 {
+		t.Errorf("FeatureOf of an unknown name = %d", got)
 	}
 }
 

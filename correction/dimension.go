@@ -28,22 +28,23 @@ type dimension struct {
 	name    string // JSON name
 	one     string // singular, for people
 	subject bool   // tells who calls, rather than what is called
+	unknown bool   // a request may have no value of it; where it has none of the others, it is known to have none
 }
 
 // dimensions are all of them, in the order of Scope's fields.
 var dimensions = [...]dimension{
-	{dimModel, "models", "model", false},
-	{dimVersion, "versions", "version", false},
-	{dimSurface, "surfaces", "surface", false},
-	{dimOrg, "orgs", "org", true},
-	{dimUser, "users", "user", true},
-	{dimKey, "keys", "key", true},
-	{dimTier, "tiers", "tier", true},
-	{dimIP, "ips", "ip", true},
-	{dimCountry, "countries", "country", true},
-	{dimAttribute, "attributes", "attribute", true},
-	{dimTool, "tools", "tool", false},
-	{dimUseCase, "use_cases", "use case", false},
+	{dimModel, "models", "model", false, false},
+	{dimVersion, "versions", "version", false, true},
+	{dimSurface, "surfaces", "surface", false, true},
+	{dimOrg, "orgs", "org", true, true},
+	{dimUser, "users", "user", true, true},
+	{dimKey, "keys", "key", true, true},
+	{dimTier, "tiers", "tier", true, true},
+	{dimIP, "ips", "ip", true, true},
+	{dimCountry, "countries", "country", true, true},
+	{dimAttribute, "attributes", "attribute", true, true},
+	{dimTool, "tools", "tool", false, false},
+	{dimUseCase, "use_cases", "use case", false, true},
 }
 
 // lists are the scope's lists, in the order of dimensions.
@@ -71,7 +72,7 @@ func subjectNames() []string {
 			names = append(names, dimensions[i].name)
 		}
 	}
-	return names
+	return append(names, "lists")
 }
 
 // country is the upper-case form of an ISO 3166-1 alpha-2 code, or "" if s is

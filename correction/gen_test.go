@@ -91,7 +91,7 @@ func genCorrection(t *rapid.T, id string) Correction {
 		c.Kind, c.Params.UseCase = Use, rapid.SampledFrom(pools[dimUseCase]).Draw(t, "node")
 	case 5:
 		c.Kind = Capability
-		c.Params.Disable = rapid.SliceOfN(rapid.SampledFrom(featureNames), 1, 2).Draw(t, "features")
+		c.Params.Disable = rapid.SliceOfN(rapid.SampledFrom([]string{"tools", "streaming"}), 1, 2).Draw(t, "features")
 	case 6:
 		c.Kind = Capability
 		c.Params.Clamp = map[string]float64{"output_tokens": float64(rapid.Int64Range(1, 300).Draw(t, "clamp"))}

@@ -19,12 +19,16 @@ func Parse(data []byte) (Correction, error) {
 	if err := json.Unmarshal(data, &c, json.RejectUnknownMembers(true)); err != nil {
 		return Correction{}, shapeError(data, err)
 	}
-	// Two zeros mean a default once they are in the struct, and the default is
-	// wider than what somebody who writes the zero has in mind.
+	// Some zeros mean a default once they are in the struct, and the default is
+	// not what somebody who writes the zero has in mind.
 	var given struct {
 		Share  *float64 `json:"share"`
 		Params struct {
-			Drain *Duration `json:"drain"`
+			Drain     *Duration `json:"drain"`
+			Threshold *float64  `json:"threshold"`
+			Filter    struct {
+				Threshold *float64 `json:"threshold"`
+			} `json:"filter"`
 		} `json:"params"`
 	}
 	if err := json.Unmarshal(data, &given); err != nil {
@@ -35,6 +39,14 @@ func Parse(data []byte) (Correction, error) {
 	}
 	if given.Params.Drain != nil && *given.Params.Drain == 0 {
 		return Correction{}, wrong("params.drain", "0s leaves no time to drain; use level L3, or leave it out for 2m")
+	}
+	for _, f := range []struct {
+		name  string
+		given *float64
+	}{{"params.threshold", given.Params.Threshold}, {"params.filter.threshold", given.Params.Filter.Threshold}} {
+		if f.given != nil && *f.given == 0 {
+			return Correction{}, wrong(f.name, "0 would be found in everything; give 0 < threshold <= 1, or leave it out for 0.5")
+		}
 	}
 	return c, nil
 }
@@ -98,7 +110,7 @@ func wanted(t reflect.Type) string {
 		}
 		return "give an object"
 	case reflect.Map:
-		return "give an object of whole numbers"
+		return "give an object of numbers"
 	}
 	return "give another type"
 }
@@ -130,6 +142,8 @@ func namesAt(data []byte, at jsontext.Pointer) []string {
 		return jsonNames(reflect.TypeFor[Correction]())
 	case "/scope", "/except":
 		return jsonNames(reflect.TypeFor[Scope]())
+	case "/params/filter":
+		return jsonNames(reflect.TypeFor[Filter]())
 	case "/params":
 		var k struct {
 			Kind Kind `json:"kind"`

@@ -22,6 +22,23 @@ func (c *Correction) Validate(now time.Time) error {
 	if err := c.checkTimes(now); err != nil {
 		return err
 	}
+	return c.notYetKept()
+}
+
+// notYetKept refuses what the control plane adds once it has accepted a
+// correction, before it has.
+func (c *Correction) notYetKept() error {
+	if !c.AppliedAt.IsZero() {
+		return nil
+	}
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{{"links", c.Links != nil}, {"acknowledged", c.Acknowledged != nil}} {
+		if f.given {
+			return wrong(f.name, "is set by the control plane; leave it out")
+		}
+	}
 	return nil
 }
 
@@ -45,11 +62,11 @@ func (c *Correction) check(direct bool) *FieldError {
 	case Stop:
 		err = c.checkStop(direct)
 	case Access:
-		err = oneOf("params.mode", "mode", c.Params.Mode, accesses)
+		err = c.checkAccess()
 	case Use:
 		err = c.checkUse()
 	case Capability:
-		err = c.checkCapability()
+		err = c.checkCapability(direct)
 	case Rate:
 		err = c.checkRate()
 	}
@@ -73,7 +90,10 @@ func (c *Correction) check(direct bool) *FieldError {
 	if !(c.Share >= 0 && c.Share <= 1) {
 		return wrong("share", fmt.Sprintf("%v is out of bounds; give 0 < share <= 1, or leave it out to reach everybody in scope", c.Share))
 	}
-	return nil
+	if c.Scope.Unknown != "" && c.allowOnly() {
+		return wrong("scope.unknown", "allow_only refuses what is unknown in any case; leave it out")
+	}
+	return c.checkKept()
 }
 
 // checkForeignParams refuses parameters of other kinds.
@@ -87,7 +107,8 @@ func (c *Correction) checkForeignParams() *FieldError {
 		{"mode", p.Mode != ""}, {"metric", p.Metric != ""}, {"limit", p.Limit != nil}, {"window", p.Window != 0},
 		{"per", p.Per != ""}, {"on_exceed", p.OnExceed != ""}, {"disable", p.Disable != nil}, {"clamp", p.Clamp != nil},
 		{"use_case", p.UseCase != ""}, {"basis", p.Basis != ""}, {"action", p.Action != ""},
-		{"level", p.Level != ""}, {"drain", p.Drain != 0},
+		{"level", p.Level != ""}, {"drain", p.Drain != 0}, {"linked", p.Linked != nil}, {"filter", p.Filter != nil}, {"pin", p.Pin != ""},
+		{"acknowledge_by", !p.AcknowledgeBy.IsZero()}, {"detector", p.Detector != ""}, {"threshold", p.Threshold != 0},
 	} {
 		if f.given && !slices.Contains(own, f.name) {
 			return wrong("params."+f.name, "is not a parameter of "+string(c.Kind), own...)
@@ -120,83 +141,6 @@ func (c *Correction) checkStop(direct bool) *FieldError {
 		if c.Except != nil {
 			return wrong("except", p.Level+" spares nobody; use L3 to stop with exceptions")
 		}
-	}
-	return nil
-}
-
-func (c *Correction) checkUse() *FieldError {
-	p := &c.Params
-	if p.UseCase == "" {
-		return wrong("params.use_case", `missing node of the taxonomy, such as "medical/diagnosis"`)
-	}
-	if err := checkValue("params.use_case", dimNode, p.UseCase); err != nil {
-		return err
-	}
-	if p.Basis != "" {
-		if err := oneOf("params.basis", "basis", p.Basis, bases); err != nil {
-			return err
-		}
-	}
-	if p.Action != "" {
-		return oneOf("params.action", "action", p.Action, actions)
-	}
-	return nil
-}
-
-func (c *Correction) checkCapability() *FieldError {
-	p := &c.Params
-	switch {
-	case len(p.Disable) > 0 && len(p.Clamp) > 0:
-		return wrong("params", "disable and clamp cannot stand together; make two corrections")
-	case len(p.Disable) == 0 && len(p.Clamp) == 0:
-		return wrong("params", "give either a list of features to disable, or a clamp", "disable", "clamp")
-	}
-	for i, f := range p.Disable {
-		if err := oneOf("", "feature", f, featureNames); err != nil {
-			err.Field = fmt.Sprintf("params.disable[%d]", i)
-			return err
-		}
-	}
-	for name := range p.Clamp {
-		if err := oneOf("params.clamp", "clamp", name, clampNames); err != nil {
-			return err
-		}
-	}
-	for name, n := range p.Clamp {
-		if n < 1 {
-			return wrong("params.clamp."+name, fmt.Sprintf("%v is out of bounds; give at least 1, or use access block or stop to let nothing through", n))
-		}
-	}
-	return nil
-}
-
-func (c *Correction) checkRate() *FieldError {
-	p := &c.Params
-	if err := oneOf("params.metric", "metric", p.Metric, metrics); err != nil {
-		return err
-	}
-	if p.Limit == nil {
-		return wrong("params.limit", "missing; give a whole number of at least 1")
-	}
-	if *p.Limit < 1 {
-		return wrong("params.limit", fmt.Sprintf("%d would block everything; use access block or stop, or give at least 1", *p.Limit))
-	}
-	w := time.Duration(p.Window)
-	switch {
-	case p.Metric == "concurrent" && w != 0:
-		return wrong("params.window", "concurrent counts what runs at the same time and takes no window; leave it out")
-	case p.Metric != "concurrent" && w == 0:
-		return wrong("params.window", "missing; give 1s to 31d")
-	case p.Metric != "concurrent" && (w < MinWindow || w > MaxWindow):
-		return wrong("params.window", w.String()+" is out of bounds; give 1s to 31d")
-	}
-	if p.Per != "" {
-		if err := oneOf("params.per", "per", p.Per, pers); err != nil {
-			return err
-		}
-	}
-	if p.OnExceed != "" {
-		return oneOf("params.on_exceed", "on_exceed", p.OnExceed, onExceeds)
 	}
 	return nil
 }
@@ -234,6 +178,10 @@ func (c *Correction) checkTimes(now time.Time) *FieldError {
 	}
 	if !c.ReviewBy.IsZero() && !c.ReviewBy.After(now) {
 		return wrong("review_by", "is in the past; give a later time, or leave it out")
+	}
+	// One that was accepted may have passed its deadline since.
+	if by := c.Params.AcknowledgeBy; !by.IsZero() && !by.After(now) && c.AppliedAt.IsZero() {
+		return wrong("params.acknowledge_by", "is in the past; give a later time, or use action block")
 	}
 	return nil
 }

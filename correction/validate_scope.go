@@ -32,7 +32,16 @@ func (s *Scope) check(field string, bounded bool) *FieldError {
 		}
 	}
 	if s.Lists != nil {
+		given = true
+		if err := s.checkLists(field+".lists", bounded); err != nil {
+			return err
+		}
 		return wrong(field+".lists", "no list is loaded; give the values themselves")
+	}
+	if s.Unknown != "" {
+		if err := s.checkUnknown(field); err != nil {
+			return err
+		}
 	}
 	if s.All && given {
 		return wrong(field+".all", "cannot stand beside conditions; give one or the other")
@@ -54,10 +63,67 @@ var scopeNames = func() []string {
 	for i := range dimensions {
 		names = append(names, dimensions[i].name)
 	}
-	return append(names, "when", "all")
+	return append(names, "lists", "when", "all")
 }()
 
+// unknownNames are the dimensions of which a request may have no value.
+var unknownNames = func() []string {
+	var names []string
+	for i := range dimensions {
+		if dimensions[i].unknown {
+			names = append(names, dimensions[i].name)
+		}
+	}
+	return append(names, "lists")
+}()
+
+func (s *Scope) checkLists(field string, bounded bool) *FieldError {
+	if len(s.Lists) == 0 {
+		return wrong(field, "is an empty list; name a list, or leave it out")
+	}
+	if bounded && len(s.Lists) > MaxScopeLists {
+		return wrong(field, fmt.Sprintf("names %d lists; at most %d", len(s.Lists), MaxScopeLists))
+	}
+	for i, name := range s.Lists {
+		if !isListName(name) {
+			return wrong(fmt.Sprintf("%s[%d]", field, i), quote(name)+" is not a name of a list; give 1 to 64 of a-z, 0-9, dot, underscore and hyphen")
+		}
+	}
+	return nil
+}
+
+func isListName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= MaxListName
+}
+
+// checkUnknown looks at the rule for values that are unknown.
+func (s *Scope) checkUnknown(field string) *FieldError {
+	if field != "scope" {
+		return wrong(field+".unknown", "an except never spares what is unknown; leave it out")
+	}
+	if err := oneOf(field+".unknown", "rule", s.Unknown, unknowns); err != nil {
+		return err
+	}
+	for i, l := range s.lists() {
+		if dimensions[i].unknown && len(*l) > 0 {
+			return nil
+		}
+	}
+	if len(s.Lists) > 0 {
+		return nil
+	}
+	return wrong(field+".unknown", "says what to do with unknown values, but no dimension is given that can be unknown", unknownNames...)
+}
+
 func (s *Scope) hasSubject() bool {
+	if len(s.Lists) > 0 {
+		return true
+	}
 	for i, l := range s.lists() {
 		if dimensions[i].subject && len(*l) > 0 {
 			return true

@@ -90,6 +90,15 @@ func TestStatus(t *testing.T) {
 			t.Errorf("Status(%s, %d) = %d, want %d", tc.kind, tc.level, got, tc.want)
 		}
 	}
+	if c := (Correction{Kind: Capability, Params: Params{Filter: &Filter{}}}); c.Status() != 403 {
+		t.Errorf("Status of a filter = %d, want 403", c.Status())
+	}
+	if c := (Correction{Kind: Capability, Params: Params{Pin: "v"}}); c.Status() != 422 {
+		t.Errorf("Status of a pin = %d, want 422", c.Status())
+	}
+	if c := (Correction{Kind: Stop, Params: Params{Level: "L5"}}); c.Status() != 410 {
+		t.Errorf("Status of L5 = %d, want 410", c.Status())
+	}
 	for _, info := range Catalogue() {
 		if got := Status(info.Kind, 3); info.Status != got {
 			t.Errorf("the catalogue says %d of %s, Status %d", info.Status, info.Kind, got)
