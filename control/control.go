@@ -91,6 +91,7 @@ type Control struct {
 	stopOnce sync.Once
 	running  sync.WaitGroup
 	syncs    stateCache
+	holds    holds
 
 	complaints complaints
 

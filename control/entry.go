@@ -28,6 +28,7 @@ const (
 	typeJoined    = "point.joined"
 	typeDescribed = "point.described"
 	typeRemoved   = "point.removed"
+	typeHold      = "hold.decided"
 )
 
 // system is the actor of what the control plane does by itself.
@@ -101,6 +102,18 @@ type pointBody struct {
 type removedBody struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason,omitempty"`
+}
+
+// holdBody is what a person decided about a call that a filter held. What was
+// held is not in the record.
+type holdBody struct {
+	ID         string `json:"id"`
+	Gateway    string `json:"gateway"`
+	RequestID  string `json:"request_id"`
+	Correction string `json:"correction"`
+	Direction  string `json:"direction"`
+	Let        bool   `json:"let"`
+	Reason     string `json:"reason"`
 }
 
 // body encodes an entry's body. All of them are plain data, so it cannot fail

@@ -169,6 +169,9 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 	case typeJoined, typeDescribed:
 		b, err := read[pointBody](e.Body)
 		return func() { s.points[b.Name] = &b }, err
+	case typeHold:
+		_, err := read[holdBody](e.Body)
+		return func() {}, err
 	case typeRemoved:
 		b, err := read[removedBody](e.Body)
 		return func() { delete(s.points, b.Name) }, err

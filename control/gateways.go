@@ -25,6 +25,7 @@ func (c *Control) join(ctx context.Context) error {
 		order.SubjectSync:      c.onSync,
 		order.SubjectAck:       c.onAck,
 		order.SubjectEmergency: c.onEmergency,
+		order.SubjectHold:      c.onHold,
 	} {
 		stop, err := b.Subscribe(subject, f)
 		if err != nil {

@@ -118,7 +118,7 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 	props := at(doc, "components", "schemas", "NewCorrection", "properties").(map[string]any)
 	for i := range reflect.TypeFor[correction.Correction]().NumField() {
 		name, _, _ := strings.Cut(reflect.TypeFor[correction.Correction]().Field(i).Tag.Get("json"), ",")
-		if (props[name] == nil) != (name == "id" || name == "applied_at") {
+		if (props[name] == nil) != slices.Contains([]string{"id", "applied_at", "links", "acknowledged"}, name) {
 			t.Error("NewCorrection:", name)
 		}
 	}
@@ -170,6 +170,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"DELETE", "/keys/k-1", "/keys/{id}", ""},
 		{"GET", "/requests/r-1", "/requests/{id}", ""},
 		{"GET", "/models", "/models", ""},
+		{"GET", "/holds", "/holds", ""},
 		{"GET", "/whoami", "/whoami", ""},
 		{"GET", "/ledger", "/ledger", ""},
 		{"GET", "/ledger/entries/1", "/ledger/entries/{n}", ""},
@@ -200,7 +201,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		}
 		checked[template] = true
 	}
-	if len(checked) != 15 {
+	if len(checked) < 16 { // or the loop looks at nothing
 		t.Error("checked", len(checked))
 	}
 }

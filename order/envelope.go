@@ -56,7 +56,7 @@ func pae(payloadType string, payload []byte) []byte {
 
 // Message is anything that is signed.
 type Message interface {
-	Order | State | Lease | Emergency
+	Order | State | Lease | Emergency | Release
 }
 
 func typeOf[M Message](m *M) string {
@@ -67,6 +67,8 @@ func typeOf[M Message](m *M) string {
 		return TypeState
 	case *Lease:
 		return TypeLease
+	case *Release:
+		return TypeRelease
 	default:
 		return TypeEmergency
 	}
