@@ -45,7 +45,7 @@ func (a *App) startControl(ctx context.Context) error {
 		return err
 	}
 	c, err := control.New(control.Config{
-		Listen: a.cfg.Control.Listen, Bus: b, Log: record,
+		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(),
 		Signer: a.signer, Emergency: trust.Emergency, Models: a.models(),
 		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Logger: a.log,
 	})

@@ -40,6 +40,7 @@ type Config struct {
 	Listen string     // address of the HTTP API, default 127.0.0.1:7070; port 0 picks one
 	Bus    *bus.Bus   // to the gateways; nil: there are none. Its owner closes it, after Stop
 	Log    ledger.Log // required. Its owner closes it, after Stop
+	Lists  string     // folder for the content of named lists; "": there can be none
 
 	Signer    order.Signer      // signs orders, states and leases; required
 	Emergency []order.PublicKey // whose emergency orders are adopted
@@ -82,6 +83,7 @@ type Control struct {
 	last     []byte              // the last order, signed
 
 	hub      *hub
+	shelf    *shelf
 	handler  http.Handler
 	server   *http.Server
 	listener net.Listener
@@ -121,7 +123,7 @@ func New(cfg Config) (*Control, error) {
 	}
 	c := &Control{
 		cfg: cfg, log: cfg.Logger, started: cfg.Now(), state: newState(),
-		points: map[string]*point{}, trackers: map[uint64]*tracker{}, hub: newHub(),
+		points: map[string]*point{}, trackers: map[uint64]*tracker{}, hub: newHub(), shelf: newShelf(cfg.Lists),
 		wake: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	if err := c.readAll(context.Background()); err != nil {
@@ -132,6 +134,9 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	if c.metrics, err = newMetrics(c, cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
+	if err := c.openShelf(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.handler = c.routes()

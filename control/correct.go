@@ -84,6 +84,9 @@ func (c *Control) check(cor correction.Correction, now time.Time) (correction.Co
 	if err := c.checkModels(&cor); err != nil {
 		return cor, err
 	}
+	if err := c.checkLists(&cor); err != nil {
+		return cor, err
+	}
 	// What does not compile here would not compile at a gateway either, and would
 	// hold up every order after it.
 	if _, err := correction.Compile([]correction.Correction{cor}); err != nil {

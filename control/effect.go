@@ -109,7 +109,7 @@ func (c *Control) enforced(p *point, revision uint64, now time.Time, cut int) {
 		if t.revision == revision {
 			e.Cut = max(e.Cut, cut)
 		}
-		if !e.EnforcingAt.IsZero() {
+		if !e.EnforcingAt.IsZero() || c.awaitsAny(p, t.corrections) {
 			continue
 		}
 		e.EnforcingAt, e.after = now.UTC().Round(0), max(0, now.Sub(t.accepted))
@@ -199,6 +199,11 @@ func (c *Control) effect(r *record, now time.Time) (effectView, *float64) {
 		e.State = p.state(now, c.state.revision)
 		if p.revision >= r.revision && e.State == pointSent {
 			e.State = pointSynced // with this correction, if not with later ones
+		}
+		if e.State == pointSynced {
+			if why := c.awaits(p, &r.Correction); why != "" && r.gone == "" {
+				e.State, e.Error = pointSent, why
+			}
 		}
 		v.Desired++
 		switch {

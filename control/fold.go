@@ -38,6 +38,7 @@ type state struct {
 	requests    map[requestID]*answered
 	adopted     map[string]bool
 	points      map[string]*pointBody
+	lists       map[string]*listRecord
 	weight      int // bytes of the corrections and keys in force, encoded
 
 	nCorrections, nKeys, nOperators int
@@ -90,7 +91,7 @@ func newState() *state {
 	return &state{
 		corrections: map[string]*record{}, keys: map[string]*keyRecord{}, keyHashes: map[string]bool{},
 		operators: map[string]*operator{}, tokens: map[[sha256.Size]byte]*operator{},
-		requests: map[requestID]*answered{}, adopted: map[string]bool{}, points: map[string]*pointBody{},
+		requests: map[requestID]*answered{}, adopted: map[string]bool{}, points: map[string]*pointBody{}, lists: map[string]*listRecord{},
 	}
 }
 
@@ -107,7 +108,7 @@ func (s *state) fold(e ledger.Entry) (*order.Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Put)+len(o.Drop)+len(o.PutKeys)+len(o.DropKeys)+len(o.Adopted) == 0 {
+	if len(o.Put)+len(o.Drop)+len(o.PutKeys)+len(o.DropKeys)+len(o.Adopted)+len(o.PutLists)+len(o.DropLists) == 0 {
 		o = nil
 	} else {
 		o.Revision, o.Prev, o.IssuedAt = s.revision+1, s.head, e.At.UTC()
@@ -157,6 +158,10 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 		return func() { k.revokedAt = e.At.UTC(); s.weight -= weigh(k.Key) }, err
 	case typeOperator, typeToken:
 		return s.foldOperator(e)
+	case typeListPut:
+		return s.foldList(e, o)
+	case typeListRemoved:
+		return s.foldListRemoved(e, o)
 	case typeMeasured:
 		b, err := read[measuredBody](e.Body)
 		return func() {
@@ -317,7 +322,7 @@ func weigh(v any) int {
 
 // full is everything in force, as gateways get it when they resync.
 func (s *state) full() order.State {
-	st := order.State{Revision: s.revision, Head: s.head, IssuedAt: s.issued}
+	st := order.State{Revision: s.revision, Head: s.head, IssuedAt: s.issued, Lists: s.listRefs()}
 	for _, r := range s.list {
 		if r.gone == "" {
 			c := issued(r.Correction)

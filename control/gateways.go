@@ -26,6 +26,7 @@ func (c *Control) join(ctx context.Context) error {
 		order.SubjectAck:       c.onAck,
 		order.SubjectEmergency: c.onEmergency,
 		order.SubjectHold:      c.onHold,
+		order.SubjectList:      c.onList,
 	} {
 		stop, err := b.Subscribe(subject, f)
 		if err != nil {
@@ -78,7 +79,7 @@ func (c *Control) onBeat(m bus.Msg) {
 		c.log.Warn("a beat cannot be read", "error", err)
 		return
 	}
-	if checkLine("gateway", b.Gateway, maxPointName) != nil || b.Gateway == "" || len(b.Features)+len(b.Models)+len(b.Emergencies) > maxPointLists {
+	if checkLine("gateway", b.Gateway, maxPointName) != nil || b.Gateway == "" || len(b.Features)+len(b.Models)+len(b.Emergencies)+len(b.Lists) > maxPointLists {
 		c.log.Warn("a beat is out of bounds and was ignored", "name_bytes", len(b.Gateway))
 		return
 	}

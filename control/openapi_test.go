@@ -95,6 +95,7 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 		"Preview": reflect.TypeFor[previewView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
 		"Decision": reflect.TypeFor[order.Decision](), "Request": reflect.TypeFor[requestView](), "Model": reflect.TypeFor[ModelInfo](),
 		"Operator": reflect.TypeFor[whoamiView](), "Ledger": reflect.TypeFor[ledgerView](), "Problem": reflect.TypeFor[Problem](), "Health": reflect.TypeFor[healthView](),
+		"List": reflect.TypeFor[listView](), "ListPoint": reflect.TypeFor[listPoint](), "ListList": reflect.TypeFor[listList](), "ListEdit": reflect.TypeFor[listEdit](),
 	} {
 		var names []string
 		for _, f := range reflect.VisibleFields(typ) {
@@ -168,6 +169,13 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"POST", "/keys", "/keys", `{"org":"acme","tier":"free","expires_at":"2100-01-01T00:00:00Z"}`},
 		{"GET", "/keys", "/keys", ""},
 		{"DELETE", "/keys/k-1", "/keys/{id}", ""},
+		{"PUT", "/lists/banned?dimension=users&reason=drill", "/lists/{name}", "alice\nbob\n"},
+		{"PUT", "/lists/banned?reason=drill", "/lists/{name}", "alice\n"},
+		{"GET", "/lists", "/lists", ""},
+		{"GET", "/lists/banned", "/lists/{name}", ""},
+		{"POST", "/lists/banned/add", "/lists/{name}/add", `{"entries":["carol"],"reason":"r"}`},
+		{"POST", "/lists/banned/remove", "/lists/{name}/remove", `{"entries":["carol"],"reason":"r"}`},
+		{"DELETE", "/lists/other?reason=r", "/lists/{name}", ""},
 		{"GET", "/requests/r-1", "/requests/{id}", ""},
 		{"GET", "/models", "/models", ""},
 		{"GET", "/holds", "/holds", ""},
@@ -201,7 +209,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		}
 		checked[template] = true
 	}
-	if len(checked) < 16 { // or the loop looks at nothing
+	if len(checked) < 20 { // or the loop looks at nothing
 		t.Error("checked", len(checked))
 	}
 }

@@ -54,6 +54,12 @@ var table = []route{
 	{"POST", "/api/v1/keys", "key.create", false, (*Control).postKey},
 	{"GET", "/api/v1/keys", "", false, (*Control).getKeys},
 	{"DELETE", "/api/v1/keys/{id}", "key.revoke", false, (*Control).deleteKey},
+	{"GET", "/api/v1/lists", "", false, (*Control).getLists},
+	{"GET", "/api/v1/lists/{name}", "", false, (*Control).getList},
+	{"PUT", "/api/v1/lists/{name}", "list.put", false, (*Control).putList},
+	{"DELETE", "/api/v1/lists/{name}", "list.remove", false, (*Control).deleteList},
+	{"POST", "/api/v1/lists/{name}/add", "list.add", false, (*Control).postListAdd},
+	{"POST", "/api/v1/lists/{name}/remove", "list.remove_entries", false, (*Control).postListRemove},
 	{"GET", "/api/v1/requests/{id}", "", false, (*Control).getRequest},
 	{"GET", "/api/v1/holds", "", false, (*Control).getHolds},
 	{"POST", "/api/v1/holds/{id}/release", "hold.decide", false, (*Control).postRelease},
@@ -132,7 +138,7 @@ func (c *Control) dispatch(w http.ResponseWriter, r *http.Request, methods map[s
 		}
 		cl.op = op
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, rt.bodyLimit())
 	began := time.Now()
 	err := rt.serve(c, cl)
 	if rt.command != "" {

@@ -28,7 +28,10 @@ func (l Layout) OrderKey() string { return l.join("order.key") }
 // OperatorToken holds the token of the first operator, mode 0600.
 func (l Layout) OperatorToken() string { return l.join("operator.token") }
 
-// Gateway is the folder of one gateway: its last order and emergency orders.
+// Lists is the folder of the control plane's named lists.
+func (l Layout) Lists() string { return l.join("lists") }
+
+// Gateway is the folder of one gateway: its last order, emergency orders and lists.
 func (l Layout) Gateway(name string) string { return l.join("gateway", name) }
 
 // Dev is the file that `make run` leaves for tools, mode 0600.
