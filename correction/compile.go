@@ -3,6 +3,7 @@ package correction
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -20,6 +21,7 @@ type Policy struct {
 	stale   int      // weight of what has gone from base since it was indexed
 	changes []int64  // instants at which a verdict may change, ascending
 	lists   Lists
+	waiting []string // ids of rules that name a list which is missing
 }
 
 // layer is rules, and where to find the ones that may reach a request.
@@ -54,7 +56,8 @@ const severities = 11
 // the policy it has.
 func Compile(cs []Correction) (*Policy, error) { return CompileWith(cs, nil) }
 
-// CompileWith is Compile with the named lists that scopes may refer to.
+// CompileWith is Compile with the named lists that scopes may refer to. A list of
+// a dimension that does not exist makes it fail.
 func CompileWith(cs []Correction, lists Lists) (*Policy, error) {
 	all := make([]*Correction, len(cs))
 	for i := range cs {
@@ -76,12 +79,12 @@ func compileAll(cs []*Correction, lists Lists) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile corrections: %w", err)
 	}
-	p := &Policy{lists: lists}
+	p := &Policy{lists: maps.Clone(lists)}
 	p.base.rules = make([]Rule, len(sorted))
 	for i, c := range sorted {
 		p.base.rules[i] = Rule{Correction: c, rank: uint32(i)}
 	}
-	if err := p.base.build(); err != nil {
+	if err := p.base.build(p.lists); err != nil {
 		return nil, err
 	}
 	p.findChanges()
@@ -131,7 +134,7 @@ func arrange(cs []*Correction) ([]*Correction, error) {
 // build chooses for each rule the dimension to find it by, compiles the rule,
 // and indexes all. A rule that is compiled already stays so if the choice is
 // the same.
-func (l *layer) build() error {
+func (l *layer) build(lists Lists) error {
 	t, err := newTally(l.rules)
 	if err != nil {
 		return fmt.Errorf("compile corrections: %w", err)
@@ -145,10 +148,16 @@ func (l *layer) build() error {
 		if best.dim < numDims {
 			sizes[best.dim] += len(best.values)
 		}
+		if len(r.Correction.Links) > 0 && best.dim.subject() {
+			for _, link := range r.Correction.Links {
+				d, _ := linkValue(link)
+				sizes[d]++
+			}
+		}
 		if r.compiled && r.settled == best.dim {
 			continue
 		}
-		if err := r.compile(best.dim, ls); err != nil {
+		if err := r.compile(best.dim, ls, lists); err != nil {
 			return fmt.Errorf("compile correction %s: %w", quote(r.Correction.ID), err)
 		}
 	}

@@ -127,47 +127,51 @@ func (r *Rule) judge(q *query, now Span, v *Verdict) {
 		return
 	}
 	d := r.detail
-	draining := false
+	waits := false // until it is due
 	switch r.act {
+	case actRefuse:
 	case actRefuseNew:
 		if q.r.Continues || q.r.Live {
 			return
 		}
 	case actDrain:
-		draining = q.r.Live && now.Late < d.drained
-	case actRefuseUsing:
-		if q.r.Features&d.disable == 0 {
-			return
-		}
-	case actClamp, actLimit:
+		waits = q.r.Live && now.Late < d.due
+	case actLimit:
 		if q.r.Live {
 			return
 		}
+	case actFilter:
+		if !q.r.Generates {
+			return
+		}
+	case actDisable:
+		if !d.effect.mayDisable(q.r) {
+			return
+		}
+	case actClamp:
+		if !d.effect.clamps(q.r) {
+			return
+		}
+	case actAcknowledge:
+		if d.effect.hasAcknowledged(q.r) {
+			return
+		}
+		waits = now.Late < d.due
 	}
 	if d != nil && !d.reaches(r.Correction, q) {
 		return
 	}
-	if r.shadow {
-		within := r.act == actClamp && q.r.OutputTokens > 0 && q.r.OutputTokens <= d.clamp
-		if !draining && !within {
+	switch {
+	case r.act >= actDisable:
+		r.apply(q.r, waits, v)
+	case r.shadow:
+		if !waits {
 			v.Shadow = append(v.Shadow, r)
 		}
-		return
-	}
-	switch r.act {
-	case actLimit:
-		v.Limits = append(v.Limits, r)
-	case actClamp:
-		v.Clamps = append(v.Clamps, r)
-		if v.OutputTokens == 0 || d.clamp < v.OutputTokens {
-			v.OutputTokens = d.clamp
-		}
-	default:
-		if !draining {
-			v.Refused = append(v.Refused, r)
-		} else if v.Drain == 0 || d.drained < v.Drain {
-			v.Drain = d.drained
-		}
+	case !waits:
+		v.Refused = append(v.Refused, r)
+	case v.Drain == 0 || d.due < v.Drain:
+		v.Drain = d.due
 	}
 }
 
@@ -178,6 +182,9 @@ func (d *detail) reaches(c *Correction, q *query) bool {
 		if !d.reach[i].any(q) {
 			return false
 		}
+	}
+	if d.linked != nil && !d.linked.reaches(q) {
+		return false
 	}
 	if d.share != math.MaxUint64 && !inShare(c.ID, d.share, q) {
 		return false

@@ -19,7 +19,8 @@ const (
 	dimVersion
 	dimSurface
 	dimModel
-	numDims
+	numDims // how many there are; as what a rule is found by: none
+	dimList // named lists, which stand beside the dimensions
 )
 
 // dimension describes the list of a scope that holds one dimension's values.
@@ -46,6 +47,17 @@ var dimensions = [...]dimension{
 	{dimTool, "tools", "tool", false, false},
 	{dimUseCase, "use_cases", "use case", false, true},
 }
+
+// subject says whether a dimension tells who calls. Every named list does.
+func (d dim) subject() bool { return subjects[d] }
+
+var subjects = func() (is [dimList + 1]bool) {
+	for i := range dimensions {
+		is[dimensions[i].dim] = dimensions[i].subject
+	}
+	is[dimList] = true
+	return is
+}()
 
 // lists are the scope's lists, in the order of dimensions.
 func (s *Scope) lists() [len(dimensions)]*[]string {

@@ -111,7 +111,7 @@ func (ix *index) link() {
 func (ix *index) put(r *Rule, rule uint32) error {
 	c := r.Correction
 	switch {
-	case r.act == actNothing:
+	case r.act == actNothing || r.act == actWaiting:
 	case r.settled == numDims:
 		ix.always = append(ix.always, rule)
 	case r.settled == dimNode:
@@ -127,6 +127,12 @@ func (ix *index) put(r *Rule, rule uint32) error {
 	default:
 		for _, v := range c.Scope.values(r.settled) {
 			ix.addText(r.settled, lookupForm(r.settled, v), rule)
+		}
+	}
+	if r.linkedBy() {
+		for _, l := range c.Links {
+			d, v := linkValue(l)
+			ix.addText(d, v, rule)
 		}
 	}
 	return nil
@@ -149,13 +155,13 @@ type literal struct {
 
 // literals appends all by which a rule can be indexed, at most numDims.
 func literals(c *Correction, to []literal) []literal {
-	if c.Kind == Use {
+	if c.Kind == Use && c.Params.Basis != inferred {
 		to = append(to, literal{dimNode, []string{c.Params.UseCase}})
 	}
-	allowOnly := c.allowOnly()
+	allowOnly, unknown := c.allowOnly(), c.Scope.Unknown == include
 	for i, l := range c.Scope.lists() {
-		if len(*l) == 0 || allowOnly && dimensions[i].subject {
-			continue // allow_only reaches those who are not listed
+		if len(*l) == 0 || allowOnly && dimensions[i].subject || unknown && dimensions[i].unknown {
+			continue // it reaches those who are not listed, or have no value to be found by
 		}
 		to = append(to, literal{dimensions[i].dim, *l})
 	}

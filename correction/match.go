@@ -2,6 +2,7 @@ package correction
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -65,20 +66,24 @@ const fewValues = 8
 // cond is one dimension of a scope: a set of values. Most are few texts, and
 // every rule has a cond or more, so what others need stands apart.
 type cond struct {
-	dim  dim
-	few  []string
-	more *values // nil: few has all
+	dim     dim
+	unknown bool // a request of which the value is unknown is reached as well
+	few     []string
+	more    *values // nil: few has all
 }
 
-// values are those of a cond that are not few texts. One field is set.
+// values are those of a cond that are not few texts. One field is set, and
+// names beside texts.
 type values struct {
 	texts map[string]struct{}
+	names []string // attributes, with unknown: "name=" of each that is listed
 	ips   []netip.Prefix
 	trie  *bart.Lite
+	named []namedList
 }
 
-func newCond(d dim, list []string) (cond, error) {
-	c := cond{dim: d}
+func newCond(d dim, list []string, unknown bool) (cond, error) {
+	c := cond{dim: d, unknown: unknown}
 	switch {
 	case d == dimIP:
 		var err error
@@ -91,13 +96,17 @@ func newCond(d dim, list []string) (cond, error) {
 		}
 		list = upper
 	}
-	if len(list) <= fewValues {
+	byName := unknown && d == dimAttribute
+	if len(list) <= fewValues && !byName {
 		c.few = list
 		return c, nil
 	}
 	c.more = &values{texts: make(map[string]struct{}, len(list))}
 	for _, v := range list {
 		c.more.texts[v] = struct{}{}
+		if name := v[:strings.IndexByte(v, '=')+1]; byName && !slices.Contains(c.more.names, name) {
+			c.more.names = append(c.more.names, name)
+		}
 	}
 	return c, nil
 }
@@ -155,7 +164,17 @@ func (c *cond) hasAddr(a netip.Addr) bool {
 
 // any says whether one value of the request is listed: how a scope reaches.
 func (c *cond) any(q *query) bool {
+	if c.unknown && c.missing(q) {
+		return true
+	}
 	switch {
+	case c.dim == dimList:
+		for i := range c.more.named {
+			if c.more.named[i].any(q) {
+				return true
+			}
+		}
+		return false
 	case c.dim == dimIP:
 		return c.hasAddr(q.ip)
 	case c.dim == dimNode:
@@ -179,6 +198,14 @@ func (c *cond) any(q *query) bool {
 // all says whether the request has a value and all of them are listed: how an
 // except spares and how allow_only allows.
 func (c *cond) all(q *query) bool {
+	if c.dim == dimList {
+		for i := range c.more.named {
+			if c.more.named[i].all(q) {
+				return true
+			}
+		}
+		return false
+	}
 	if !c.dim.multi() {
 		return c.any(q)
 	}
@@ -189,6 +216,40 @@ func (c *cond) all(q *query) bool {
 		}
 	}
 	return len(values) > 0
+}
+
+// missing says whether the request's value is unknown. One of several that is
+// empty is enough: whoever adds another beside it stays unknown.
+func (c *cond) missing(q *query) bool {
+	switch c.dim {
+	case dimList:
+		for i := range c.more.named {
+			if q.unknown(c.more.named[i].dim) {
+				return true
+			}
+		}
+		return false
+	case dimAttribute:
+		for _, name := range c.more.names {
+			if !slices.ContainsFunc(q.r.Attributes, func(a string) bool { return len(a) > len(name) && strings.HasPrefix(a, name) }) {
+				return true
+			}
+		}
+		return false
+	}
+	return q.unknown(c.dim)
+}
+
+// unknown says whether the request has no value of a dimension, or an empty one.
+func (q *query) unknown(d dim) bool {
+	switch {
+	case d == dimIP:
+		return !q.ip.IsValid()
+	case d.multi():
+		values := q.several(d)
+		return len(values) == 0 || slices.Contains(values, "")
+	}
+	return q.one(d) == ""
 }
 
 // covers says whether a use case is the node or below it.
@@ -211,14 +272,21 @@ func (s *spared) holds(q *query) bool {
 	return s.when == nil || holds(s.when, q.r, false)
 }
 
-// newSpared compiles the dimensions of a scope that keep wants.
-func newSpared(s *Scope, keep func(*dimension) bool) (*spared, error) {
+// newSpared compiles the dimensions of a scope that keep wants, and its lists.
+func newSpared(s *Scope, keep func(*dimension) bool, lists Lists) (*spared, error) {
 	out := new(spared)
 	for i, l := range s.lists() {
 		if len(*l) == 0 || !keep(&dimensions[i]) {
 			continue
 		}
-		c, err := newCond(dimensions[i].dim, *l)
+		c, err := newCond(dimensions[i].dim, *l, false)
+		if err != nil {
+			return nil, err
+		}
+		out.conds = append(out.conds, c)
+	}
+	if len(s.Lists) > 0 {
+		c, err := newListCond(s.Lists, lists, false)
 		if err != nil {
 			return nil, err
 		}

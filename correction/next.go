@@ -1,7 +1,9 @@
 package correction
 
 import (
+	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"unsafe"
 )
@@ -20,7 +22,8 @@ var gone = Rule{start: math.MaxInt64, end: math.MinInt64, act: actNothing}
 // A correction counts as unchanged if it is the one that p has, or the same bit
 // for bit: a copy, which shares what it points to. One that is equal only in what
 // its pointers lead to is compiled as if it were new. Nobody may change what cs
-// points to afterwards.
+// points to afterwards. What names a list that has come, gone or been replaced by
+// another object is compiled anew, and nothing else is.
 func (p *Policy) Next(cs []*Correction, lists Lists) (*Policy, error) {
 	if p != nil {
 		if next := p.next(cs, lists); next != nil {
@@ -44,15 +47,16 @@ func (p *Policy) next(cs []*Correction, lists Lists) *Policy {
 		recent: layer{rules: make([]Rule, 0, len(p.recent.rules)+8)},
 		order:  make([]uint32, 0, len(sorted)),
 		stale:  p.stale,
-		lists:  lists,
+		lists:  maps.Clone(lists),
 	}
+	changed := changedLists(p.lists, lists)
 	most := max(leastStale, p.base.weight()/16)
 	fresh, old, end := 0, 0, p.Len()
 	for _, c := range sorted {
 		kept := false
 		for ; old < end && !kept; old++ {
 			have := p.at(p.place(old)).Correction
-			if kept = same(have, c); kept {
+			if kept = same(have, c) && !namesAny(c, changed); kept {
 				fresh += q.keep(p, old, c)
 			} else if before(c, have) {
 				break
@@ -74,7 +78,7 @@ func (p *Policy) next(cs []*Correction, lists Lists) *Policy {
 	for ; old < end; old++ {
 		q.drop(p, old)
 	}
-	if q.stale+fresh > most || q.recent.build() != nil {
+	if q.stale+fresh > most || q.recent.build(q.lists) != nil {
 		return nil
 	}
 	q.findChanges()
@@ -130,9 +134,51 @@ func same(a, b *Correction) bool {
 	return a == b || *(*bits)(unsafe.Pointer(a)) == *(*bits)(unsafe.Pointer(b))
 }
 
+// changedLists are the names that stand for another list than before; nil if
+// there are none.
+func changedLists(before, after Lists) map[string]bool {
+	var changed map[string]bool
+	note := func(name string) {
+		if changed == nil {
+			changed = map[string]bool{}
+		}
+		changed[name] = true
+	}
+	for name, l := range after {
+		if !sameList(before[name], l) {
+			note(name)
+		}
+	}
+	for name := range before {
+		if _, ok := after[name]; !ok {
+			note(name)
+		}
+	}
+	return changed
+}
+
+// sameList says whether two lists are one object. Of a type that cannot be
+// compared no two are.
+func sameList(a, b List) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
+}
+
+func namesAny(c *Correction, changed map[string]bool) bool {
+	if changed == nil {
+		return false
+	}
+	in := func(names []string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return changed[n] })
+	}
+	return in(c.Scope.Lists) || c.Except != nil && in(c.Except.Lists)
+}
+
 // weight is about what it costs to index a correction: one, and its values.
 func weight(c *Correction) int {
-	n := 1
+	n := 1 + len(c.Links)
 	for _, l := range c.Scope.lists() {
 		n += len(*l)
 	}

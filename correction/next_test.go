@@ -2,6 +2,7 @@ package correction
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -11,8 +12,8 @@ import (
 )
 
 // sameAsCompiled says where a policy differs from the one that Compile makes.
-func sameAsCompiled(p *Policy, cs []Correction) string {
-	want, err := Compile(cs)
+func sameAsCompiled(p *Policy, cs []Correction, lists Lists) string {
+	want, err := CompileWith(cs, lists)
 	if err != nil {
 		return err.Error()
 	}
@@ -26,7 +27,7 @@ func sameAsCompiled(p *Policy, cs []Correction) string {
 	if p.Len() != len(cs) {
 		return fmt.Sprintf("Len is %d, want %d", p.Len(), len(cs))
 	}
-	return cmp.Diff(list(want), list(p)) + cmp.Diff(want.changes, p.changes)
+	return cmp.Diff(list(want), list(p)) + cmp.Diff(want.changes, p.changes) + cmp.Diff(want.Waiting(), p.Waiting())
 }
 
 // Whatever comes, goes, changes and moves, Next says what Compile and the
@@ -34,8 +35,8 @@ func sameAsCompiled(p *Policy, cs []Correction) string {
 func TestNextIsWhatCompileMakes(t *testing.T) {
 	layered, shrunk := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		cs := genCorrections(t, 12)
-		p := mustCompile(t, cs)
+		cs, lists := genCorrections(t, 12), genLists(t)
+		p := mustCompile(t, cs, lists)
 		ids := len(cs)
 		var v, w Verdict
 		for range rapid.IntRange(1, 6).Draw(t, "steps") {
@@ -56,17 +57,27 @@ func TestNextIsWhatCompileMakes(t *testing.T) {
 					cs = rapid.Permutation(cs).Draw(t, "order")
 				}
 			}
-			next, err := p.Next(pointers(cs), nil)
+			if lists = maps.Clone(lists); rapid.Bool().Draw(t, "change lists") {
+				switch name := rapid.SampledFrom(poolLists).Draw(t, "list"); rapid.IntRange(0, 2).Draw(t, "to") {
+				case 0:
+					delete(lists, name)
+				case 1:
+					lists[name] = &testList{lost: true}
+				default:
+					lists[name] = genList(t, rapid.SampledFrom([]dim{dimUser, dimOrg, dimKey}).Draw(t, "of"))
+				}
+			}
+			next, err := p.Next(pointers(cs), asLists(lists))
 			if err != nil {
 				t.Fatalf("Next: %v", err)
 			}
-			compiled := mustCompile(t, cs)
-			if d := sameAsCompiled(next, cs); d != "" {
+			compiled := mustCompile(t, cs, lists)
+			if d := sameAsCompiled(next, cs, asLists(lists)); d != "" {
 				t.Fatal(d)
 			}
 			for range 4 {
 				r, now := genRequest(t), genSpan(t)
-				want := oracle(cs, &r, now)
+				want := oracle(cs, &r, now, lists)
 				if d := cmp.Diff(want, judged(next, &r, now, &v)); d != "" {
 					t.Fatalf("request %+v at %v\n(-oracle +Next)\n%s", r, now, d)
 				}
@@ -150,7 +161,7 @@ func TestNextLeavesTheOldPolicyAlone(t *testing.T) {
 		cs = next
 	}
 	wg.Wait()
-	if d := sameAsCompiled(p, cs); d != "" {
+	if d := sameAsCompiled(p, cs, nil); d != "" {
 		t.Error(d)
 	}
 }
@@ -210,7 +221,7 @@ func TestNextOfNothing(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if d := sameAsCompiled(next, cs); d != "" {
+		if d := sameAsCompiled(next, cs, nil); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
 		if next, err = next.Next(nil, nil); err != nil || next.Len() != 0 {

@@ -17,13 +17,21 @@ import (
 // with their meaning in Go.
 
 type answer struct {
-	Refused, Limits, Clamps, Shadow []string
-	OutputTokens                    int64
-	Drain                           int64
+	Refused, Limits, Clamps, Shadow, Strips, Guards, Filters, Pins, Sessions, Acknowledge []string
+	OutputTokens, Choices, Reasoning                                                      int64
+	Temperature                                                                           float64
+	Strip                                                                                 Features
+	Drain                                                                                 int64
 }
 
+// nothing is what an empty policy says.
+var nothing = answer{Temperature: -1}
+
 func answerOf(v *Verdict) answer {
-	return answer{ids(v.Refused), ids(v.Limits), ids(v.Clamps), ids(v.Shadow), v.OutputTokens, v.Drain}
+	return answer{
+		ids(v.Refused), ids(v.Limits), ids(v.Clamps), ids(v.Shadow), ids(v.Strips), ids(v.Guards), ids(v.Filters), ids(v.Pins), ids(v.Sessions), ids(v.Acknowledge),
+		v.OutputTokens, v.Choices, v.ReasoningTokens, v.Temperature, v.Strip, v.Drain,
+	}
 }
 
 type truth int
@@ -36,16 +44,20 @@ const (
 
 // whens are expressions with what they mean.
 var whens = map[string]func(*Request) truth{
-	`model == "m1"`:                       func(r *Request) truth { return is(r.Model == "m1") },
-	`stream && output_tokens > 100`:       func(r *Request) truth { return is(r.Features&Streaming != 0 && r.OutputTokens > 100) },
-	`"u1" in users || tier == "t2"`:       func(r *Request) truth { return is(slices.Contains(r.Users, "u1") || r.Tier == "t2") },
-	`country in ["DE", "FR"]`:             func(r *Request) truth { u := strings.ToUpper(r.Country); return is(u == "DE" || u == "FR") },
-	`ip.startsWith("10.")`:                func(r *Request) truth { return is(r.IP.IsValid() && strings.HasPrefix(r.IP.String(), "10.")) },
-	`tools.exists(t, t.startsWith("f"))`:  func(r *Request) truth { return is(slices.ContainsFunc(r.Tools, startsF)) },
-	`!tools_offered && size(tools) == 0`:  func(r *Request) truth { return is(r.Features&Tools == 0 && len(r.Tools) == 0) },
-	`attributes[0] == "a=1"`:              func(r *Request) truth { return at0(r.Attributes, "a=1") },
-	`use_cases[0] == "x" && org != "o1"`:  func(r *Request) truth { return and(at0(r.UseCases, "x"), is(r.Org != "o1")) },
-	`int(version) > 1 || surface == "s1"`: func(r *Request) truth { return or(versionOver1(r.Version), is(r.Surface == "s1")) },
+	`model == "m1"`:                                       func(r *Request) truth { return is(r.Model == "m1") },
+	`stream && output_tokens > 100`:                       func(r *Request) truth { return is(r.Features&Streaming != 0 && r.OutputTokens > 100) },
+	`"u1" in users || tier == "t2"`:                       func(r *Request) truth { return is(slices.Contains(r.Users, "u1") || r.Tier == "t2") },
+	`country in ["DE", "FR"]`:                             func(r *Request) truth { u := strings.ToUpper(r.Country); return is(u == "DE" || u == "FR") },
+	`ip.startsWith("10.")`:                                func(r *Request) truth { return is(r.IP.IsValid() && strings.HasPrefix(r.IP.String(), "10.")) },
+	`tools.exists(t, t.startsWith("f"))`:                  func(r *Request) truth { return is(slices.ContainsFunc(r.Tools, startsF)) },
+	`!tools_offered && size(tools) == 0`:                  func(r *Request) truth { return is(r.Features&Tools == 0 && len(r.Tools) == 0) },
+	`attributes[0] == "a=1"`:                              func(r *Request) truth { return at0(r.Attributes, "a=1") },
+	`use_cases[0] == "x" && org != "o1"`:                  func(r *Request) truth { return and(at0(r.UseCases, "x"), is(r.Org != "o1")) },
+	`int(version) > 1 || surface == "s1"`:                 func(r *Request) truth { return or(versionOver1(r.Version), is(r.Surface == "s1")) },
+	`features.exists(f, f == "web_search") && !generates`: func(r *Request) truth { return is(r.Features&WebSearch != 0 && !r.Generates) },
+	`temperature > 1.0 || messages > 3 || choices > 2`:    func(r *Request) truth { return is(r.Temperature > 1 || r.Messages > 3 || r.Choices > 2) },
+	`input_tokens > 100 && derivative == ""`:              func(r *Request) truth { return is(r.InputTokens > 100 && r.Derivative == "") },
+	`continues || reasoning_tokens > 50`:                  func(r *Request) truth { return is(r.Continues || r.Reasoning > 50) },
 	`user == "u2" || key.matches("^k[1]$") || "x/y" in use_cases`: func(r *Request) truth {
 		return is(r.firstUser() == "u2" || r.Key == "k1" || slices.Contains(r.UseCases, "x/y"))
 	},
@@ -101,41 +113,65 @@ func or(a, b truth) truth {
 	return max(a, b)
 }
 
-func oracle(cs []Correction, r *Request, now Span) answer {
+// does is all that one correction does to a request that it reaches, whether it
+// is enforced or not.
+type does struct {
+	refuses, limits, clamps, strips, guards, filters, pins, session, acknowledge bool
+	output, choices, reasoning                                                   int64
+	temperature                                                                  float64
+	strip                                                                        Features
+	drainEnd                                                                     int64
+	shadow                                                                       bool
+}
+
+func oracle(cs []Correction, r *Request, now Span, lists map[string]*testList) answer {
 	sorted := slices.Clone(cs)
 	slices.SortFunc(sorted, func(a, b Correction) int {
 		return cmp.Or(cmp.Compare(oracleSeverity(&a), oracleSeverity(&b)), cmp.Compare(a.ID, b.ID))
 	})
-	var out answer
+	pins := map[string]bool{}
 	for i := range sorted {
 		c := &sorted[i]
-		if !oracleActive(c, now) || !oracleReaches(c, r) {
+		if c.Params.Pin != "" && c.Mode != Shadow && oracleActive(c, now) && oracleReaches(c, r, lists) {
+			pins[c.Params.Pin] = true
+		}
+	}
+	out := nothing
+	for i := range sorted {
+		c := &sorted[i]
+		if !oracleActive(c, now) || !oracleReaches(c, r, lists) {
 			continue
 		}
-		refuses, drainEnd := oracleRefuses(c, r, now)
-		n, isClamp := c.Params.Clamp["output_tokens"]
-		limits := c.Kind == Rate && !r.Live
-		clamps := isClamp && !r.Live
+		d := oracleDoes(c, r, now)
+		add := func(list *[]string, is bool) {
+			if is {
+				*list = append(*list, c.ID)
+			}
+		}
 		if c.Mode == Shadow {
-			if refuses || limits || clamps && !(r.OutputTokens > 0 && r.OutputTokens <= int64(n)) {
-				out.Shadow = append(out.Shadow, c.ID)
-			}
+			add(&out.Shadow, d.shadow)
 			continue
 		}
-		if refuses {
-			out.Refused = append(out.Refused, c.ID)
-		}
-		if limits {
-			out.Limits = append(out.Limits, c.ID)
-		}
-		if clamps {
-			out.Clamps = append(out.Clamps, c.ID)
-			if out.OutputTokens == 0 || int64(n) < out.OutputTokens {
-				out.OutputTokens = int64(n)
+		add(&out.Refused, d.refuses || d.pins && len(pins) > 1)
+		add(&out.Limits, d.limits)
+		add(&out.Clamps, d.clamps)
+		add(&out.Strips, d.strips)
+		add(&out.Guards, d.guards)
+		add(&out.Filters, d.filters)
+		add(&out.Pins, d.pins)
+		add(&out.Sessions, d.session)
+		add(&out.Acknowledge, d.acknowledge)
+		out.Strip |= d.strip
+		for _, least := range []struct {
+			to *int64
+			n  int64
+		}{{&out.OutputTokens, d.output}, {&out.Choices, d.choices}, {&out.Reasoning, d.reasoning}, {&out.Drain, d.drainEnd}} {
+			if least.n != 0 && (*least.to == 0 || least.n < *least.to) {
+				*least.to = least.n
 			}
 		}
-		if drainEnd != 0 && (out.Drain == 0 || drainEnd < out.Drain) {
-			out.Drain = drainEnd
+		if d.clamps && d.temperature >= 0 && (out.Temperature < 0 || d.temperature < out.Temperature) {
+			out.Temperature = d.temperature
 		}
 	}
 	return out
@@ -165,75 +201,232 @@ func oracleActive(c *Correction, now Span) bool {
 	return c.ExpiresAt.IsZero() || time.Unix(0, now.Early).Before(c.ExpiresAt)
 }
 
-func oracleRefuses(c *Correction, r *Request, now Span) (refuses bool, drainEnd int64) {
-	switch c.Kind {
-	case Access, Use:
-		return true, 0
-	case Capability:
-		for _, f := range c.Params.Disable {
-			if f == "tools" && r.Features&Tools != 0 || f == "streaming" && r.Features&Streaming != 0 {
-				return true, 0
-			}
+func oracleDoes(c *Correction, r *Request, now Span) (d does) {
+	p := &c.Params
+	switch {
+	case c.Kind == Stop:
+		d.refuses, d.drainEnd = oracleStops(c, r, now)
+		d.shadow = d.refuses
+	case c.Kind == Rate:
+		d.limits = !r.Live
+		d.shadow = d.limits
+	case c.Kind == Use && p.Basis == "inferred" || p.Filter != nil:
+		d.filters = r.Generates
+		d.shadow = d.filters
+	case c.Kind == Use && p.Action == "acknowledge":
+		if slices.Contains(c.Acknowledged, r.Org) && r.Org != "" || slices.Contains(c.Acknowledged, "key:"+r.Key) && r.Key != "" {
+			return d
 		}
-	case Stop:
-		switch c.Params.Level {
-		case "L1":
-			return !r.Continues && !r.Live, 0
-		case "L2":
-			if !r.Live {
-				return true, 0
-			}
-			drain := 2 * time.Minute
-			if c.Params.Drain != 0 {
-				drain = time.Duration(c.Params.Drain)
-			}
-			from, ok := oracleStart(c)
-			if !ok {
-				return true, 0
-			}
-			end := from.Add(drain)
-			if time.Unix(0, now.Late).Before(end) {
-				return false, end.UnixNano()
-			}
-			return true, 0
-		case "L3", "L4", "L5", "L6":
-			return true, 0
-		}
+		d.refuses = !time.Unix(0, now.Late).Before(p.AcknowledgeBy)
+		d.acknowledge = !d.refuses
+		d.shadow = d.refuses
+	case p.Disable != nil:
+		oracleDisables(p.Disable, r, &d)
+	case p.Clamp != nil:
+		oracleClamps(p.Clamp, r, &d)
+	case p.Pin != "":
+		d.pins, d.shadow = true, r.Version != p.Pin
+	default:
+		d.refuses, d.shadow = true, true
 	}
-	return false, 0
+	return d
 }
 
-func oracleReaches(c *Correction, r *Request) bool {
-	s := c.Scope
-	allowOnly := c.Kind == Access && c.Params.Mode == "allow_only"
-	if allowOnly {
-		s.Orgs, s.Users, s.Keys, s.Tiers, s.IPs, s.Countries, s.Attributes = nil, nil, nil, nil, nil, nil, nil
+// oracleBits are the registry's names with their bits, written down once more.
+var oracleBits = map[string]Features{
+	"tools": Tools, "streaming": Streaming, "function_tools": FunctionTools, "web_search": WebSearch, "code_execution": CodeExecution,
+	"computer_use": ComputerUse, "file_search": FileSearch, "mcp": MCP, "parallel_tool_calls": ParallelToolCalls, "image_input": ImageInput,
+	"audio_input": AudioInput, "file_input": FileInput, "image_output": ImageOutput, "audio_output": AudioOutput, "system_prompt": SystemPrompt,
+	"stored_conversations": StoredConversations, "batch": Batch, "files": Files, "fine_tune_create": FineTuneCreate, "fine_tune_serve": FineTuneServe,
+	"embeddings": Embeddings, "logprobs": Logprobs, "reasoning_effort": ReasoningEffort, "structured_output": StructuredOutput, "realtime": Realtime,
+}
+
+func oracleDisables(disable []string, r *Request, d *does) {
+	uses, stays := false, false // stays: something disabled that cannot be taken out
+	for _, name := range disable {
+		tool, isTool := strings.CutPrefix(name, "tool:")
+		if isTool {
+			if slices.Contains(r.Tools, tool) {
+				uses = true
+				stays = stays || !slices.Contains(r.OptionalTools, tool)
+			}
+		} else if bit := oracleBits[name]; r.Features&bit != 0 {
+			uses = true
+			stays = stays || r.Optional&bit == 0
+			d.strip |= bit
+		}
+		answered := slices.Contains([]string{"tools", "function_tools", "web_search", "code_execution", "computer_use", "file_search", "mcp"}, name)
+		d.guards = d.guards || r.Generates && (isTool || answered)
 	}
-	if !oracleScope(&s, r, false) {
+	d.refuses = uses && (stays || r.Live)
+	d.strips = uses && !d.refuses
+	if !d.strips {
+		d.strip = 0
+	}
+	d.shadow = uses
+}
+
+func oracleClamps(clamp map[string]float64, r *Request, d *does) {
+	d.temperature = -1
+	for name, n := range clamp {
+		changes := false
+		switch name {
+		case "context_tokens":
+			d.refuses = d.refuses || float64(r.InputTokens) > n
+		case "messages":
+			d.refuses = d.refuses || float64(r.Messages) > n
+		case "output_tokens":
+			d.output = int64(n)
+			d.clamps, changes = true, r.OutputTokens == 0 || float64(r.OutputTokens) > n
+		case "choices":
+			d.choices = int64(n)
+			d.clamps, changes = true, float64(r.Choices) > n
+		case "reasoning_tokens":
+			if d.reasoning = int64(n); n == 0 {
+				d.reasoning, n = 1, 1
+			}
+			d.clamps, changes = true, float64(r.Reasoning) > n || r.Reasoning == 0 && r.Features&ReasoningEffort != 0
+		case "temperature":
+			d.temperature = n
+			asked := r.Temperature
+			if asked < 0 {
+				asked = 1
+			}
+			d.clamps, changes = true, asked > n
+		default:
+			d.session = true
+		}
+		d.shadow = d.shadow || changes && !r.Live
+	}
+	if r.Live {
+		d.clamps, d.output, d.choices, d.reasoning = false, 0, 0, 0
+	}
+	d.shadow = d.shadow || d.refuses || d.session
+}
+
+func oracleStops(c *Correction, r *Request, now Span) (refuses bool, drainEnd int64) {
+	switch c.Params.Level {
+	case "L0":
+		return false, 0
+	case "L1":
+		return !r.Continues && !r.Live, 0
+	case "L2":
+		if !r.Live {
+			return true, 0
+		}
+		drain := 2 * time.Minute
+		if c.Params.Drain != 0 {
+			drain = time.Duration(c.Params.Drain)
+		}
+		from, ok := oracleStart(c)
+		if !ok {
+			return true, 0
+		}
+		end := from.Add(drain)
+		if time.Unix(0, now.Late).Before(end) {
+			return false, end.UnixNano()
+		}
+	}
+	return true, 0
+}
+
+// oracleSubjects are the dimensions of a scope that tell who calls, and the rest.
+func oracleSubjects(s Scope) (who, rest Scope) {
+	who = Scope{Orgs: s.Orgs, Users: s.Users, Keys: s.Keys, Tiers: s.Tiers, IPs: s.IPs, Countries: s.Countries, Attributes: s.Attributes, Lists: s.Lists, Unknown: s.Unknown}
+	rest = s
+	rest.Orgs, rest.Users, rest.Keys, rest.Tiers, rest.IPs, rest.Countries, rest.Attributes, rest.Lists = nil, nil, nil, nil, nil, nil, nil, nil
+	return who, rest
+}
+
+func oracleReaches(c *Correction, r *Request, lists map[string]*testList) bool {
+	for _, name := range c.Scope.Lists {
+		if lists[name] == nil {
+			return false // still being loaded
+		}
+	}
+	who, rest := oracleSubjects(c.Scope)
+	if !oracleScope(&rest, r, false, lists) {
 		return false
 	}
-	if c.Kind == Use && !slices.ContainsFunc(r.UseCases, func(u string) bool {
+	if c.Kind == Use && c.Params.Basis != "inferred" && !slices.ContainsFunc(r.UseCases, func(u string) bool {
 		return u == c.Params.UseCase || strings.HasPrefix(u, c.Params.UseCase+"/")
 	}) {
 		return false
 	}
-	if allowOnly {
-		l := Scope{Orgs: c.Scope.Orgs, Users: c.Scope.Users, Keys: c.Scope.Keys, Tiers: c.Scope.Tiers, IPs: c.Scope.IPs, Countries: c.Scope.Countries, Attributes: c.Scope.Attributes}
-		if oracleScope(&l, r, true) {
+	if c.Kind == Access && c.Params.Mode == "allow_only" {
+		if oracleScope(&who, r, true, lists) {
 			return false
 		}
+	} else if !oracleScope(&who, r, false, lists) && !oracleLinked(c, r) {
+		return false
 	}
-	if c.Except != nil && oracleScope(c.Except, r, true) {
+	if c.Except != nil && oracleScope(c.Except, r, true, lists) {
 		return false
 	}
 	return oracleShare(c, r)
 }
 
+func oracleLinked(c *Correction, r *Request) bool {
+	for _, l := range c.Links {
+		name, value, _ := strings.Cut(l, "=")
+		if name == "org" && r.Org == value || name != "org" && slices.Contains(r.Attributes, l) {
+			return true
+		}
+	}
+	return false
+}
+
+// testList is a named list as a slice.
+type testList struct {
+	dimension string
+	values    []string
+	lost      bool
+}
+
+func (l *testList) Dimension() string { return l.dimension }
+func (l *testList) Has(v string) bool { return slices.Contains(l.values, v) }
+func (l *testList) HasAddr(a netip.Addr) bool {
+	return slices.ContainsFunc(l.values, func(p string) bool { return oracleIP(p, a) })
+}
+
+// oracleLists: one of the named lists has to match.
+func oracleLists(names []string, unknown string, r *Request, spare bool, lists map[string]*testList) bool {
+	for _, name := range names {
+		l := lists[name]
+		switch {
+		case l == nil:
+			continue
+		case l.lost:
+			if !spare {
+				return true
+			}
+			continue
+		}
+		s := map[string]Scope{
+			"users": {Users: l.values}, "orgs": {Orgs: l.values}, "keys": {Keys: l.values}, "ips": {IPs: l.values}, "attributes": {Attributes: l.values}, "tiers": {Tiers: l.values},
+		}[l.dimension]
+		if oracleScope(&s, r, spare, nil) {
+			return true
+		}
+		if unknown == "include" {
+			values := map[string][]string{"users": r.Users, "attributes": r.Attributes, "orgs": {r.Org}, "keys": {r.Key}, "tiers": {r.Tier}, "ips": {""}}[l.dimension]
+			if l.dimension == "ips" && r.IP.IsValid() {
+				values[0] = r.IP.String()
+			}
+			if len(values) == 0 || slices.Contains(values, "") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // oracleScope: every dimension that is given has to match. spare asks that all
 // values of the request are listed, and that the expression does not fail.
-func oracleScope(s *Scope, r *Request, spare bool) bool {
+func oracleScope(s *Scope, r *Request, spare bool, lists map[string]*testList) bool {
+	include := s.Unknown == "include"
 	one := func(listed []string, v string) bool {
-		return listed == nil || v != "" && slices.Contains(listed, v)
+		return listed == nil || v == "" && include || v != "" && slices.Contains(listed, v)
 	}
 	many := func(listed, vs []string) bool {
 		if listed == nil {
@@ -250,6 +443,24 @@ func oracleScope(s *Scope, r *Request, spare bool) bool {
 		}
 		return n > 0
 	}
+	named := func(listed, vs []string) bool { // as many, of values that may be unknown
+		return many(listed, vs) || include && (len(vs) == 0 || slices.Contains(vs, ""))
+	}
+	attributes := func() bool {
+		if many(s.Attributes, r.Attributes) {
+			return true
+		}
+		for _, a := range s.Attributes {
+			name, _, _ := strings.Cut(a, "=")
+			if include && !slices.ContainsFunc(r.Attributes, func(has string) bool {
+				n, v, _ := strings.Cut(has, "=")
+				return n == name && v != ""
+			}) {
+				return true
+			}
+		}
+		return false
+	}
 	var countries []string
 	for _, c := range s.Countries {
 		countries = append(countries, strings.ToUpper(c))
@@ -260,10 +471,12 @@ func oracleScope(s *Scope, r *Request, spare bool) bool {
 			return false
 		}
 	}
-	return one(s.Models, r.Model) && one(s.Versions, r.Version) && one(s.Surfaces, r.Surface) &&
+	ip := s.IPs == nil || include && !r.IP.IsValid() || slices.ContainsFunc(s.IPs, func(p string) bool { return oracleIP(p, r.IP) })
+	return (s.Models == nil || r.Model != "" && slices.Contains(s.Models, r.Model)) && many(s.Tools, r.Tools) &&
+		one(s.Versions, r.Version) && one(s.Surfaces, r.Surface) &&
 		one(s.Orgs, r.Org) && one(s.Keys, r.Key) && one(s.Tiers, r.Tier) && one(countries, strings.ToUpper(r.Country)) &&
-		many(s.Users, r.Users) && many(s.Attributes, r.Attributes) && many(s.Tools, r.Tools) && many(s.UseCases, r.UseCases) &&
-		(s.IPs == nil || slices.ContainsFunc(s.IPs, func(p string) bool { return oracleIP(p, r.IP) }))
+		named(s.Users, r.Users) && named(s.UseCases, r.UseCases) && attributes() && ip &&
+		(s.Lists == nil || oracleLists(s.Lists, s.Unknown, r, spare, lists))
 }
 
 // oracleIP compares bit by bit, as integers.

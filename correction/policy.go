@@ -40,17 +40,26 @@ func (p *Policy) at(place int) *Rule {
 }
 
 // findChanges collects the instants at which a rule begins, ends, or stops
-// sparing live requests.
+// sparing those who have time, and which rules wait.
 func (p *Policy) findChanges() {
 	p.collectChanges(p.base.rules)
 	p.collectChanges(p.recent.rules)
 	slices.Sort(p.changes)
 	p.changes = slices.Compact(p.changes)
+	slices.Sort(p.waiting)
 }
+
+// Waiting are the ids, in order, of the corrections that are not in force because
+// a list that their scope names is missing. The caller may keep them.
+func (p *Policy) Waiting() []string { return slices.Clone(p.waiting) }
 
 func (p *Policy) collectChanges(rules []Rule) {
 	for i := range rules {
 		r := &rules[i]
+		if r.act == actWaiting {
+			p.waiting = append(p.waiting, r.Correction.ID)
+			continue
+		}
 		if r.act == actNothing || r.start >= r.end {
 			continue
 		}
@@ -60,14 +69,17 @@ func (p *Policy) collectChanges(rules []Rule) {
 		if r.end != math.MaxInt64 {
 			p.changes = append(p.changes, r.end)
 		}
-		if r.act == actDrain && r.detail.drained < r.end && r.detail.drained != math.MinInt64 && r.detail.drained != math.MaxInt64 {
-			p.changes = append(p.changes, r.detail.drained)
+		if r.act != actDrain && r.act != actAcknowledge {
+			continue
+		}
+		if due := r.detail.due; due < r.end && due != math.MinInt64 && due != math.MaxInt64 {
+			p.changes = append(p.changes, due)
 		}
 	}
 }
 
 // NextChange is the earliest instant after the given one at which a correction
-// begins, expires, or ends its drain, so that a verdict may change although the
+// begins, expires, ends its drain, or is past its deadline, so that a verdict may change although the
 // policy does not. It is zero if there is none. Between two changes the
 // verdict on a request stays what it is, for a clock that is not in doubt.
 func (p *Policy) NextChange(after time.Time) time.Time {

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-func mustCompile(t *rapid.T, cs []Correction) *Policy {
-	p, err := Compile(cs)
+func mustCompile(t *rapid.T, cs []Correction, lists map[string]*testList) *Policy {
+	p, err := CompileWith(cs, asLists(lists))
 	if err != nil {
 		t.Fatalf("Compile: %v", err)
 	}
@@ -26,17 +26,17 @@ func judged(p *Policy, r *Request, now Span, v *Verdict) answer {
 func TestDecideIsWhatTheDefinitionsSay(t *testing.T) {
 	acted := 0
 	rapid.Check(t, func(t *rapid.T) {
-		cs := genCorrections(t, 12)
-		p := mustCompile(t, cs)
+		cs, lists := genCorrections(t, 12), genLists(t)
+		p := mustCompile(t, cs, lists)
 		var v Verdict
 		for range 8 {
 			r, now := genRequest(t), genSpan(t)
-			want := oracle(cs, &r, now)
+			want := oracle(cs, &r, now, lists)
 			got := judged(p, &r, now, &v)
 			if d := cmp.Diff(want, got); d != "" {
 				t.Fatalf("request %+v at %v\n(-oracle +policy)\n%s", r, now, d)
 			}
-			if !cmp.Equal(want, answer{}) {
+			if !cmp.Equal(want, nothing) {
 				acted++
 			}
 		}
@@ -48,10 +48,10 @@ func TestDecideIsWhatTheDefinitionsSay(t *testing.T) {
 
 func TestAddingNeverLoosens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cs := genCorrections(t, 8)
-		extra := genCorrection(t, "c-50")
+		cs, lists := genCorrections(t, 8), genLists(t)
+		extra := genCorrection(t, rapid.SampledFrom([]string{"a", "c-03x", "z"}).Draw(t, "its id"))
 		extra.Mode = Enforce
-		before, after := mustCompile(t, cs), mustCompile(t, append(cs[:len(cs):len(cs)], extra))
+		before, after := mustCompile(t, cs, lists), mustCompile(t, append(cs[:len(cs):len(cs)], extra), lists)
 		var v, w Verdict
 		for range 8 {
 			r, now := genRequest(t), genSpan(t)
@@ -70,8 +70,22 @@ func TestAddingNeverLoosens(t *testing.T) {
 			contains("refused", a.Refused, b.Refused)
 			contains("limits", a.Limits, b.Limits)
 			contains("clamps", a.Clamps, b.Clamps)
-			if a.OutputTokens != 0 && (b.OutputTokens == 0 || b.OutputTokens > a.OutputTokens) {
-				t.Errorf("clamp went from %d to %d by adding %+v", a.OutputTokens, b.OutputTokens, extra)
+			contains("strips", a.Strips, b.Strips)
+			contains("guards", a.Guards, b.Guards)
+			contains("filters", a.Filters, b.Filters)
+			contains("pins", a.Pins, b.Pins)
+			contains("sessions", a.Sessions, b.Sessions)
+			contains("acknowledge", a.Acknowledge, b.Acknowledge)
+			if a.Strip&^b.Strip != 0 {
+				t.Errorf("%v is no longer stripped by adding %+v", (a.Strip &^ b.Strip).Names(), extra)
+			}
+			for _, n := range [][2]int64{{a.OutputTokens, b.OutputTokens}, {a.Choices, b.Choices}, {a.Reasoning, b.Reasoning}} {
+				if n[0] != 0 && (n[1] == 0 || n[1] > n[0]) {
+					t.Errorf("a clamp went from %d to %d by adding %+v", n[0], n[1], extra)
+				}
+			}
+			if a.Temperature >= 0 && (b.Temperature < 0 || b.Temperature > a.Temperature) {
+				t.Errorf("temperature went from %v to %v by adding %+v", a.Temperature, b.Temperature, extra)
 			}
 			if a.Drain != 0 && (b.Drain == 0 || b.Drain > a.Drain) {
 				t.Errorf("drain went from %d to %d by adding %+v", a.Drain, b.Drain, extra)
@@ -85,9 +99,9 @@ func TestAddingNeverLoosens(t *testing.T) {
 
 func TestOrderOfCorrectionsDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cs := genCorrections(t, 10)
+		cs, lists := genCorrections(t, 10), genLists(t)
 		other := rapid.Permutation(cs).Draw(t, "other order")
-		p, q := mustCompile(t, cs), mustCompile(t, other)
+		p, q := mustCompile(t, cs, lists), mustCompile(t, other, lists)
 		var v, w Verdict
 		for range 4 {
 			r, now := genRequest(t), genSpan(t)
@@ -103,14 +117,14 @@ func TestOrderOfCorrectionsDoesNotMatter(t *testing.T) {
 
 func TestShadowChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cs := genCorrections(t, 10)
+		cs, lists := genCorrections(t, 10), genLists(t)
 		var enforced []Correction
 		for _, c := range cs {
 			if c.Mode != Shadow {
 				enforced = append(enforced, c)
 			}
 		}
-		p, q := mustCompile(t, cs), mustCompile(t, enforced)
+		p, q := mustCompile(t, cs, lists), mustCompile(t, enforced, lists)
 		var v, w Verdict
 		for range 4 {
 			r, now := genRequest(t), genSpan(t)
@@ -129,7 +143,7 @@ func TestShadowChangesNothing(t *testing.T) {
 // refused for the span.
 func TestDoubtNeverLoosens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := mustCompile(t, genCorrections(t, 10))
+		p := mustCompile(t, genCorrections(t, 10), genLists(t))
 		r, span := genRequest(t), genSpan(t)
 		var v, w Verdict
 		p.Decide(&r, span, &v)
@@ -155,6 +169,9 @@ func TestNamingMoreNeverHelps(t *testing.T) {
 			// An expression can say anything about a list, and a share goes by
 			// the first user: both are for those who write them to judge.
 			cs[i].Scope.When, cs[i].Share = "", 0
+			if cs[i].Scope.Attributes != nil {
+				cs[i].Scope.Unknown = "" // attributes are verified: nobody adds one
+			}
 			if !cs[i].Scope.given() {
 				cs[i].Scope.All = true
 			}
@@ -164,7 +181,7 @@ func TestNamingMoreNeverHelps(t *testing.T) {
 				}
 			}
 		}
-		p := mustCompile(t, cs)
+		p := mustCompile(t, cs, genLists(t))
 		r, now := genRequest(t), genSpan(t)
 		if len(r.Users) == 0 || len(r.UseCases) == 0 || len(r.Tools) == 0 || len(r.Attributes) == 0 {
 			t.Skip("the lists are about more values, not about the first")
@@ -176,7 +193,8 @@ func TestNamingMoreNeverHelps(t *testing.T) {
 		more.Attributes = append(r.Attributes[:len(r.Attributes):len(r.Attributes)], rapid.SampledFrom(pools[dimAttribute]).Draw(t, "attribute"))
 		var v, w Verdict
 		a, b := judged(p, &r, now, &v), judged(p, &more, now, &w)
-		if len(b.Refused) < len(a.Refused) || len(b.Limits) < len(a.Limits) || b.OutputTokens == 0 && a.OutputTokens > 0 {
+		if len(b.Refused) < len(a.Refused) || len(b.Limits) < len(a.Limits) || b.OutputTokens == 0 && a.OutputTokens > 0 ||
+			len(b.Guards) < len(a.Guards) || len(b.Filters) < len(a.Filters) || len(b.Sessions) < len(a.Sessions) || len(b.Pins) < len(a.Pins) {
 			t.Fatalf("%+v\ngives %+v, but with more names\n%+v\ngives %+v", r, a, more, b)
 		}
 	})
@@ -184,8 +202,7 @@ func TestNamingMoreNeverHelps(t *testing.T) {
 
 func TestNextChangeIsWhenVerdictsChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cs := genCorrections(t, 10)
-		p := mustCompile(t, cs)
+		p := mustCompile(t, genCorrections(t, 10), genLists(t))
 		r := genRequest(t)
 		now := at.Add(time.Duration(rapid.IntRange(-10, 20).Draw(t, "now")) * time.Minute)
 		next := p.NextChange(now)

@@ -24,15 +24,15 @@ type Rule struct {
 
 // detail is what remains to be asked of a rule that the index has found.
 type detail struct {
-	reach   []cond      // the other dimensions of the scope; in first if that is all
-	first   [1]cond     // beside the rest, so that most rules take one allocation
-	when    cel.Program // nil if there is none
-	listed  *spared     // allow_only: who is allowed
-	except  *spared     // nil if nobody is
-	share   uint64      // see shareLimit
-	drained int64       // actDrain: when live requests end as well, Unix ns
-	clamp   int64       // actClamp, in tokens
-	disable Features    // actRefuseUsing
+	reach  []cond      // the other dimensions of the scope; in first if that is all
+	first  [1]cond     // beside the rest, so that most rules take one allocation
+	when   cel.Program // nil if there is none
+	linked *linked     // nil if nobody is
+	listed *spared     // allow_only: who is allowed
+	except *spared     // nil if nobody is
+	share  uint64      // see shareLimit
+	due    int64       // actDrain: when live requests end as well; actAcknowledge: the deadline; Unix ns
+	effect *effect     // nil if the act says all
 }
 
 // act is what a rule does to a request that it reaches.
@@ -40,39 +40,39 @@ type act uint8
 
 const (
 	actNothing act = iota // L0
+	actWaiting            // names a list that is missing
 	actRefuse
-	actRefuseNew   // L1
-	actDrain       // L2
-	actRefuseUsing // capability disable
+	actRefuseNew // L1
+	actDrain     // L2
+	actDisable
 	actClamp
+	actFilter // of capability, and an inferred use
+	actPin
+	actAcknowledge
 	actLimit
 )
 
 // compile fills a rule in. settled is the dimension that the index will have
 // matched before the rule is looked at; ls is all that it could have been.
-func (r *Rule) compile(settled dim, ls []literal) error {
+func (r *Rule) compile(settled dim, ls []literal, lists Lists) error {
 	c := r.Correction
-	r.settled, r.detail = settled, nil
+	r.settled, r.detail, r.compiled = settled, nil, true
 	r.start, r.end = start(c), math.MaxInt64
 	if !c.ExpiresAt.IsZero() {
 		r.end = nanos(c.ExpiresAt)
 	}
 	r.shadow = c.Mode == Shadow
+	if len(c.Scope.Lists) > 0 && lists.missing(c.Scope.Lists) {
+		r.act = actWaiting
+		return nil
+	}
 
 	d := detail{share: shareLimit(c.Share)}
 	r.act = d.setAct(c)
-	var err error
 	var room [2]cond
-	reach := room[:0]
-	for _, l := range ls {
-		if l.dim == settled {
-			continue
-		}
-		cd, err := newCond(l.dim, l.values)
-		if err != nil {
-			return err
-		}
-		reach = append(reach, cd)
+	reach, err := d.setReach(c, settled, ls, lists, room[:0])
+	if err != nil {
+		return err
 	}
 	if c.Scope.When != "" {
 		if d.when, err = compileWhen(c.Scope.When); err != nil {
@@ -80,12 +80,12 @@ func (r *Rule) compile(settled dim, ls []literal) error {
 		}
 	}
 	if c.allowOnly() {
-		if d.listed, err = newSpared(&c.Scope, func(d *dimension) bool { return d.subject }); err != nil {
+		if d.listed, err = newSpared(&c.Scope, func(d *dimension) bool { return d.subject }, lists); err != nil {
 			return err
 		}
 	}
 	if c.Except != nil {
-		if d.except, err = newSpared(c.Except, func(*dimension) bool { return true }); err != nil {
+		if d.except, err = newSpared(c.Except, func(*dimension) bool { return true }, lists); err != nil {
 			return err
 		}
 		if c.Except.When != "" {
@@ -99,15 +99,53 @@ func (r *Rule) compile(settled dim, ls []literal) error {
 		own.reach = append(own.first[:0], reach...)
 		r.detail = &own
 	}
-	r.compiled = true
 	return nil
+}
+
+// setReach compiles the dimensions of the scope that are left to ask: into reach,
+// and where accounts are linked the subjects apart.
+func (d *detail) setReach(c *Correction, settled dim, ls []literal, lists Lists, reach []cond) ([]cond, error) {
+	if len(c.Links) > 0 {
+		d.linked = newLinked(c.Links)
+	}
+	add := func(cd cond, err error) error {
+		if d.linked != nil && cd.dim.subject() {
+			d.linked.subjects = append(d.linked.subjects, cd)
+		} else {
+			reach = append(reach, cd)
+		}
+		return err
+	}
+	for _, l := range ls {
+		if l.dim == settled && (d.linked == nil || !l.dim.subject()) {
+			continue
+		}
+		if err := add(newCond(l.dim, l.values, false)); err != nil {
+			return nil, err
+		}
+	}
+	if c.Scope.Unknown == include {
+		for i, l := range c.Scope.lists() {
+			if len(*l) == 0 || !dimensions[i].unknown {
+				continue
+			}
+			if err := add(newCond(dimensions[i].dim, *l, true)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(c.Scope.Lists) > 0 && !c.allowOnly() {
+		if err := add(newListCond(c.Scope.Lists, lists, c.Scope.Unknown == include)); err != nil {
+			return nil, err
+		}
+	}
+	return reach, nil
 }
 
 // needed says whether a rule with this detail asks anything of a request, or
 // has anything to say about it, beyond its act and the dimensions of its scope.
 func (d *detail) needed(a act) bool {
-	return d.when != nil || d.listed != nil || d.except != nil || d.share != math.MaxUint64 ||
-		a == actDrain || a == actClamp || a == actRefuseUsing
+	return d.when != nil || d.listed != nil || d.except != nil || d.linked != nil || d.share != math.MaxUint64 || d.effect != nil || a == actDrain
 }
 
 // setAct says what a correction does, and fills in with what.
@@ -125,24 +163,34 @@ func (d *detail) setAct(c *Correction) act {
 				drain = DefaultDrain
 			}
 			from := began(c)
-			if d.drained = from + int64(drain); d.drained < from {
-				d.drained = math.MaxInt64
+			if d.due = from + int64(drain); d.due < from {
+				d.due = math.MaxInt64
 			}
 			return actDrain
 		}
+	case Use:
+		switch {
+		case c.Params.Basis == inferred:
+			d.effect = &effect{filter: inferredFilter(&c.Params)}
+			return actFilter
+		case c.Params.Action == acknowledge:
+			d.effect = newAcknowledged(c.Acknowledged)
+			d.due = nanos(c.Params.AcknowledgeBy)
+			return actAcknowledge
+		}
 	case Capability:
-		if n, ok := c.Params.Clamp[clampOutputTokens]; ok {
-			d.clamp = int64(n)
+		switch {
+		case c.Params.Disable != nil:
+			d.effect = newDisable(c.Params.Disable)
+			return actDisable
+		case c.Params.Clamp != nil:
+			d.effect = newClamp(c.Params.Clamp)
 			return actClamp
+		case c.Params.Filter != nil:
+			d.effect = &effect{filter: c.Params.Filter.effective()}
+			return actFilter
 		}
-		for _, name := range c.Params.Disable {
-			for _, f := range features {
-				if f.Name == name {
-					d.disable |= f.bit
-				}
-			}
-		}
-		return actRefuseUsing
+		return actPin
 	case Rate:
 		return actLimit
 	}

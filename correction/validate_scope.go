@@ -36,7 +36,6 @@ func (s *Scope) check(field string, bounded bool) *FieldError {
 		if err := s.checkLists(field+".lists", bounded); err != nil {
 			return err
 		}
-		return wrong(field+".lists", "no list is loaded; give the values themselves")
 	}
 	if s.Unknown != "" {
 		if err := s.checkUnknown(field); err != nil {

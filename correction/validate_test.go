@@ -28,7 +28,7 @@ func valid(k Kind) Correction {
 }
 
 // What changes a correction of a kind into one with more to it.
-func linked(change func(*Correction)) func(*Correction) {
+func linking(change func(*Correction)) func(*Correction) {
 	return func(c *Correction) {
 		c.Scope.Users, c.Params.Linked = []string{"u"}, []string{"org", "device"}
 		change(c)
@@ -102,8 +102,8 @@ func TestValidateAccepts(t *testing.T) {
 		"held":           with(Capability, filtered(func(f *Filter) { f.Action, f.Direction = "hold", "input" })),
 		"classifier":     with(Capability, classified(func(f *Filter) { f.Threshold, f.OnError, f.Action = 1, "pass", "reroute" })),
 		"pin":            with(Capability, pinned("v1", Scope{Models: []string{"m"}, Orgs: []string{"o"}})),
-		"linked":         with(Access, linked(func(c *Correction) {})),
-		"links kept":     with(Access, linked(func(c *Correction) { c.Links, c.AppliedAt = []string{"org=acme", "device=d1"}, at })),
+		"linked":         with(Access, linking(func(c *Correction) {})),
+		"links kept":     with(Access, linking(func(c *Correction) { c.Links, c.AppliedAt = []string{"org=acme", "device=d1"}, at })),
 		"inferred":       with(Use, func(c *Correction) { c.Params.Basis, c.Params.Detector, c.Params.Threshold = "inferred", "d", 0.9 }),
 		"to acknowledge": with(Use, acknowledged(func(c *Correction) {})),
 		"acknowledged": with(Use, acknowledged(func(c *Correction) {
@@ -112,11 +112,14 @@ func TestValidateAccepts(t *testing.T) {
 		"tool calls":     with(Rate, func(c *Correction) { c.Params.Metric = "tool_calls" }),
 		"distinct users": with(Rate, func(c *Correction) { c.Params.Metric, c.Params.Per = "distinct_users", "key" }),
 		"distinct apps":  with(Rate, func(c *Correction) { c.Params.Metric, c.Params.Per = "distinct_apps", "user" }),
-		"unknown":        with(Stop, func(c *Correction) { c.Scope.Countries, c.Scope.Unknown = []string{"DE"}, "include" }),
-		"concurrent":     with(Rate, func(c *Correction) { c.Params = Params{Metric: "concurrent", Limit: ptr(int64(1)), Per: "user"} }),
-		"widest window":  with(Rate, func(c *Correction) { c.Params.Window = Duration(31 * 24 * time.Hour) }),
-		"all values":     with(Access, func(c *Correction) { c.Scope.Users = make([]string, MaxValues); fill(c.Scope.Users, "u") }),
-		"long value":     with(Access, func(c *Correction) { c.Scope.Users = []string{strings.Repeat("u", 512)} }),
+		"lists": with(Stop, func(c *Correction) {
+			c.Scope, c.Except = Scope{Lists: []string{"bad_actors-2.1", "x"}, Unknown: "include"}, &Scope{Lists: []string{"good"}}
+		}),
+		"unknown":       with(Stop, func(c *Correction) { c.Scope.Countries, c.Scope.Unknown = []string{"DE"}, "include" }),
+		"concurrent":    with(Rate, func(c *Correction) { c.Params = Params{Metric: "concurrent", Limit: ptr(int64(1)), Per: "user"} }),
+		"widest window": with(Rate, func(c *Correction) { c.Params.Window = Duration(31 * 24 * time.Hour) }),
+		"all values":    with(Access, func(c *Correction) { c.Scope.Users = make([]string, MaxValues); fill(c.Scope.Users, "u") }),
+		"long value":    with(Access, func(c *Correction) { c.Scope.Users = []string{strings.Repeat("u", 512)} }),
 		"prefixes": with(Access, func(c *Correction) {
 			c.Scope.IPs = []string{"10.0.0.0/8", "10.1.2.3/8", "::1", "::ffff:10.0.0.0/104", "::/0"}
 		}),
@@ -151,7 +154,7 @@ func TestValidateRefuses(t *testing.T) {
 		feats   = "tools, streaming, function_tools, web_search, code_execution, computer_use, file_search, mcp, parallel_tool_calls, image_input, audio_input, file_input, image_output, audio_output, system_prompt, stored_conversations, batch, files, fine_tune_create, fine_tune_serve, embeddings, logprobs, reasoning_effort, structured_output, realtime, tool:NAME"
 		clamps  = "context_tokens, output_tokens, messages, choices, temperature, reasoning_tokens, session_steps, session_tool_calls, session_seconds, session_spend, session_parallel"
 		metrics = "requests, input_tokens, output_tokens, total_tokens, tool_calls, concurrent, distinct_users, distinct_apps"
-		names   = "model, version, surface, org, user, users, key, tier, country, ip, attributes, use_cases, tools, stream, tools_offered, output_tokens"
+		names   = "model, version, surface, org, user, users, key, tier, country, ip, attributes, use_cases, tools, stream, tools_offered, output_tokens, derivative, features, generates, continues, messages, input_tokens, choices, temperature, reasoning_tokens"
 	)
 	long := strings.Repeat("x", 513)
 	for _, tc := range []struct {
@@ -219,15 +222,15 @@ func TestValidateRefuses(t *testing.T) {
 		}, `params.action: who declares a use can acknowledge it; one that is inferred can only be blocked; allowed: block`, true},
 
 		{Access, func(c *Correction) { c.Params.Linked = []string{"org"} }, `scope: linked needs subjects that accounts can be linked to; allowed: orgs, users, keys, attributes`, true},
-		{Access, linked(func(c *Correction) { c.Params.Linked = []string{} }), `params.linked: has 0 names; give 1 to 8, "org" or names of attributes, or leave it out`, true},
-		{Access, linked(func(c *Correction) { c.Params.Linked = make([]string, 9) }), `params.linked: has 9 names; give 1 to 8, "org" or names of attributes, or leave it out`, true},
-		{Access, linked(func(c *Correction) { c.Params.Linked = []string{"a=b"} }), `params.linked[0]: "a=b" holds a value; give "org", or the name of an attribute alone`, true},
-		{Access, linked(func(c *Correction) { c.Params.Linked = []string{"a", "a"} }), `params.linked[1]: "a" stands here twice`, true},
-		{Access, linked(func(c *Correction) { c.Params.Linked = []string{""} }), `params.linked[0]: is an empty text`, true},
-		{Access, linked(func(c *Correction) { c.Params.Mode = "allow_only" }), `params.linked: only block looks for linked accounts; leave it out`, true},
-		{Access, linked(func(c *Correction) { c.Links = []string{"org=x"} }), `links: is set by the control plane; leave it out`, false},
-		{Access, linked(func(c *Correction) { c.Links = []string{"x"} }), `links[0]: "x" is not of the form "name=value"`, true},
-		{Access, linked(func(c *Correction) { c.Links = make([]string, MaxLinks+1) }), `links: has 10001 values; at most 10000`, true},
+		{Access, linking(func(c *Correction) { c.Params.Linked = []string{} }), `params.linked: has 0 names; give 1 to 8, "org" or names of attributes, or leave it out`, true},
+		{Access, linking(func(c *Correction) { c.Params.Linked = make([]string, 9) }), `params.linked: has 9 names; give 1 to 8, "org" or names of attributes, or leave it out`, true},
+		{Access, linking(func(c *Correction) { c.Params.Linked = []string{"a=b"} }), `params.linked[0]: "a=b" holds a value; give "org", or the name of an attribute alone`, true},
+		{Access, linking(func(c *Correction) { c.Params.Linked = []string{"a", "a"} }), `params.linked[1]: "a" stands here twice`, true},
+		{Access, linking(func(c *Correction) { c.Params.Linked = []string{""} }), `params.linked[0]: is an empty text`, true},
+		{Access, linking(func(c *Correction) { c.Params.Mode = "allow_only" }), `params.linked: only block looks for linked accounts; leave it out`, true},
+		{Access, linking(func(c *Correction) { c.Links = []string{"org=x"} }), `links: is set by the control plane; leave it out`, false},
+		{Access, linking(func(c *Correction) { c.Links = []string{"x"} }), `links[0]: "x" is not of the form "name=value"`, true},
+		{Access, linking(func(c *Correction) { c.Links = make([]string, MaxLinks+1) }), `links: has 10001 values; at most 10000`, true},
 		{Access, func(c *Correction) { c.Links = []string{"org=x"} }, `links: belong to an access block with params.linked`, true},
 		{Use, func(c *Correction) { c.Acknowledged = []string{"o"} }, `acknowledged: belongs to a use with action acknowledge`, true},
 		{Use, acknowledged(func(c *Correction) { c.Acknowledged = []string{"o"} }), `acknowledged: is set by the control plane; leave it out`, false},
@@ -303,7 +306,11 @@ func TestValidateRefuses(t *testing.T) {
 		{Stop, func(c *Correction) { c.Scope.Models = []string{long} }, `scope.models[0]: has 513 bytes; at most 512`, true},
 		{Stop, func(c *Correction) { c.Scope.Orgs = []string{"\xff"} }, `scope.orgs[0]: is not valid UTF-8`, true},
 		{Stop, func(c *Correction) { c.Scope.Users = make([]string, MaxValues+1); fill(c.Scope.Users, "u") }, `scope.users: has 10001 values, at most 10000; longer ones are a named list`, false},
-		{Stop, func(c *Correction) { c.Scope.Lists = []string{"bad-actors"} }, `scope.lists: no list is loaded; give the values themselves`, true},
+		{Stop, func(c *Correction) { c.Scope.Lists = []string{} }, `scope.lists: is an empty list; name a list, or leave it out`, true},
+		{Stop, func(c *Correction) { c.Scope.Lists = []string{"ok", "Bad Actors"} }, `scope.lists[1]: "Bad Actors" is not a name of a list; give 1 to 64 of a-z, 0-9, dot, underscore and hyphen`, true},
+		{Stop, func(c *Correction) { c.Scope.Lists = []string{strings.Repeat("x", 65)} }, `scope.lists[0]: "` + strings.Repeat("x", 64) + `"… is not a name of a list; give 1 to 64 of a-z, 0-9, dot, underscore and hyphen`, true},
+		{Stop, func(c *Correction) { c.Except = &Scope{Lists: []string{""}} }, `except.lists[0]: "" is not a name of a list; give 1 to 64 of a-z, 0-9, dot, underscore and hyphen`, true},
+		{Stop, func(c *Correction) { c.Scope.Lists = make([]string, MaxScopeLists+1); fill(c.Scope.Lists, "l") }, `scope.lists: names 65 lists; at most 64`, false},
 		{Stop, func(c *Correction) { c.Scope.IPs = []string{"10.0.0"} }, `scope.ips[0]: "10.0.0" is not an address or a prefix; write for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32`, true},
 		{Stop, func(c *Correction) { c.Scope.IPs = []string{"10.0.0.0/33"} }, `scope.ips[0]: "10.0.0.0/33" is not an address or a prefix; write for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32`, true},
 		{Stop, func(c *Correction) { c.Scope.IPs = []string{"fe80::1%eth0"} }, `scope.ips[0]: "fe80::1%eth0" has a zone, which means nothing here; leave it out`, true},

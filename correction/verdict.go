@@ -18,15 +18,16 @@ type Verdict struct {
 	// request has none: it has reserved already.
 	Limits []*Rule
 
-	// Clamps are the enforced clamps that reach the request, by id, whether or
-	// not it asks for more. A live request has none.
+	// Clamps are the enforced clamps of what a request is rewritten to, by id,
+	// whether or not it asks for more. A live request has none.
 	Clamps []*Rule
 
 	// OutputTokens is the smallest clamp of output tokens; 0 means none.
 	OutputTokens int64
 
 	// The smallest of the other clamps that the request is rewritten to; 0 means
-	// none, for Temperature below 0.
+	// none, for Temperature below 0. A clamp of 0 reasoning tokens shows as 1: as
+	// little as can be said.
 	Choices, ReasoningTokens int64
 	Temperature              float64
 
@@ -44,7 +45,8 @@ type Verdict struct {
 	// A live request has them, too.
 	Filters []*Rule
 
-	// Pins are the enforced pins that reach the call.
+	// Pins are the enforced pins that reach the call; see Pin. Where they name
+	// different versions, all of them are in Refused too.
 	Pins []*Rule
 
 	// Sessions are the enforced clamps over a session that reach the call: steps,
@@ -55,8 +57,9 @@ type Verdict struct {
 	// before their deadline.
 	Acknowledge []*Rule
 
-	// Shadow are the rules in mode shadow that would have refused, limited, or
-	// changed the request; most severe first, then by id.
+	// Shadow are the rules in mode shadow that would have refused or changed the
+	// request, and the limits, session clamps and filters that would have looked at
+	// it; most severe first, then by id.
 	Shadow []*Rule
 
 	// Drain is when a live request will be refused by an enforced L2 whose
@@ -66,6 +69,20 @@ type Verdict struct {
 
 // Allowed says whether nothing refuses the request.
 func (v *Verdict) Allowed() bool { return len(v.Refused) == 0 }
+
+// Pin is the version that the call is pinned to, "" if it is not. Two pins of
+// different versions conflict: no version would do for both, so they refuse.
+func (v *Verdict) Pin() (version string, conflict bool) {
+	for i, r := range v.Pins {
+		switch pin := r.Correction.Params.Pin; {
+		case i == 0:
+			version = pin
+		case pin != version:
+			return version, true
+		}
+	}
+	return version, false
+}
 
 // Fallback is the model to serve instead of a refused one, or "" for none. own
 // is the model's own fallback, "" if it has none.
@@ -111,6 +128,9 @@ func (v *Verdict) reset() {
 // settle brings the lists in order and takes out what two values of a request
 // both led to.
 func (v *Verdict) settle() {
+	if _, conflict := v.Pin(); conflict {
+		v.Refused = append(v.Refused, v.Pins...)
+	}
 	v.Refused = inOrder(v.Refused)
 	v.Limits = inOrder(v.Limits)
 	v.Clamps = inOrder(v.Clamps)

@@ -16,8 +16,9 @@ import (
 // go beyond fails, and a failure is judged against the caller.
 const whenCost = 10_000
 
-// whenVars are the variables of a when expression. All lists may be empty, and
-// all texts are "" where nothing is known.
+// whenVars are the variables of a when expression. All lists may be empty, all
+// texts are "" where nothing is known, and numbers that the request does not say
+// are 0, but for temperature, which is negative then.
 var whenVars = []struct {
 	name string
 	typ  *cel.Type
@@ -39,6 +40,15 @@ var whenVars = []struct {
 	{"stream", cel.BoolType, func(r *Request) any { return r.Features&Streaming != 0 }},
 	{"tools_offered", cel.BoolType, func(r *Request) any { return r.Features&Tools != 0 }},
 	{"output_tokens", cel.IntType, func(r *Request) any { return r.OutputTokens }},
+	{"derivative", cel.StringType, func(r *Request) any { return r.Derivative }},
+	{"features", cel.ListType(cel.StringType), func(r *Request) any { return texts(r.Features.Names()) }},
+	{"generates", cel.BoolType, func(r *Request) any { return r.Generates }},
+	{"continues", cel.BoolType, func(r *Request) any { return r.Continues }},
+	{"messages", cel.IntType, func(r *Request) any { return r.Messages }},
+	{"input_tokens", cel.IntType, func(r *Request) any { return r.InputTokens }},
+	{"choices", cel.IntType, func(r *Request) any { return r.Choices }},
+	{"temperature", cel.DoubleType, func(r *Request) any { return r.Temperature }},
+	{"reasoning_tokens", cel.IntType, func(r *Request) any { return r.Reasoning }},
 }
 
 var whenNames = func() []string {

@@ -11,12 +11,15 @@ func TestWhenVariables(t *testing.T) {
 	r := Request{
 		Model: "m", Version: "v", Surface: "s", Org: "o", Users: []string{"", "u", "w"}, Key: "k", Tier: "t", IP: addr("192.0.2.1"), Country: "de",
 		Attributes: []string{"a=b"}, UseCases: []string{"x"}, Tools: []string{"y"}, Features: Tools | Streaming, OutputTokens: 7,
+		Derivative: "ft:m:acme", Generates: true, Continues: true, Messages: 3, InputTokens: 9, Choices: 2, Temperature: 1.5, Reasoning: 4,
 	}
 	exprs := map[string]string{
 		"model": `model == "m"`, "version": `version == "v"`, "surface": `surface == "s"`, "org": `org == "o"`, "user": `user == "u"`,
 		"users": `"w" in users`, "key": `key == "k"`, "tier": `tier == "t"`, "country": `country == "DE"`, "ip": `ip == "192.0.2.1"`,
 		"attributes": `attributes == ["a=b"]`, "use_cases": `use_cases[0] == "x"`, "tools": `tools.exists(t, t == "y")`,
 		"stream": `stream`, "tools_offered": `tools_offered`, "output_tokens": `output_tokens == 7`,
+		"derivative": `derivative.startsWith("ft:")`, "features": `features == ["tools", "streaming"]`, "generates": `generates`, "continues": `continues`,
+		"messages": `messages == 3`, "input_tokens": `input_tokens > 8`, "choices": `choices > 1`, "temperature": `temperature > 1.0`, "reasoning_tokens": `reasoning_tokens == 4`,
 	}
 	for _, name := range whenNames {
 		prg, err := compileWhen(exprs[name])
