@@ -84,6 +84,7 @@ func (f *Fleet) hear(p *peer, c *Count, now int64) {
 	if b.gone {
 		return // it was forgotten this instant; what is counted next is said again
 	}
+	now = f.l.Now(now)
 	until := int64(math.MaxInt64)
 	if c.Window > 0 {
 		until = now + int64(c.Window) + int64(c.Window)/(steps-1) + 1
@@ -108,6 +109,7 @@ func (f *Fleet) hear(p *peer, c *Count, now int64) {
 
 // held is what this gateway knows of what p had counted before it came back.
 func (f *Fleet) held(p *peer, now int64) []Word {
+	now = f.l.Now(now)
 	var counts []Count
 	f.l.hashed.Range(func(h Hash, b *bucket) bool {
 		b.mu.Lock()
@@ -128,6 +130,7 @@ func (f *Fleet) held(p *peer, now int64) []Word {
 // recover takes back what others heard of this gateway before it came back,
 // where that is more than it remembers itself.
 func (f *Fleet) recover(counts []Count, now int64) {
+	at := f.l.Now(now)
 	for _, c := range counts {
 		if c.N <= 0 || c.N > maxCount || c.Window < time.Second || c.Window > maxWindow || f.l.hashed.Size() >= maxBuckets {
 			continue
@@ -135,13 +138,25 @@ func (f *Fleet) recover(counts []Count, now int64) {
 		b := f.l.at(c.Hash)
 		b.mu.Lock()
 		if b.spec.Window == 0 && b.sum == 0 {
-			b.fitLocked(Spec{Limit: b.spec.Limit, Window: c.Window}, now)
+			b.fitLocked(Spec{Limit: b.spec.Limit, Window: c.Window}, at)
 		}
-		if b.advanceLocked(now); b.spec.Window > 0 && !b.gone && c.N > b.sum+b.rest {
+		if b.advanceLocked(at); b.spec.Window > 0 && !b.gone && c.N > b.sum+b.rest {
 			b.countLocked(c.N - b.sum - b.rest)
 			f.l.touchLocked(b)
 			f.l.changed.Store(true)
 		}
 		b.mu.Unlock()
 	}
+}
+
+// forget frees the places that a gateway held which is lost. What it counted in
+// windows stays until the windows are over.
+func (f *Fleet) forget(p *peer) {
+	p.heard = 0
+	f.l.hashed.Range(func(_ Hash, b *bucket) bool {
+		b.mu.Lock()
+		b.others = slices.DeleteFunc(b.others, func(c claim) bool { return c.of == p && c.window == 0 })
+		b.mu.Unlock()
+		return true
+	})
 }

@@ -279,6 +279,7 @@ func (f *Fleet) close(now int64) []Word {
 	f.closings++
 	f.round = max(f.round, 1)
 
+	at := f.l.Now(now)
 	var counts []Count
 	resting := f.resting
 	f.resting = nil
@@ -292,7 +293,7 @@ func (f *Fleet) close(now int64) []Word {
 			return
 		}
 		b.said = f.closings
-		b.advanceLocked(now)
+		b.advanceLocked(at)
 		if b.round == was.serial {
 			b.rest = min(b.rest, b.used)
 		} else {
@@ -475,18 +476,6 @@ func (f *Fleet) Take(w Word, now int64) (words []Word) {
 func (w *Word) sound() bool {
 	return w.Gateway != "" && len(w.Gateway) <= 64 && len(w.Boot) <= 64 && w.Parts > 0 && w.Parts <= maxParts && w.Part >= 0 && w.Part < w.Parts &&
 		w.Round < math.MaxUint64/2 && len(w.Counts) <= wordCounts
-}
-
-// forget frees the places that a gateway held which is lost. What it counted in
-// windows stays until the windows are over.
-func (f *Fleet) forget(p *peer) {
-	p.heard = 0
-	f.l.hashed.Range(func(_ Hash, b *bucket) bool {
-		b.mu.Lock()
-		b.others = slices.DeleteFunc(b.others, func(c claim) bool { return c.of == p && c.window == 0 })
-		b.mu.Unlock()
-		return true
-	})
 }
 
 // forgetOne makes room for a gateway by forgetting one that is lost.

@@ -122,6 +122,7 @@ type bucket struct {
 	last int64         // when something was reserved
 	gone bool          // removed from the maps: take another
 	set  *set          // where distinct values are counted
+	kept *kept         // nil if it begins with this life of the gateway
 
 	others []claim // what other gateways have said
 	round  uint64  // in which rest was last added to
