@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -58,7 +59,11 @@ func Rewrite(dst, body []byte, e *Envelope, model string, maxTokens int64) ([]by
 		w.upTo(next)
 		switch kind {
 		case 'm':
-			w.dst = AppendString(w.dst, model)
+			if e.Form {
+				w.dst = append(w.dst, model...)
+			} else {
+				w.dst = AppendString(w.dst, model)
+			}
 		case 't':
 			w.dst = AppendString(w.dst, resource(model))
 		case 'n':
@@ -91,14 +96,34 @@ func (w *splice) upTo(r Region) {
 	w.at = r.End
 }
 
+// Query returns the raw query with another model in it, for routes whose query
+// names the model; for the others, and for an empty model, the query itself.
+func (rt Route) Query(rawQuery, model string) string {
+	if rt.ModelIn != ModelInQuery || rt.Model == "" || model == "" {
+		return rawQuery
+	}
+	pairs := strings.Split(rawQuery, "&")
+	for i, pair := range pairs {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil && (plain == "model" || plain == "deployment") {
+			pairs[i] = name + "=" + escapeSegment(model)
+		}
+	}
+	return strings.Join(pairs, "&")
+}
+
 // Path returns the escaped path with another model in it, for wires whose path
 // names the model; for the others, and for an empty model, the path itself.
 func (rt Route) Path(escapedPath, model string) string {
 	if rt.ModelPath.End == 0 || model == "" {
 		return escapedPath
 	}
+	before, at, after := escapedPath[:rt.ModelPath.Start], escapedPath[rt.ModelPath.Start:rt.ModelPath.End], escapedPath[rt.ModelPath.End:]
+	if strings.IndexByte(at, '/') < 0 {
+		return before + escapeSegment(model) + after
+	}
 	collection, id, _ := strings.Cut(resource(model), "/")
-	return escapedPath[:rt.ModelPath.Start] + collection + "/" + escapeSegment(id) + escapedPath[rt.ModelPath.End:]
+	return before + collection + "/" + escapeSegment(id) + after
 }
 
 // resource is a model's name in the form collection/id.

@@ -12,30 +12,75 @@ package wire
 import (
 	"time"
 
+	"andon/correction"
 	"andon/wire/scan"
 )
 
 // Op is what a route does, as far as corrections care.
 type Op uint8
 
-// The operations.
+// The operations. Up to OpGetModel, and OpTranscribe to OpModerate, a request
+// asks one model that it names. The others reach models in other ways, if any.
 const (
 	OpGenerate    Op = iota + 1 // produces model output
 	OpEmbed                     // produces embeddings
 	OpCountTokens               // counts, produces nothing
 	OpListModels                // GET the list of models
 	OpGetModel                  // GET one model; Route.Model names it
+	OpTranscribe                // makes text of audio
+	OpSpeech                    // makes audio of text
+	OpImage                     // makes or changes pictures or video
+	OpModerate                  // classifies; where no model is named, the provider's own serves
+	OpRun                       // sets a model going on what the provider keeps: a run, an agent's session, an eval
+	OpBatch                     // makes a batch; its requests are in its body, or in a file that was sent before
+	OpFineTune                  // makes a fine-tuning job, or lets one go on
+	OpRealtime                  // opens a realtime session, or makes the secret that opens one
+	OpFile                      // brings a file in, whole or in parts
+	OpStored                    // reads, changes, ends or removes what the provider keeps; Route.Object says what
+	OpAccount                   // manages the account
+)
+
+// Body is what a route takes as its request body.
+type Body uint8
+
+// The kinds of bodies.
+const (
+	BodyNone   Body = iota // none: it must be empty, or an object without members, as some clients send
+	BodyJSON               // one JSON object; may be empty where no model has to be named
+	BodyForm               // multipart/form-data
+	BodyEither             // JSON or a form, as the content type says
+	BodyAny                // bytes that nothing is decided on
+)
+
+// Place is where a route names its model.
+type Place uint8
+
+// The places.
+const (
+	ModelNowhere Place = iota
+	ModelInBody        // a member of the JSON body, or a field of the form
+	ModelInPath        // Route.Model
+	ModelInQuery       // Route.Model, too; "" where the query does not name it
 )
 
 // Route is a known method and path of a wire.
 type Route struct {
 	API    string // stable name for logs and metrics: "openai.chat", "anthropic.messages", …
 	Op     Op
-	Model  string // from the path, where the wire puts it there (Gemini); decoded
-	Stream bool   // the path itself asks for a stream (Gemini)
+	Model  string // from the path or the query, where the route names it there; decoded
+	Stream bool   // the path or the query itself asks for a stream
 	SSE    bool   // a stream on this route is server-sent events (false: Gemini's JSON array)
 
-	ModelPath Region // where the escaped path names the model, its collection included; zero if it does not
+	ModelPath Region // where the escaped path names the model, its collection included (Gemini); zero if it does not
+
+	Features correction.Features // what the use of the route as such means; ending and removing means nothing
+	Body     Body
+	ModelIn  Place
+	Named    bool   // the body has to name the model
+	Answers  bool   // the answer holds what a model put out before
+	Upgrade  bool   // opens a WebSocket; known by a GET without a body
+	Object   string // kind of the stored thing that the path names last: "response", "batch", "file", …; "" if none
+	ID       string // of that thing; it aliases the path
 }
 
 // Wire is one family of provider APIs.
@@ -91,6 +136,13 @@ type Envelope struct {
 	Stored    bool     // builds on what is stored at the provider (a prompt, cached content), which may bring tools of its own
 	Prior     bool     // carries earlier model turns (an assistant or model message)
 	First     []byte   // raw bytes of the first message, content or input item: a session's fingerprint
+
+	// Of bodies that are not generation bodies.
+	Form      bool   // the body is a form: ModelAt has no quotes
+	Purpose   string // what a file is for: "batch", "fine-tune", "assistants", …
+	InputFile string // id of the stored file that a batch or a fine-tuning job works on
+	Endpoint  string // path that a batch's requests go to
+	FileAt    Region // content of the form's first file
 
 	ModelAt   Region   // the model's value, quotes included; zero if it is not in the body
 	ModelToo  []Region // values that repeat the path's model as a resource name, quotes included (Gemini)

@@ -29,7 +29,7 @@ type reader struct {
 	nullAt   scan.Span
 }
 
-func (api) Read(rt wire.Route, body []byte, e *wire.Envelope) error {
+func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 	e.Reset()
 	s := scan.New(body)
 	defer s.Free()

@@ -29,7 +29,7 @@ type reader struct {
 	config  bool // generationConfig was given
 }
 
-func (api) Read(rt wire.Route, body []byte, e *wire.Envelope) error {
+func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 	e.Reset()
 	e.Model, e.Stream = rt.Model, rt.Stream
 	s := scan.New(body)

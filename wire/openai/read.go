@@ -33,7 +33,7 @@ type reader struct {
 	nullKey      string // the member of nullAt, which is null
 }
 
-func (api) Read(rt wire.Route, body []byte, e *wire.Envelope) error {
+func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 	e.Reset()
 	s := scan.New(body)
 	defer s.Free()
@@ -57,7 +57,11 @@ func (api) Read(rt wire.Route, body []byte, e *wire.Envelope) error {
 	if err := s.End(); err != nil {
 		return wire.BadBody(err)
 	}
-	if !r.model {
+	if rt.ModelIn == wire.ModelInPath {
+		if err := r.deployed(rt); err != nil {
+			return err
+		}
+	} else if !r.model && rt.Named {
 		return &wire.Problem{Status: 400, Code: scan.CodeMissing, Title: "The request body cannot be used", Param: "model",
 			Detail: `"model" is missing; it must be a string that names the model`}
 	}

@@ -151,6 +151,10 @@ func TestRecordedExchanges(t *testing.T) {
 				seen["route not known: "+u.Path]++
 				continue
 			}
+			if rt.Body == wire.BodyForm { // the recordings leave forms out
+				seen["form"]++
+				continue
+			}
 			body := []byte(x.Request.Body)
 			var e wire.Envelope
 			if err := w.Read(rt, body, &e); err != nil {
