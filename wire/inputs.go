@@ -1,0 +1,173 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+)
+
+// inputText is the running text of a message.
+var inputText = Name("input")
+
+// AppendInputs is the wires' reader of request texts: all of them put messages,
+// their parts and tools in the same way, as far as texts go. The names of the
+// members below are all that the APIs have for lists of messages, instructions,
+// and texts in them; a string under any other name is a text of its own.
+//
+// Base64 of a text type is decoded. Prompts of token numbers cannot be judged,
+// and make the body unreadable.
+func AppendInputs(dst []Piece, body []byte, scratch *[]byte) []Piece {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return dst
+	}
+	r := ReadPieces(dst, body, scratch)
+	s := r.S
+	if s.Kind() != '{' {
+		r.Unreadable()
+		return r.Done(scratch)
+	}
+	s.Object()
+	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		ch := Channel{Group: Name(name), Text: inputText}
+		switch string(name) {
+		case "messages", "contents", "requests", "prompt", "input", "texts", "items":
+			if s.Kind() != '[' {
+				r.input(ch, false)
+				continue
+			}
+			s.Array()
+			for n := uint32(0); s.Element(); n++ {
+				if k := s.Kind(); k == 0 || k == '[' {
+					r.Unreadable()
+				}
+				r.input(Channel{Group: ch.Group + Nth(n), Text: inputText}, false)
+			}
+		case "system", "instructions", "systemInstruction", "system_instruction", "content", "suffix", "prediction":
+			r.input(ch, false)
+		case "model", "user", "safety_identifier", "prompt_cache_key", "previous_response_id", "cachedContent", "cached_content", "service_tier":
+			s.Skip()
+		default:
+			if s.Kind() == '"' {
+				r.Walk(PieceOther, Channel{}, 0)
+			} else {
+				r.Walk(PieceOther, Channel{}, Fixed|Every)
+			}
+		}
+	}
+	return r.Done(scratch)
+}
+
+// input reads a message, a part of one, or what is below. fixed says that its
+// strings must stay.
+func (r *PieceReader) input(ch Channel, fixed bool) {
+	s := r.S
+	mode := Running
+	if fixed {
+		mode |= Fixed
+	}
+	switch s.Kind() {
+	case '"':
+		r.String(PieceText, ch, mode)
+		return
+	case '[':
+		s.Array()
+		for s.Element() {
+			r.input(ch, fixed)
+		}
+		return
+	case '{':
+		s.Object()
+	default:
+		s.Skip()
+		return
+	}
+	data, media, sealed := "", "", false // data is Base64 or text; which of the two, its object says
+	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		text := s.Kind() == '"'
+		switch string(name) {
+		case "text", "content", "parts", "thinking", "reasoning", "reasoning_content", "refusal", "transcript", "output", "summary", "source", "response":
+			r.input(ch, fixed)
+		case "arguments", "args", "input", "action", "operation":
+			if text {
+				r.String(PieceToolArguments, Channel{}, Fixed)
+			} else {
+				r.Walk(PieceToolArguments, Channel{}, Fixed|Every)
+			}
+		case "type":
+			sealed = Sealed(r.Token()) || sealed
+		case "format":
+			sealed = true // of sound
+			s.Skip()
+		case "mime_type", "mimeType", "media_type":
+			media = r.Token()
+		case "data":
+			if text {
+				data = r.Token()
+				continue
+			}
+			r.input(ch, fixed)
+		case "file_data", "url", "image_url", "file_url":
+			if text {
+				r.url(ch)
+			} else {
+				r.input(ch, fixed)
+			}
+		case "role", "id", "call_id", "item_id", "tool_call_id", "tool_use_id", "file_id", "signature", "thoughtSignature", "thought_signature",
+			"encrypted_content", "encrypted_index", "fingerprint", "detail", "ttl", "status", "custom_id", "model":
+			if text {
+				s.Skip()
+			} else {
+				r.input(ch, fixed)
+			}
+		default:
+			if text {
+				r.String(PieceOther, Channel{}, Fixed)
+			} else {
+				r.input(ch, fixed)
+			}
+		}
+	}
+	switch {
+	case data == "":
+	case strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "json"):
+		r.encoded(ch, data)
+		r.plain(ch, data)
+	case !sealed && media == "":
+		r.plain(ch, data)
+	}
+}
+
+// url reads a URL: one that holds a text is that text.
+func (r *PieceReader) url(ch Channel) {
+	u := r.Token()
+	media, rest, ok := dataURL(u)
+	switch {
+	case !ok:
+		r.plain(Channel{}, u)
+	case strings.HasPrefix(media, "text/") || strings.Contains(media, "json"):
+		r.encoded(ch, rest)
+		r.plain(ch, rest)
+	}
+}
+
+// plain makes a piece of text that has no string of its own to be rewritten.
+func (r *PieceReader) plain(ch Channel, text string) {
+	r.Dst = append(r.Dst, Piece{Kind: PieceOther, Fixed: true, Channel: Channel{Group: ch.Group}, Text: []byte(text)})
+}
+
+// encoded is plain for what text says in Base64.
+func (r *PieceReader) encoded(ch Channel, text string) {
+	text = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "").Replace(text), "=")
+	if b, err := base64.RawStdEncoding.DecodeString(text); err == nil {
+		r.plain(ch, string(b))
+	}
+}
+
+// dataURL takes a data URL apart. ok is false for any other URL.
+func dataURL(s string) (media, rest string, ok bool) {
+	if len(s) < 5 || !strings.EqualFold(s[:5], "data:") {
+		return "", "", false
+	}
+	media, rest, ok = strings.Cut(s[5:], ",")
+	return media, rest, ok
+}
