@@ -238,7 +238,7 @@ func (x *exchange) outgoing(c *call) ([]byte, error) {
 		return x.body, nil
 	}
 	var err error
-	x.sent, err = wire.Rewrite(x.sent[:0], x.body, &x.env, name, tokens)
+	x.sent, err = wire.Rewrite(x.sent[:0], x.body, &x.env, &wire.Change{Model: name, OutputTokens: tokens, Temperature: -1})
 	return x.sent, err
 }
 

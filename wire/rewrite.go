@@ -4,96 +4,77 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
+
+	"andon/correction"
 )
 
 // ErrNoBound is returned by Rewrite for a body that has no output bound and no
 // place for one.
 var ErrNoBound = errors.New("rewrite body: this request has no place for an output bound")
 
-// Rewrite appends body to dst with another model and a smaller output bound,
-// in one pass and without a change to anything else. e is what Read read from
-// this body. An empty model keeps the model; a model that only the path names is
-// changed there (Route.Path). maxTokens clamps down every bound that is larger
-// and adds one where the body has none; 0 leaves the bounds alone.
-func Rewrite(dst, body []byte, e *Envelope, model string, maxTokens int64) ([]byte, error) {
-	if maxTokens < 0 {
-		return dst, fmt.Errorf("rewrite body: output bound %d is negative", maxTokens)
+// ErrKept is returned by Rewrite for what cannot be taken out of a body, or not
+// all at once.
+var ErrKept = errors.New("rewrite body: what is to be taken out of this request is needed by it")
+
+// MinThinking is the least budget of reasoning tokens that Anthropic takes.
+const MinThinking = 1024
+
+// Change is what Rewrite changes. Its zero value lowers the temperature to 0;
+// Unchanged changes nothing.
+type Change struct {
+	// Model takes the model's place; "" keeps it. A model that only the path or
+	// the query names is changed there (Route.Path, Route.Query).
+	Model string
+
+	// OutputTokens lowers every output bound that is larger, and adds one where
+	// the body has none; 0 leaves the bounds alone.
+	OutputTokens int64
+
+	// Choices lowers how many answers are asked for; 0 leaves it alone.
+	Choices int64
+
+	// ReasoningTokens lowers the budgets of reasoning tokens; 0 leaves them alone
+	// and a negative number lowers them to 0. Where Anthropic's least budget is
+	// not reached, the member "thinking" goes. What is asked for without a number
+	// (Envelope.Effort) is not changed, and none is added.
+	ReasoningTokens int64
+
+	// Temperature lowers a temperature that is larger. It is added where the body
+	// has none if it is below 1, which is the providers' default. Models that take
+	// no temperature (OpenAI's for reasoning, Anthropic's newer ones and all of
+	// them while they think) refuse the request then. Negative leaves it alone.
+	Temperature float64
+
+	// Strip and StripTools are what to take out, by feature, and by name or type
+	// of tool. Of a set of features, those that the body does not use are
+	// disregarded; what is used has to be in Envelope.Optional or OptionalTools.
+	Strip      correction.Features
+	StripTools []string
+}
+
+// Unchanged is the Change that changes nothing.
+var Unchanged = Change{Temperature: -1}
+
+// Rewrite appends body to dst, changed as c says and in nothing else. e is what
+// Read read from this body. The result is valid JSON with its members in the
+// order that they had; what is added stands first in its object.
+func Rewrite(dst, body []byte, e *Envelope, c *Change) ([]byte, error) {
+	if c.OutputTokens < 0 || c.Choices < 0 {
+		return dst, fmt.Errorf("rewrite body: a bound is negative: %d output tokens, %d choices", c.OutputTokens, c.Choices)
 	}
-	w := splice{dst: dst, body: body}
-	insert := maxTokens > 0 && e.InsertKey != ""
-	if maxTokens > 0 && !insert && len(e.MaxAt) == 0 {
+	if c.OutputTokens > 0 && len(e.MaxAt) == 0 && e.MaxNull.End == 0 && e.InsertKey == "" {
 		return dst, ErrNoBound
 	}
-	// The regions are few and disjoint: take the leftmost that is left each time.
-	for {
-		next, kind := Region{Start: len(body) + 1}, byte(0)
-		take := func(r Region, k byte) {
-			if r.Start >= w.at && r.Start < next.Start {
-				next, kind = r, k
-			}
-		}
-		if model != "" {
-			if e.ModelAt.End > 0 {
-				take(e.ModelAt, 'm')
-			}
-			for _, r := range e.ModelToo {
-				take(r, 't')
-			}
-		}
-		if maxTokens > 0 {
-			for _, r := range e.MaxAt {
-				take(r, 'n')
-			}
-		}
-		if insert {
-			take(Region{Start: e.InsertAt, End: max(e.InsertAt, e.InsertTo)}, 'i')
-		}
-		if kind == 0 {
-			break
-		}
-		if next.End > len(body) || next.End < next.Start {
-			return dst, errors.New("rewrite body: the envelope was not read from this body")
-		}
-		w.upTo(next)
-		switch kind {
-		case 'm':
-			if e.Form {
-				w.dst = append(w.dst, model...)
-			} else {
-				w.dst = AppendString(w.dst, model)
-			}
-		case 't':
-			w.dst = AppendString(w.dst, resource(model))
-		case 'n':
-			v, err := strconv.ParseInt(string(body[next.Start:next.End]), 10, 64)
-			if err != nil {
-				return dst, errors.New("rewrite body: the envelope was not read from this body")
-			}
-			if v == 0 && e.Boundless {
-				v = maxTokens
-			}
-			w.dst = strconv.AppendInt(w.dst, min(v, maxTokens), 10)
-		case 'i':
-			insert = false
-			w.dst = append(w.dst, e.InsertKey...)
-			w.dst = strconv.AppendInt(w.dst, maxTokens, 10)
-			w.dst = append(w.dst, e.InsertEnd...)
-		}
+	w := rewriting{body: body, e: e, c: c, list: e.changes[:0]}
+	w.values()
+	w.stored()
+	if err := w.cuts(); err != nil {
+		return dst, err
 	}
-	return append(w.dst, body[w.at:]...), nil
-}
-
-// splice copies body to dst, leaving regions out.
-type splice struct {
-	dst, body []byte
-	at        int
-}
-
-func (w *splice) upTo(r Region) {
-	w.dst = append(w.dst, w.body[w.at:r.Start]...)
-	w.at = r.End
+	w.insertion()
+	e.changes = w.list
+	return w.splice(dst)
 }
 
 // Query returns the raw query with another model in it, for routes whose query

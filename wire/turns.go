@@ -1,29 +1,80 @@
 package wire
 
-import "andon/wire/scan"
+import (
+	"andon/correction"
+	"andon/wire/scan"
+)
 
-// ReadTurns reads an array of messages, of which it needs two things: whether
-// one of them is the model's own turn, by the role that the API gives it, and
-// the raw bytes of the first. names are the members that a message is checked
-// for; they hold "role". A value that is no array is the scanner's to complain of.
-func (e *Envelope) ReadTurns(s *scan.Scanner, names *scan.Names, model string) {
+// ReadTurns reads an array of messages, of which it needs how many there are,
+// whose turns they are by their roles, and the raw bytes of the first. names are
+// the members that a message is checked for, "role" among them; model is the
+// model's role. member reads the others that are decided on, and says whether a
+// name is one. A value that is no array is the scanner's to complain of.
+func (e *Envelope) ReadTurns(s *scan.Scanner, names *scan.Names, model string, member func(name []byte) bool) {
 	if !s.Array() {
 		return
 	}
 	for n := 0; s.Element(); n++ {
+		e.Messages++
 		s.Kind()
 		from := s.Offset()
 		if s.Object() {
 			for name, ok := s.Member(); ok; name, ok = s.Member() {
-				if string(name) != "role" {
+				if string(name) == "role" {
+					role, _, _ := s.Text()
+					e.Turn(role, model)
+				} else if !member(name) {
 					s.Other(name, names)
-				} else if role, _, _ := s.Text(); role == model {
-					e.Prior = true
 				}
 			}
 		}
 		if n == 0 && s.Err() == nil {
 			e.First = s.Bytes(scan.Span{Start: from, End: s.Offset()})
 		}
+	}
+}
+
+// Turn notes whose turn a message is.
+func (e *Envelope) Turn(role, model string) {
+	switch role {
+	case model:
+		e.Prior = true
+	case "system", "developer":
+		e.Use(correction.SystemPrompt)
+	}
+}
+
+// ReadTemperature reads the temperature.
+func (e *Envelope) ReadTemperature(s *scan.Scanner) {
+	v, at, ok := s.Real()
+	if e.TempAt = at; ok {
+		e.Temperature = v
+	}
+}
+
+// ReadChoices reads a count of answers.
+func (e *Envelope) ReadChoices(s *scan.Scanner) {
+	if v, at, ok := s.Count(); ok {
+		e.Choices = max(e.Choices, v)
+		e.ChoicesAt = append(e.ChoicesAt, at)
+	}
+}
+
+// ReadForm reads an object that prescribes the answer's form by its member
+// "type", which names it in full where it is "text".
+func (e *Envelope) ReadForm(s *scan.Scanner, names *scan.Names) {
+	if !s.Object() {
+		return
+	}
+	typ := ""
+	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		if string(name) == "type" {
+			typ, _, _ = s.Text()
+		} else {
+			s.Other(name, names)
+		}
+	}
+	if typ != "text" {
+		e.Use(correction.StructuredOutput)
 	}
 }

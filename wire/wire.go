@@ -114,6 +114,12 @@ type Wire interface {
 	// none. Later, larger counts replace earlier ones (Anthropic's are cumulative).
 	Usage(rt Route, data []byte, u *Usage) bool
 
+	// Outcome reads from a plain response body, or from the data of one stream
+	// event, what sessions and counts need, into o. What o has already is kept,
+	// or added to. It allocates nothing but the strings that it keeps, and looks
+	// no further into an event that has none of it.
+	Outcome(rt Route, data []byte, o *Outcome)
+
 	// AppendModels appends the wire's model listing for the given names, or for
 	// OpGetModel the single object of names[0].
 	AppendModels(dst []byte, rt Route, names []string) []byte
@@ -147,10 +153,21 @@ type Envelope struct {
 	ModelAt   Region   // the model's value, quotes included; zero if it is not in the body
 	ModelToo  []Region // values that repeat the path's model as a resource name, quotes included (Gemini)
 	MaxAt     []Region // every output bound in the body, the values only
-	InsertAt  int      // offset just after the '{' into which a missing output bound belongs
-	InsertTo  int      // end of what the insertion replaces (a member that is null); InsertAt if nothing
-	InsertKey string   // JSON text to insert there before the number, e.g. `"max_tokens":`; "" if the body has one or cannot have one
-	InsertEnd string   // JSON text to insert after the number; with a comma where one is needed
+	MaxNull   Region   // a bound that is null, where the body has no other: the number takes its place
+	InsertKey string   // JSON text for a bound that is not there, e.g. `"max_tokens":`; "" if the body has one or cannot have one
+
+	// What the body uses, and what of it Rewrite can take out (offers.go).
+	Features      correction.Features // of the registry
+	Optional      correction.Features // of those, what can be taken out and leaves the request its meaning
+	OptionalTools []string            // of Tools, the names and types that can be taken out likewise
+	Messages      int64               // turns of the conversation: messages, contents or input items; a prompt that is one text counts as one
+	Temperature   float64             // -1: not said
+	Reasoning     int64               // the largest budget of reasoning tokens; MaxInt64 for one that the model chooses; 0: no number was said
+	Effort        bool                // reasoning is asked for in words and not by a number, so that a budget cannot be lowered here
+	Background    bool                // the provider goes on with it after the caller has gone
+	Session       []string            // the provider's ids of what this goes on with: "response:ID", "conversation:ID", "container:ID", "metadata:…"
+
+	edits
 }
 
 // Reset empties e and keeps its memory.
@@ -158,6 +175,7 @@ func (e *Envelope) Reset() {
 	*e = Envelope{
 		Tools: e.Tools[:0], Users: e.Users[:0], Others: e.Others[:0],
 		ModelToo: e.ModelToo[:0], MaxAt: e.MaxAt[:0], Choices: 1,
+		OptionalTools: e.OptionalTools[:0], Session: e.Session[:0], Temperature: -1, edits: e.edits.reset(),
 	}
 }
 

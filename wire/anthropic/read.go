@@ -1,6 +1,9 @@
 package anthropic
 
 import (
+	"strings"
+
+	"andon/correction"
 	"andon/wire"
 	"andon/wire/scan"
 )
@@ -9,13 +12,19 @@ import (
 // in case alone is refused there.
 var (
 	bodyNames = scan.NewNames(false, "model", "stream", "messages", "tools", "mcp_servers", "max_tokens", "metadata",
-		"container", "fallbacks")
-	toolNames     = scan.NewNames(false, "type", "name", "model", "max_tokens")
+		"container", "fallbacks", "tool_choice", "system", "temperature", "thinking", "output_config", "output_format")
+	toolNames     = scan.NewNames(false, "type", "name", "mcp_server_name", "model", "max_tokens", "allowed_callers", "defer_loading")
 	serverNames   = scan.NewNames(false, "name")
+	choiceNames   = scan.NewNames(false, "type", "disable_parallel_tool_use")
 	metadataNames = scan.NewNames(false, "user_id")
-	messageNames  = scan.NewNames(false, "role")
+	messageNames  = scan.NewNames(false, "role", "content", "output_config")
+	partNames     = scan.NewNames(false, "type", "name", "content", "source", "tool")
+	sourceNames   = scan.NewNames(false, "content")
+	changeNames   = scan.NewNames(false, "type", "definition")
 	heldNames     = scan.NewNames(false, "id")
-	fallbackNames = scan.NewNames(false, "model", "max_tokens")
+	thinkingNames = scan.NewNames(false, "type", "budget_tokens")
+	outputNames   = scan.NewNames(false, "effort", "format")
+	fallbackNames = scan.NewNames(false, "model", "max_tokens", "thinking", "output_config")
 )
 
 // reader reads one body into an envelope.
@@ -27,6 +36,8 @@ type reader struct {
 	bound    bool   // max_tokens was given at the top
 	lastType string // of tools, so that a hundred tools say their type once
 	nullAt   scan.Span
+	serial   bool // several tool calls in one turn are forbidden
+	odd      bool // the choice of tools is none that could be changed
 }
 
 func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
@@ -38,7 +49,7 @@ func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 		s.Fail(scan.CodeType, s.Offset(), "the body must be a JSON object")
 	}
 	if s.Object() {
-		e.InsertAt = s.Offset()
+		e.Into = wire.Into{At: scan.Span{Start: s.Offset(), End: s.Offset()}, Top: true}
 		r.body()
 	}
 	if err := s.End(); err != nil {
@@ -48,20 +59,36 @@ func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 		return &wire.Problem{Status: 400, Code: scan.CodeMissing, Title: "The request body cannot be used", Param: "model",
 			Detail: `"model" is missing; it must be a string that names the model`}
 	}
-	if rt.Op != wire.OpGenerate || r.bound {
-		return nil
+	if rt.Op == wire.OpGenerate {
+		if e.MaxNull = r.nullAt; !r.bound && r.nullAt.End == 0 {
+			e.InsertKey = `"max_tokens":`
+		}
+		if e.TempAt.End == 0 {
+			e.TempKey = `"temperature":`
+		}
+	} else {
+		e.TempAt = scan.Span{}
 	}
-	e.InsertTo, e.InsertKey, e.InsertEnd = e.InsertAt, `"max_tokens":`, ","
-	if r.nullAt.End > 0 {
-		// A bound that is null is none; the number takes its place.
-		e.InsertAt, e.InsertTo, e.InsertEnd = r.nullAt.Start, r.nullAt.End, ""
+	switch {
+	case !e.HasTools || r.serial:
+		e.Parallel = wire.Fix{}
+	case r.odd:
+		e.Use(correction.ParallelToolCalls)
+	default:
+		e.Features |= correction.ParallelToolCalls
+		if !e.Parallel.Set() {
+			e.Parallel = wire.Fix{Key: `"tool_choice":`, Text: serialChoice}
+		}
 	}
+	e.Settle()
 	return nil
 }
 
 func (r *reader) body() {
 	s, e := r.s, r.e
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		index := e.Into.Count
+		e.Into.Count++
 		switch string(name) {
 		case "model":
 			v, at, ok := s.Text()
@@ -73,19 +100,30 @@ func (r *reader) body() {
 		case "stream":
 			e.Stream = s.Flag()
 		case "messages":
-			r.e.ReadTurns(r.s, messageNames, "assistant")
+			e.ReadTurns(s, messageNames, "assistant", r.message)
+		case "system":
+			r.system()
 		case "tools":
-			r.tools()
+			r.tools(index)
+		case "tool_choice":
+			r.choice(index)
 		case "mcp_servers":
-			r.servers()
+			r.servers(index)
 		case "max_tokens":
-			from := s.NameAt()
 			if v, at, ok := s.Count(); ok {
 				r.bound = true
 				r.limit(v, at)
 			} else {
-				r.nullAt = scan.Span{Start: from, End: at.End}
+				r.nullAt = at
 			}
+		case "temperature":
+			e.ReadTemperature(s)
+		case "thinking":
+			r.thinking(index, true)
+		case "output_config":
+			r.output()
+		case "output_format":
+			r.form()
 		case "metadata":
 			r.metadata()
 		case "container":
@@ -105,75 +143,6 @@ func (r *reader) limit(v int64, at scan.Span) {
 	r.e.MaxAt = append(r.e.MaxAt, at)
 }
 
-// tools reads type and name of each tool. A tool without a type is a custom
-// one, as the API has it. An advisor brings a model of its own.
-func (r *reader) tools() {
-	s, e := r.s, r.e
-	if !s.Array() {
-		return
-	}
-	for s.Element() {
-		e.HasTools = true
-		if !s.Object() {
-			continue
-		}
-		typ, title := "", ""
-		for name, ok := s.Member(); ok; name, ok = s.Member() {
-			switch string(name) {
-			case "type":
-				typ, _, _ = s.Text()
-			case "name":
-				title, _, _ = s.Text()
-			case "model":
-				if v, _, ok := s.Text(); ok {
-					e.Others = append(e.Others, v)
-				}
-			case "max_tokens":
-				if v, at, ok := s.Count(); ok {
-					r.limit(v, at)
-				}
-			default:
-				s.Other(name, toolNames)
-			}
-		}
-		if typ == "" {
-			typ = "custom"
-		}
-		if typ != r.lastType {
-			r.lastType = typ
-			e.Tools = append(e.Tools, typ)
-		}
-		if title != "" {
-			e.Tools = append(e.Tools, title)
-		}
-	}
-}
-
-// servers reads the MCP servers, each of which is a bundle of tools: type "mcp"
-// and the server's name.
-func (r *reader) servers() {
-	s, e := r.s, r.e
-	if !s.Array() {
-		return
-	}
-	for n := 0; s.Element(); n++ {
-		e.HasTools = true
-		if n == 0 {
-			e.Tools = append(e.Tools, "mcp")
-		}
-		if !s.Object() {
-			continue
-		}
-		for name, ok := s.Member(); ok; name, ok = s.Member() {
-			if string(name) != "name" {
-				s.Other(name, serverNames)
-			} else if v, _, _ := s.Text(); v != "" {
-				e.Tools = append(e.Tools, v)
-			}
-		}
-	}
-}
-
 func (r *reader) metadata() {
 	s := r.s
 	if !s.Object() {
@@ -184,6 +153,9 @@ func (r *reader) metadata() {
 			s.Other(name, metadataNames)
 		} else if v, _, _ := s.Text(); v != "" {
 			r.e.Users = append(r.e.Users, v)
+			if strings.Contains(v, "session") {
+				r.e.GoesOn("metadata", v) // as clients do whose user ids name the session, too
+			}
 		}
 	}
 }
@@ -194,7 +166,7 @@ func (r *reader) container() {
 	s := r.s
 	if s.Kind() != '{' {
 		if v, _, _ := s.Text(); v != "" {
-			r.e.Continues = true
+			r.within(v)
 		}
 		return
 	}
@@ -203,9 +175,16 @@ func (r *reader) container() {
 		if string(name) != "id" {
 			s.Other(name, heldNames)
 		} else if v, _, _ := s.Text(); v != "" {
-			r.e.Continues = true
+			r.within(v)
 		}
 	}
+}
+
+// within notes a container that the provider keeps, and what stands in it.
+func (r *reader) within(id string) {
+	r.e.Continues = true
+	r.e.Use(correction.StoredConversations)
+	r.e.GoesOn("container", id)
 }
 
 // fallbacks are models that the provider may answer with after a refusal: a
@@ -224,8 +203,14 @@ func (r *reader) fallbacks() {
 		if !s.Object() {
 			continue
 		}
+		index := -1
 		for name, ok := s.Member(); ok; name, ok = s.Member() {
+			index++
 			switch string(name) {
+			case "thinking":
+				r.thinking(index, false)
+			case "output_config":
+				r.output()
 			case "model":
 				if v, _, ok := s.Text(); ok {
 					e.Others = append(e.Others, v)

@@ -3,6 +3,7 @@ package gemini
 import (
 	"strings"
 
+	"andon/correction"
 	"andon/wire"
 	"andon/wire/scan"
 )
@@ -10,13 +11,27 @@ import (
 // What is decided on, level by level; anything that differs from one of these
 // in case or underscores alone is refused there.
 var (
-	bodyNames    = scan.NewNames(true, "model", "contents", "tools", "generationConfig", "cachedContent")
-	countNames   = scan.NewNames(true, "model", "contents", "tools", "generationConfig", "cachedContent", "generateContentRequest")
-	embedNames   = scan.NewNames(true, "model", "content")
-	batchNames   = scan.NewNames(true, "model", "requests")
-	configNames  = scan.NewNames(true, "maxOutputTokens", "candidateCount")
-	contentNames = scan.NewNames(true, "role")
-	declNames    = scan.NewNames(true, "name")
+	bodyNames  = scan.NewNames(true, "model", "contents", "tools", "toolConfig", "generationConfig", "systemInstruction", "cachedContent", "store")
+	countNames = scan.NewNames(true, "model", "contents", "tools", "toolConfig", "generationConfig", "systemInstruction", "cachedContent", "store",
+		"generateContentRequest")
+	embedNames  = scan.NewNames(true, "model", "content")
+	batchNames  = scan.NewNames(true, "model", "requests")
+	configNames = scan.NewNames(true, "maxOutputTokens", "candidateCount", "temperature", "thinkingConfig", "responseMimeType", "responseSchema",
+		"responseJsonSchema", "responseModalities", "responseLogprobs", "logprobs", "speechConfig", "imageConfig")
+	thinkingNames = scan.NewNames(true, "thinkingBudget", "thinkingLevel")
+	contentNames  = scan.NewNames(true, "role", "parts")
+	partNames     = scan.NewNames(true, "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult", "toolCall", "toolResponse")
+	dataNames     = scan.NewNames(true, "mimeType")
+	responseNames = scan.NewNames(true, "parts")
+	choiceNames   = scan.NewNames(true, "functionCallingConfig")
+	callingNames  = scan.NewNames(true, "mode", "allowedFunctionNames")
+	declNames     = scan.NewNames(true, "name")
+)
+
+// What is put into the generation's configuration.
+const (
+	maxKey  = `"maxOutputTokens":`
+	tempKey = `"temperature":`
 )
 
 // reader reads one body into an envelope.
@@ -25,8 +40,10 @@ type reader struct {
 	e  *wire.Envelope
 	rt wire.Route
 
-	members int  // of the outermost object
-	config  bool // generationConfig was given
+	config   bool   // generationConfig was given
+	lastType string // of tools, so that a hundred functions say "function" once
+	members  int    // of the outermost object, on routes that are no generation
+	nested   bool   // within the request of a count: nothing is taken out there
 }
 
 func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
@@ -39,11 +56,13 @@ func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 		s.Fail(scan.CodeType, s.Offset(), "the body must be a JSON object")
 	}
 	if s.Object() {
-		e.InsertAt = s.Offset()
+		e.Into = wire.Into{At: scan.Span{Start: s.Offset(), End: s.Offset()}, Top: true}
 		switch rt.API {
 		case Embed:
+			r.e.Use(correction.Embeddings)
 			r.embed()
 		case BatchEmbed:
+			r.e.Use(correction.Embeddings)
 			r.batch()
 		default:
 			r.generate(rt.API == CountTokens)
@@ -53,16 +72,12 @@ func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 		return wire.BadBody(err)
 	}
 	if rt.Op != wire.OpGenerate {
-		e.InsertKey, e.InsertEnd = "", ""
-		return nil
+		e.InsertKey, e.MaxNull, e.TempKey, e.TempAt = "", scan.Span{}, "", scan.Span{}
+	} else if !r.config {
+		e.Into.Key = `"generationConfig":`
+		e.InsertKey, e.TempKey = maxKey, tempKey
 	}
-	if !r.config {
-		e.InsertTo = e.InsertAt
-		e.InsertKey, e.InsertEnd = `"generationConfig":{"maxOutputTokens":`, "},"
-		if r.members == 0 {
-			e.InsertEnd = "}"
-		}
-	}
+	e.Settle()
 	return nil
 }
 
@@ -78,20 +93,32 @@ func (r *reader) once(seen *bool) {
 // may hold one.
 func (r *reader) generate(counting bool) {
 	s := r.s
-	var config, cached, inner bool
+	var config, cached, inner, choice, system bool
 	names := bodyNames
 	if counting {
 		names = countNames
 	}
-	for name, ok := s.Member(); ok; name, ok = s.Member() {
-		r.members++
+	for index := 0; ; index++ {
+		name, ok := s.Member()
+		if !ok {
+			if !r.nested && !r.config {
+				r.e.Into.Count = index
+			}
+			return
+		}
 		switch string(name) {
 		case "model":
 			r.sameModel()
 		case "contents":
-			r.e.ReadTurns(r.s, contentNames, "model")
+			r.e.ReadTurns(s, contentNames, "model", r.message)
 		case "tools":
-			r.tools()
+			r.tools(index)
+		case "toolConfig", "tool_config":
+			r.once(&choice)
+			r.toolConfig(index)
+		case "systemInstruction", "system_instruction":
+			r.once(&system)
+			r.instruction()
 		case "generationConfig", "generation_config":
 			r.once(&config)
 			r.generationConfig()
@@ -99,6 +126,14 @@ func (r *reader) generate(counting bool) {
 			r.once(&cached)
 			if v, _, _ := s.Text(); v != "" {
 				r.e.Stored = true
+				r.e.Use(wire.StoredPrompt | correction.StoredConversations)
+			}
+		case "store":
+			s.Kind()
+			from := s.Offset()
+			if s.Flag() {
+				r.e.Features |= correction.StoredConversations
+				r.e.Store = wire.Fix{At: scan.Span{Start: from, End: s.Offset()}, Text: "false"}
 			}
 		case "generateContentRequest", "generate_content_request":
 			if !counting {
@@ -107,7 +142,9 @@ func (r *reader) generate(counting bool) {
 			}
 			r.once(&inner)
 			if s.Object() {
+				r.nested = true
 				r.generate(false)
+				r.nested = false
 			}
 		default:
 			s.Other(name, names)
@@ -129,12 +166,11 @@ func (r *reader) sameModel() {
 
 func (r *reader) generationConfig() {
 	s, e := r.s, r.e
-	from := s.NameAt()
 	r.config = true
-	if s.Null() {
+	if s.Kind() == 'n' {
 		// A configuration that is null is none; a new one takes its place.
-		e.InsertAt, e.InsertTo = from, s.Offset()
-		e.InsertKey, e.InsertEnd = `"generationConfig":{"maxOutputTokens":`, "}"
+		at := s.Skip()
+		e.Into, e.InsertKey, e.TempKey = wire.Into{At: at}, maxKey, tempKey
 		return
 	}
 	if !s.Object() {
@@ -142,42 +178,17 @@ func (r *reader) generationConfig() {
 	}
 	open := s.Offset()
 	members := 0
-	var bound, count bool
-	var null scan.Span
+	var seen [configs]bool
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
 		members++
-		switch string(name) {
-		case "maxOutputTokens", "max_output_tokens":
-			r.once(&bound)
-			from := s.NameAt()
-			v, at, ok := s.Count()
-			if !ok {
-				null = scan.Span{Start: from, End: at.End}
-				continue
-			}
-			e.Boundless = v == 0
-			e.MaxTokens = max(e.MaxTokens, v)
-			e.MaxAt = append(e.MaxAt, at)
-		case "candidateCount", "candidate_count":
-			r.once(&count)
-			if v, _, ok := s.Count(); ok {
-				e.Choices = max(e.Choices, v)
-			}
-		default:
-			s.Other(name, configNames)
-		}
+		r.setting(name, &seen)
 	}
-	switch {
-	case len(e.MaxAt) > 0:
-	case null.End > 0:
-		e.InsertAt, e.InsertTo = null.Start, null.End
-		e.InsertKey, e.InsertEnd = `"maxOutputTokens":`, ""
-	default:
-		e.InsertAt, e.InsertTo = open, open
-		e.InsertKey, e.InsertEnd = `"maxOutputTokens":`, ","
-		if members == 0 {
-			e.InsertEnd = ""
-		}
+	e.Into = wire.Into{At: scan.Span{Start: open, End: open}, Count: members}
+	if len(e.MaxAt) == 0 && e.MaxNull.End == 0 {
+		e.InsertKey = maxKey
+	}
+	if e.TempAt.End == 0 {
+		e.TempKey = tempKey
 	}
 }
 
@@ -189,9 +200,11 @@ func (r *reader) embed() {
 		case "model":
 			r.sameModel()
 		case "content":
-			at := s.Skip()
-			if r.e.First == nil {
-				r.e.First = s.Bytes(at)
+			s.Kind()
+			from := s.Offset()
+			r.content()
+			if r.e.First == nil && s.Err() == nil {
+				r.e.First = s.Bytes(scan.Span{Start: from, End: s.Offset()})
 			}
 		default:
 			s.Other(name, embedNames)

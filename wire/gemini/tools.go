@@ -1,26 +1,38 @@
 package gemini
 
 import (
+	"andon/correction"
 	"andon/wire/scan"
 )
 
 // kinds are the tools that the API has, by both of their spellings; the second
-// is what a tool is called in a scope, on this wire as on the others.
-var kinds = [...]struct{ camel, snake string }{
-	{"functionDeclarations", "function_declarations"},
-	{"mcpServers", "mcp_servers"},
-	{"googleSearch", "google_search"},
-	{"googleSearchRetrieval", "google_search_retrieval"},
-	{"codeExecution", "code_execution"},
-	{"urlContext", "url_context"},
-	{"computerUse", "computer_use"},
-	{"fileSearch", "file_search"},
-	{"googleMaps", "google_maps"},
-	{"retrieval", "retrieval"},
-	{"enterpriseWebSearch", "enterprise_web_search"},
-	{"parallelAiSearch", "parallel_ai_search"},
-	{"exaAiSearch", "exa_ai_search"},
+// is what a tool is called in a scope, on this wire as on the others. What
+// searches in what is on the web, maps included, is a search of the web; a
+// retrieval is one in stored files.
+var kinds = [...]struct {
+	camel, snake string
+	bits         correction.Features
+}{
+	functions: {"functionDeclarations", "function_declarations", correction.FunctionTools},
+	servers:   {"mcpServers", "mcp_servers", correction.MCP},
+	2:         {"googleSearch", "google_search", correction.WebSearch},
+	3:         {"googleSearchRetrieval", "google_search_retrieval", correction.WebSearch},
+	4:         {"codeExecution", "code_execution", correction.CodeExecution},
+	5:         {"urlContext", "url_context", correction.WebSearch},
+	6:         {"computerUse", "computer_use", correction.ComputerUse},
+	7:         {"fileSearch", "file_search", correction.FileSearch},
+	8:         {"googleMaps", "google_maps", correction.WebSearch},
+	9:         {"retrieval", "retrieval", correction.FileSearch},
+	10:        {"enterpriseWebSearch", "enterprise_web_search", correction.WebSearch},
+	11:        {"parallelAiSearch", "parallel_ai_search", correction.WebSearch},
+	12:        {"exaAiSearch", "exa_ai_search", correction.WebSearch},
 }
+
+// The two that are lists.
+const (
+	functions = iota
+	servers
+)
 
 var kindNames = func() *scan.Names {
 	var list []string
@@ -30,77 +42,14 @@ var kindNames = func() *scan.Names {
 	return scan.NewNames(true, list...)
 }()
 
-// tools reads the list of tools. Each element is an object with a member for
-// each tool it offers: functions count as "function" and their names, MCP
-// servers as "mcp" and theirs, everything else as its member's name in snake
-// case, those that are not known here included.
-func (r *reader) tools() {
-	s, e := r.s, r.e
-	if !s.Array() {
-		return
-	}
-	last := ""
-	add := func(typ string) {
-		if typ != "" && typ != last {
-			last = typ
-			e.Tools = append(e.Tools, typ)
+// kindOf finds a tool by its member's name; -1 is none that is known.
+func kindOf(name []byte) int {
+	for i := range kinds {
+		if k := &kinds[i]; string(name) == k.camel || string(name) == k.snake {
+			return i
 		}
 	}
-	for s.Element() {
-		e.HasTools = true
-		if !s.Object() {
-			continue
-		}
-		var seen [len(kinds)]bool
-		for name, ok := s.Member(); ok; name, ok = s.Member() {
-			kind := -1
-			for i, k := range kinds {
-				if string(name) == k.camel || string(name) == k.snake {
-					kind = i
-					r.once(&seen[i])
-				}
-			}
-			typ := ""
-			if kind < 0 {
-				s.Distinct(name, kindNames)
-				typ = snake(name)
-			} else {
-				typ = kinds[kind].snake
-			}
-			switch {
-			case s.Null():
-			case kind == 0:
-				add("function")
-				r.names()
-			case kind == 1:
-				add("mcp")
-				r.names()
-			default:
-				add(typ)
-				s.Skip()
-			}
-		}
-	}
-}
-
-// names reads a list of objects that carry a name.
-func (r *reader) names() {
-	s := r.s
-	if !s.Array() {
-		return
-	}
-	for s.Element() {
-		if !s.Object() {
-			continue
-		}
-		for name, ok := s.Member(); ok; name, ok = s.Member() {
-			if string(name) != "name" {
-				s.Other(name, declNames)
-			} else if v, _, _ := s.Text(); v != "" {
-				r.e.Tools = append(r.e.Tools, v)
-			}
-		}
-	}
+	return -1
 }
 
 // snake is a member's name in snake case.

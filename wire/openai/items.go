@@ -1,6 +1,10 @@
 package openai
 
-import "andon/wire/scan"
+import (
+	"andon/correction"
+	"andon/wire"
+	"andon/wire/scan"
+)
 
 // raw is what the body has at a span.
 func (r *reader) raw(at scan.Span) []byte { return r.s.Bytes(at) }
@@ -20,115 +24,151 @@ func (r *reader) first() {
 	}
 }
 
-// items reads the input items of a response: messages, what a model put out
-// before, references to stored items, and tools that are brought in midway.
-func (r *reader) items() {
+// message reads a member of a chat message.
+func (r *reader) message(name []byte) bool {
+	switch string(name) {
+	case "content":
+		r.e.Use(r.content())
+	case "audio": // an earlier answer's, by its id
+		if !r.s.Null() {
+			r.s.Skip()
+			r.e.Use(correction.AudioInput)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// content reads a text, or a list of parts, and says what they bring.
+func (r *reader) content() (f correction.Features) {
 	s := r.s
+	switch s.Kind() {
+	case '[':
+		s.Array()
+		for s.Element() {
+			if s.Kind() == '{' {
+				f |= r.part()
+			} else {
+				s.Skip()
+			}
+		}
+	case '{':
+		f = r.part()
+	default:
+		s.Skip()
+	}
+	return f
+}
+
+// part reads one part of a content. One without a type may be anything.
+func (r *reader) part() (f correction.Features) {
+	s := r.s
+	typ := ""
+	s.Object()
+	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		switch string(name) {
+		case "type":
+			typ, _, _ = s.Text()
+		case "content", "output":
+			f |= r.content()
+		default:
+			s.Other(name, partNames)
+		}
+	}
+	switch typ {
+	case "text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text", "thinking":
+	case "image_url", "input_image", "image", "image_file", "video_url", "input_video", "computer_screenshot":
+		f |= correction.ImageInput
+	case "input_audio", "audio_url", "audio":
+		f |= correction.AudioInput
+	case "file", "input_file", "file_url", "document", "document_url":
+		f |= correction.FileInput
+	default:
+		f |= wire.Media
+	}
+	return f
+}
+
+// items reads the input items of a response: messages, what a model put out
+// before, references to stored items, and tools that are brought in midway,
+// which stay where they are.
+func (r *reader) items() {
+	s, e := r.s, r.e
 	if !s.Array() {
 		return
 	}
 	for n := 0; s.Element(); n++ {
+		e.Messages++
 		s.Kind()
 		from := s.Offset()
 		if s.Object() {
-			var role, typ, id string
-			for name, ok := s.Member(); ok; name, ok = s.Member() {
-				switch string(name) {
-				case "role":
-					role, _, _ = s.Text()
-				case "type":
-					typ, _, _ = s.Text()
-				case "id":
-					id, _, _ = s.Text()
-				case "tools":
-					r.tools(0)
-				default:
-					s.Other(name, itemNames)
-				}
-			}
-			switch {
-			case typ == "item_reference", typ == "" && role == "" && id != "":
-				// A reference's type may be left out.
-				r.e.Continues, r.e.Prior = true, true
-			case role == "assistant", typ != "" && typ != "message" && role == "":
-				r.e.Prior = true
-			}
+			r.item()
 		}
 		if n == 0 {
-			r.e.First = r.raw(scan.Span{Start: from, End: s.Offset()})
+			e.First = r.raw(scan.Span{Start: from, End: s.Offset()})
 		}
 	}
 }
 
-// offer notes that tools are offered, of this type.
-func (r *reader) offer(typ string) {
-	r.e.HasTools = true
-	if typ != "" && typ != r.lastType {
-		r.lastType = typ
-		r.e.Tools = append(r.e.Tools, typ)
-	}
-}
-
-func (r *reader) offerName(name string) {
-	if name != "" {
-		r.e.Tools = append(r.e.Tools, name)
-	}
-}
-
-// maxNested is how deep tools may hold further tools (namespaces).
-const maxNested = 4
-
-// tools reads a list of tools: type and name of each, the function's or custom
-// tool's name where it is inside, an MCP server's label, and for a namespace
-// the tools in it.
-func (r *reader) tools(depth int) {
-	s := r.s
-	if !s.Array() {
-		return
-	}
-	for s.Element() {
-		r.e.HasTools = true
-		if !s.Object() {
-			continue
-		}
-		for name, ok := s.Member(); ok; name, ok = s.Member() {
-			switch string(name) {
-			case "type":
-				typ, _, _ := s.Text()
-				r.offer(typ)
-			case "name", "server_label":
-				v, _, _ := s.Text()
-				r.offerName(v)
-			case "function", "custom":
-				r.named()
-			case "model":
-				if v, _, ok := s.Text(); ok {
-					r.e.Others = append(r.e.Others, v)
-				}
-			case "tools":
-				if depth == maxNested {
-					s.Fail(scan.CodeTooDeep, s.Offset(), "tools are nested in tools too deeply")
-				}
-				r.tools(depth + 1)
-			default:
-				s.Other(name, toolNames)
-			}
-		}
-	}
-}
-
-// named reads an object that carries a tool's name.
-func (r *reader) named() {
-	s := r.s
-	if !s.Object() {
-		return
-	}
+func (r *reader) item() {
+	s, e := r.s, r.e
+	var role, typ, id string
+	var media, output, tools correction.Features
+	offers := false
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
-		if string(name) != "name" {
-			s.Other(name, functionNames)
-			continue
+		switch string(name) {
+		case "role":
+			role, _, _ = s.Text()
+		case "type":
+			typ, _, _ = s.Text()
+		case "id":
+			id, _, _ = s.Text()
+		case "content":
+			media |= r.content()
+		case "output":
+			output |= r.content()
+		case "tools":
+			had := e.Features
+			tools |= r.tools(inside, 0)
+			e.Features = had
+			offers = true
+		default:
+			s.Other(name, itemNames)
 		}
-		v, _, _ := s.Text()
-		r.offerName(v)
 	}
+	if offers && tools != 0 {
+		if typ == "mcp_list_tools" {
+			tools = correction.MCP // those of a server, as it listed them
+		}
+		e.Use(correction.Tools | tools)
+		e.Unnamed()
+	}
+	e.Turn(role, "assistant")
+	switch {
+	case typ == "item_reference", typ == "" && role == "" && id != "":
+		// A reference's type may be left out.
+		e.Continues, e.Prior = true, true
+		e.Use(correction.StoredConversations)
+	case typ != "" && typ != "message" && role == "":
+		e.Prior = true
+	}
+	e.Use(media | brings(typ, output))
+}
+
+// brings says what an input item of this type brings beside its content; output
+// is what its output would bring, if that is made of parts.
+func brings(typ string, output correction.Features) correction.Features {
+	switch typ {
+	case "function_call_output", "custom_tool_call_output":
+		return output
+	case "computer_call_output", "image_generation_call":
+		return correction.ImageInput
+	case "", "message", "item_reference", "reasoning", "function_call", "custom_tool_call", "web_search_call", "file_search_call",
+		"computer_call", "code_interpreter_call", "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output",
+		"apply_patch_call", "apply_patch_call_output", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "mcp_call",
+		"tool_search_call", "tool_search_output", "additional_tools", "compaction", "compaction_trigger", "program", "program_output":
+		return 0
+	}
+	return wire.Media
 }

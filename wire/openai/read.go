@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"andon/correction"
 	"andon/wire"
 	"andon/wire/scan"
 )
@@ -9,15 +10,26 @@ import (
 // in case alone is refused there.
 var (
 	chatNames = scan.NewNames(false, "model", "stream", "messages", "tools", "functions", "function_call", "web_search_options",
-		"max_tokens", "max_completion_tokens", "n", "safety_identifier", "user", "models")
+		"max_tokens", "max_completion_tokens", "n", "safety_identifier", "user", "models", "tool_choice", "parallel_tool_calls", "store",
+		"metadata", "logprobs", "top_logprobs", "reasoning_effort", "reasoning", "thinking", "response_format", "modalities", "audio", "temperature")
 	responseNames = scan.NewNames(false, "model", "stream", "input", "tools", "max_output_tokens", "safety_identifier", "user",
-		"previous_response_id", "conversation", "prompt", "models")
-	completionNames = scan.NewNames(false, "model", "stream", "prompt", "max_tokens", "n", "best_of", "safety_identifier", "user", "models")
-	embeddingNames  = scan.NewNames(false, "model", "input", "safety_identifier", "user", "models")
-	toolNames       = scan.NewNames(false, "type", "name", "function", "custom", "server_label", "tools", "model")
-	functionNames   = scan.NewNames(false, "name")
-	messageNames    = scan.NewNames(false, "role")
-	itemNames       = scan.NewNames(false, "role", "type", "id", "tools")
+		"previous_response_id", "conversation", "prompt", "models", "tool_choice", "parallel_tool_calls", "store", "background", "metadata",
+		"top_logprobs", "include", "reasoning", "text", "instructions", "modalities", "temperature")
+	completionNames = scan.NewNames(false, "model", "stream", "prompt", "max_tokens", "n", "best_of", "safety_identifier", "user", "models",
+		"logprobs", "temperature")
+	embeddingNames   = scan.NewNames(false, "model", "input", "safety_identifier", "user", "models")
+	toolNames        = scan.NewNames(false, "type", "name", "function", "custom", "server_label", "tools", "model", "container", "environment", "allowed_callers", "defer_loading")
+	functionNames    = scan.NewNames(false, "name")
+	environmentNames = scan.NewNames(false, "container_id")
+	choiceNames      = scan.NewNames(false, "type", "mode", "tools", "allowed_tools")
+	entryNames       = scan.NewNames(false, "type", "name", "server_label", "function", "custom")
+	messageNames     = scan.NewNames(false, "role", "content", "audio")
+	itemNames        = scan.NewNames(false, "role", "type", "id", "tools", "content", "output")
+	partNames        = scan.NewNames(false, "type", "content", "output")
+	reasoningNames   = scan.NewNames(false, "effort", "mode", "max_tokens", "enabled")
+	textNames        = scan.NewNames(false, "format")
+	formNames        = scan.NewNames(false, "type")
+	idNames          = scan.NewNames(false, "id")
 )
 
 // reader reads one body into an envelope.
@@ -31,6 +43,9 @@ type reader struct {
 	bound        bool   // an output bound was given
 	nullAt       scan.Span
 	nullKey      string // the member of nullAt, which is null
+	serial       bool   // parallel tool calls are forbidden
+	unstored     bool   // the provider is told to keep nothing
+	nullStore    scan.Span
 }
 
 func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
@@ -42,9 +57,9 @@ func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 		s.Fail(scan.CodeType, s.Offset(), "the body must be a JSON object")
 	}
 	if s.Object() {
-		e.InsertAt = s.Offset()
+		e.Into = wire.Into{At: scan.Span{Start: s.Offset(), End: s.Offset()}, Top: true}
 		switch rt.API {
-		case Responses:
+		case Responses, InputTokens, Compact:
 			r.responses()
 		case Completions:
 			r.completions()
@@ -74,32 +89,55 @@ func (api) read(rt wire.Route, body []byte, e *wire.Envelope) error {
 	if e.Boundless {
 		e.MaxTokens = 0
 	}
-	r.insertion(rt)
+	r.missing(rt)
+	e.Settle()
 	return nil
 }
 
-// insertion says where an output bound would go if there is none.
-func (r *reader) insertion(rt wire.Route) {
-	key := ""
+// missing says what it means that the body lacks a member, and where it would
+// go: on a route that generates, for the others take none of them.
+func (r *reader) missing(rt wire.Route) {
+	e, key := r.e, ""
 	switch rt.API {
 	case Chat:
 		key = `"max_completion_tokens":`
 	case Responses:
 		key = `"max_output_tokens":`
+		switch {
+		case e.Store.Set(), r.unstored:
+		case r.nullStore.End > 0:
+			e.Store = wire.Fix{At: r.nullStore, Text: "false"}
+		default:
+			e.Store = wire.Fix{Key: `"store":`, Text: "false"}
+		}
 	case Completions:
 		key = `"max_tokens":`
-	}
-	if key == "" || r.bound {
+	default:
+		e.Store, e.TempAt = wire.Fix{}, scan.Span{}
 		return
 	}
-	if r.nullKey != "" {
-		// A bound that is null is none; the number takes its place.
-		r.e.InsertAt, r.e.InsertTo = r.nullAt.Start, r.nullAt.End
-		r.e.InsertKey, r.e.InsertEnd = r.nullKey, ""
-		return
+	switch {
+	case r.bound:
+	case r.nullKey != "":
+		e.MaxNull = r.nullAt
+	default:
+		e.InsertKey = key
 	}
-	r.e.InsertTo = r.e.InsertAt
-	r.e.InsertKey, r.e.InsertEnd = key, ","
+	if e.TempAt.End == 0 {
+		e.TempKey = `"temperature":`
+	}
+	if e.Store.Set() {
+		e.Features |= correction.StoredConversations
+	}
+	if e.Background {
+		e.Use(correction.StoredConversations)
+	}
+	if rt.API != Completions && e.HasTools && !r.serial {
+		e.Features |= correction.ParallelToolCalls
+		if !e.Parallel.Set() {
+			e.Parallel = wire.Fix{Key: `"parallel_tool_calls":`, Text: "false"}
+		}
+	}
 }
 
 // common reads the members that all routes share, and says whether name is one.
@@ -118,6 +156,8 @@ func (r *reader) common(name []byte) bool {
 		r.safety, _, _ = r.s.Text()
 	case "user":
 		r.user, _, _ = r.s.Text()
+	case "temperature":
+		r.e.ReadTemperature(r.s)
 	case "models":
 		// Some compatible routers take a list of models to try.
 		if r.s.Array() {
@@ -135,7 +175,6 @@ func (r *reader) common(name []byte) bool {
 
 // output reads an output bound; key is its member as it would be inserted.
 func (r *reader) output(key string) {
-	from := r.s.NameAt()
 	v, at, ok := r.s.Count()
 	switch {
 	case ok:
@@ -144,49 +183,55 @@ func (r *reader) output(key string) {
 		r.e.MaxTokens = max(r.e.MaxTokens, v)
 		r.e.MaxAt = append(r.e.MaxAt, at)
 	case r.s.Err() == nil && (r.nullKey == "" || key == `"max_completion_tokens":`):
-		r.nullKey, r.nullAt = key, scan.Span{Start: from, End: at.End}
-	}
-}
-
-func (r *reader) choices() {
-	if v, _, ok := r.s.Count(); ok {
-		r.e.Choices = max(r.e.Choices, v)
+		r.nullKey, r.nullAt = key, at
 	}
 }
 
 func (r *reader) chat() {
-	s := r.s
+	s, e := r.s, r.e
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		index := e.Into.Count
+		e.Into.Count++
 		switch string(name) {
 		case "messages":
-			r.e.ReadTurns(r.s, messageNames, "assistant")
+			e.ReadTurns(s, messageNames, "assistant", r.message)
 		case "tools":
-			r.tools(0)
+			n := e.AddList(s.NameAt(), -1, index, wire.ListTools)
+			r.tools(n, 0)
+			e.Close(n, s.Offset())
 		case "functions":
-			if s.Array() {
-				for s.Element() {
-					r.offer("function")
-					r.named()
-				}
-			}
+			n := e.AddList(s.NameAt(), -1, index, wire.ListFunctions)
+			r.functions(n)
+			e.Close(n, s.Offset())
 		case "function_call":
-			if !s.Null() {
-				r.e.HasTools = true
-				s.Skip()
-			}
+			r.functionCall(index)
 		case "web_search_options":
 			if !s.Null() {
+				n := e.AddList(s.NameAt(), -1, index, 0)
 				r.offer("web_search")
-				s.Skip()
+				e.AddTool(s.Skip(), n, 0, "web_search", "", correction.WebSearch)
+				e.Close(n, s.Offset())
 			}
 		case "max_tokens":
 			r.output(`"max_tokens":`)
 		case "max_completion_tokens":
 			r.output(`"max_completion_tokens":`)
 		case "n":
-			r.choices()
+			e.ReadChoices(s)
+		case "logprobs":
+			r.asked(correction.Logprobs)
+		case "reasoning_effort":
+			r.effort()
+		case "reasoning":
+			r.reasoning()
+		case "thinking":
+			r.thinking()
+		case "response_format":
+			e.ReadForm(s, formNames)
+		case "audio":
+			r.asked(correction.AudioOutput)
 		default:
-			if !r.common(name) {
+			if !r.shared(name, index) && !r.common(name) {
 				s.Other(name, chatNames)
 			}
 		}
@@ -194,35 +239,47 @@ func (r *reader) chat() {
 }
 
 func (r *reader) responses() {
-	s := r.s
+	s, e := r.s, r.e
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		index := e.Into.Count
+		e.Into.Count++
 		switch string(name) {
 		case "input":
 			if s.Kind() == '"' {
-				r.e.First = r.raw(s.Skip())
+				e.First, e.Messages = r.raw(s.Skip()), 1
 			} else {
 				r.items()
 			}
 		case "tools":
-			r.tools(0)
+			n := e.AddList(s.NameAt(), -1, index, wire.ListTools)
+			r.tools(n, 0)
+			e.Close(n, s.Offset())
 		case "max_output_tokens":
 			r.output(`"max_output_tokens":`)
 		case "previous_response_id":
 			if v, _, ok := s.Text(); ok && v != "" {
-				r.e.Continues = true
+				r.goesOn("response", v)
 			}
 		case "conversation":
-			if !s.Null() {
-				r.e.Continues = true
-				s.Skip()
-			}
+			r.conversation()
 		case "prompt":
 			if !s.Null() {
-				r.e.Stored = true
+				e.Stored = true
+				e.Use(wire.StoredPrompt)
 				s.Skip()
 			}
+		case "instructions":
+			r.instructions()
+		case "background":
+			e.Background = s.Flag()
+		case "include":
+			r.include()
+		case "reasoning":
+			r.reasoning()
+		case "text":
+			r.text()
 		default:
-			if !r.common(name) {
+			if !r.shared(name, index) && !r.common(name) {
 				s.Other(name, responseNames)
 			}
 		}
@@ -230,15 +287,19 @@ func (r *reader) responses() {
 }
 
 func (r *reader) completions() {
-	s := r.s
+	s, e := r.s, r.e
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		e.Into.Count++
 		switch string(name) {
 		case "prompt":
+			e.Messages = 1
 			r.first()
 		case "max_tokens":
 			r.output(`"max_tokens":`)
 		case "n", "best_of":
-			r.choices()
+			e.ReadChoices(s)
+		case "logprobs":
+			r.asked(correction.Logprobs) // 0 still tells the token's own
 		default:
 			if !r.common(name) {
 				s.Other(name, completionNames)
@@ -249,12 +310,14 @@ func (r *reader) completions() {
 
 func (r *reader) embeddings() {
 	s := r.s
+	r.e.Use(correction.Embeddings)
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		r.e.Into.Count++
 		switch string(name) {
 		case "input":
 			r.first()
-		case "stream":
-			s.Skip() // embeddings do not stream
+		case "stream", "temperature":
+			s.Skip() // embeddings do not stream, and are not drawn
 		default:
 			if !r.common(name) {
 				s.Other(name, embeddingNames)

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -163,6 +164,48 @@ func (s *Scanner) Count() (v int64, at Span, ok bool) {
 			return 0, at, s.fail(CodeValue, at.Start, s.last("is larger than any limit (at most 9223372036854775807)"))
 		}
 		v = v*10 + int64(c-'0')
+	}
+	return v, at, true
+}
+
+// Int is Count for a number that may be negative.
+func (s *Scanner) Int() (v int64, at Span, ok bool) {
+	if s.Kind() == 0 && s.b[s.i] == '-' {
+		start := s.i
+		s.i++
+		if s.i < len(s.b) && s.b[s.i]-'0' <= 9 {
+			v, at, ok = s.Count()
+		} else {
+			s.fail(CodeSyntax, s.i, "a number is malformed")
+		}
+		at.Start = start
+		return -v, at, ok
+	}
+	return s.Count()
+}
+
+// Real reads a number of at least 0, in any form that JSON has for one. at is
+// where it, or a null, stands; ok is false for null and for errors.
+func (s *Scanner) Real() (v float64, at Span, ok bool) {
+	switch s.Kind() {
+	case 0:
+	case 'n':
+		at.Start = s.i
+		s.literal("null")
+		at.End = s.i
+		return 0, at, false
+	default:
+		s.mustBe("a number")
+		return 0, at, false
+	}
+	at.Start = s.i
+	if !s.number() {
+		return 0, Span{}, false
+	}
+	at.End = s.i
+	v, err := strconv.ParseFloat(alias(s.b[at.Start:at.End]), 64)
+	if err != nil || v < 0 {
+		return 0, at, s.fail(CodeValue, at.Start, s.last("must be a number of at least 0 that is not beyond all bounds"))
 	}
 	return v, at, true
 }

@@ -54,6 +54,7 @@ type openaiBody struct {
 	User      string         `json:"user"`
 	Previous  jsontext.Value `json:"previous_response_id"`
 	Conv      jsontext.Value `json:"conversation"`
+	Prompt    jsontext.Value `json:"prompt"`
 }
 
 // said is what an envelope says, in a form that can be compared.
@@ -189,6 +190,7 @@ func oracleOpenAI(rt wire.Route, body []byte) (s said, err error) {
 		prev, err := decode[string](in.Previous)
 		try(err)
 		s.Continues = s.Continues || prev != "" || !isNull(in.Conv)
+		s.HasTools = s.HasTools || !isNull(in.Prompt) // which may hold some
 	}
 	for _, u := range []string{in.Safety, in.User} {
 		if u != "" {
@@ -312,6 +314,11 @@ func oracleGemini(rt wire.Route, body []byte) (s said, err error) {
 	if v := spelt(in, "generateContentRequest", "generate_content_request"); rt.API == "gemini.countTokens" && !isNull(v) {
 		return s, errSkip // the parts of two requests are not told apart here
 	}
+	cached, err := decode[string](spelt(in, "cachedContent", "cached_content"))
+	if err != nil {
+		return s, err
+	}
+	s.HasTools = cached != "" // which may hold some
 	config, err := decode[map[string]jsontext.Value](spelt(in, "generationConfig", "generation_config"))
 	if err != nil {
 		return s, err

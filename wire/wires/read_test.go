@@ -181,7 +181,7 @@ func TestReadRefuses(t *testing.T) {
 // What no decision rests on passes, whatever it is called and whatever it is.
 func TestReadPassesTheUnknown(t *testing.T) {
 	w, rt := target(t, "/v1/chat/completions")
-	body := `{"model":"m","Temperature":2,"x":[1e400,{"Model":1}],"messages":[{"role":"user","content":{"Role":"x","stream":1}}],"metadata":{"STREAM":1},"stop":null}`
+	body := `{"model":"m","Seed":2,"x":[1e400,{"Model":1}],"messages":[{"role":"user","content":{"Role":"x","stream":1}}],"metadata":{"STREAM":1},"stop":null}`
 	var e wire.Envelope
 	if err := w.Read(rt, []byte(body), &e); err != nil {
 		t.Error(err)

@@ -19,9 +19,9 @@ import (
 func checkRewrite(t failer, w wire.Wire, rt wire.Route, body []byte, e *wire.Envelope, model string, limit int64) {
 	t.Helper()
 	was := fromEnvelope(body, e)
-	out, err := wire.Rewrite(nil, body, e, model, limit)
+	out, err := wire.Rewrite(nil, body, e, &wire.Change{Model: model, OutputTokens: limit, Temperature: -1})
 	if errors.Is(err, wire.ErrNoBound) {
-		if limit == 0 || e.InsertKey != "" || len(e.MaxAt) > 0 {
+		if limit == 0 || e.InsertKey != "" || e.MaxNull.End > 0 || len(e.MaxAt) > 0 {
 			t.Fatalf("%s: no place for a bound in %s", rt.API, body)
 		}
 		return
@@ -56,7 +56,7 @@ func checkRewrite(t failer, w wire.Wire, rt wire.Route, body []byte, e *wire.Env
 			want.Max = max(want.Max, v)
 			want.Maxs = append(want.Maxs, fmt.Sprint(v))
 		}
-		if e.InsertKey != "" {
+		if e.InsertKey != "" || e.MaxNull.End > 0 {
 			want.Max = max(want.Max, limit)
 			want.Maxs = append(want.Maxs, fmt.Sprint(limit))
 		}
@@ -134,11 +134,11 @@ func TestRewriteByteForByte(t *testing.T) {
 		{"/v1/chat/completions", `{"max_tokens":0,"model":"a","max_completion_tokens":3}`, "", 5, `{"max_tokens":5,"model":"a","max_completion_tokens":3}`},
 		{"/v1beta/models/m:generateContent", `{"generationConfig":{"max_output_tokens":0}}`, "", 5, `{"generationConfig":{"max_output_tokens":5}}`},
 		{"/v1/messages", `{"model":"a","max_tokens":0}`, "", 5, `{"model":"a","max_tokens":0}`},
-		{"/v1/chat/completions", `{"max_tokens": null,"model":"a"}`, "b", 5, `{"max_tokens":5,"model":"b"}`},
+		{"/v1/chat/completions", `{"max_tokens": null,"model":"a"}`, "b", 5, `{"max_tokens": 5,"model":"b"}`},
 		{"/v1/messages", `{"model":"a","fallbacks":[{"model":"f","max_tokens":9}]}`, "", 5, `{"max_tokens":5,"model":"a","fallbacks":[{"model":"f","max_tokens":5}]}`},
 		{"/v1beta/models/m:generateContent", `{}`, "b", 5, `{"generationConfig":{"maxOutputTokens":5}}`},
 		{"/v1beta/models/m:generateContent", `{"contents":[]}`, "", 5, `{"generationConfig":{"maxOutputTokens":5},"contents":[]}`},
-		{"/v1beta/models/m:generateContent", `{"a":1,"generation_config":null}`, "", 5, `{"a":1,"generationConfig":{"maxOutputTokens":5}}`},
+		{"/v1beta/models/m:generateContent", `{"a":1,"generation_config":null}`, "", 5, `{"a":1,"generation_config":{"maxOutputTokens":5}}`},
 		{"/v1beta/models/m:generateContent", `{"generation_config":{ "temperature":1}}`, "", 5, `{"generation_config":{"maxOutputTokens":5, "temperature":1}}`},
 		{"/v1beta/models/m:batchEmbedContents", `{"requests":[{"model":"models/m"},{"model":"m"}]}`, "b", 0, `{"requests":[{"model":"models/b"},{"model":"models/b"}]}`},
 	} {
@@ -147,7 +147,7 @@ func TestRewriteByteForByte(t *testing.T) {
 		if err := w.Read(rt, []byte(c.body), &e); err != nil {
 			t.Fatal(err)
 		}
-		got, err := wire.Rewrite([]byte("before"), []byte(c.body), &e, c.model, c.limit)
+		got, err := wire.Rewrite([]byte("before"), []byte(c.body), &e, &wire.Change{Model: c.model, OutputTokens: c.limit, Temperature: -1})
 		if err != nil || string(got) != "before"+c.want {
 			t.Errorf("%s: got %s, %v; want %s", c.body, got, err, c.want)
 		}
