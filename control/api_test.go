@@ -312,33 +312,6 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-func TestPreviewSaysOnlyWhatWasMeasured(t *testing.T) {
-	w := newWorld(t, nil)
-	var v previewView
-	w.ok(200, "POST", "/corrections/preview", stopLarge, &v)
-	if v.LiveStreams != nil || v.Users != nil || v.Coverage.Points != 0 || !slices.Contains(v.Unknown, "live_streams") || !slices.Contains(v.Unknown, "requests") {
-		t.Fatalf("%s", jsonText(v))
-	}
-	for i, g := range []*gate{w.gate("gw-1", true), w.gate("gw-2", true)} {
-		_, err := g.bus.Subscribe(order.SubjectLive, func(m bus.Msg) {
-			if c, err := correction.Parse(m.Data); err != nil || c.Scope.Models[0] != "sim-large" {
-				t.Errorf("%s %v", m.Data, err)
-			}
-			data, _ := json.Marshal(order.Live{Gateway: g.name, LiveStreams: int64(i + 2), Users: []string{"a", g.name}, Orgs: []string{"acme"}})
-			m.Respond(data)
-		})
-		must(t, err)
-		must(t, g.bus.Flush(t.Context()))
-	}
-	w.ok(200, "POST", "/corrections/preview", stopLarge, &v)
-	if *v.LiveStreams != 5 || *v.Users != 3 || *v.Orgs != 1 || *v.Keys != 0 || v.Coverage.Answered != 2 || slices.Contains(v.Unknown, "live_streams") {
-		t.Fatalf("%s", jsonText(v))
-	}
-	if w.revision() != 0 {
-		t.Fatal("applied")
-	}
-}
-
 func TestExplain(t *testing.T) {
 	w := newWorld(t, nil)
 	w.create(stopLarge)

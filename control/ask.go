@@ -14,65 +14,6 @@ import (
 // gatherTime bounds how long gateways are asked.
 const gatherTime = 500 * time.Millisecond
 
-// previewView holds only what was measured.
-type previewView struct {
-	Coverage    coverageView `json:"coverage"`
-	LiveStreams *int64       `json:"live_streams,omitempty"`
-	Users       *int64       `json:"users,omitempty"`
-	Orgs        *int64       `json:"orgs,omitempty"`
-	Keys        *int64       `json:"keys,omitempty"`
-	Unknown     []string     `json:"unknown"` // what nobody measured
-}
-
-// coverageView says what the figures of a preview rest on.
-type coverageView struct {
-	Basis    string `json:"basis"`    // "running requests"
-	Points   int    `json:"points"`   // live enforcement points
-	Answered int    `json:"answered"` // of them
-}
-
-func (c *Control) postPreview(cl *call) error {
-	if err := cl.op.may("correction.preview"); err != nil {
-		return err
-	}
-	cor, _, err := cl.decodeCorrection()
-	if err != nil {
-		return err
-	}
-	if cor, err = c.check(cor, c.cfg.Now().UTC().Round(0)); err != nil {
-		return err
-	}
-	v := previewView{Coverage: coverageView{Basis: "running requests", Points: c.livePoints()}}
-	ask, err := json.Marshal(cor)
-	if err != nil {
-		return err
-	}
-	answers := c.gather(cl.r.Context(), order.SubjectLive, ask, v.Coverage.Points)
-	var streams int64
-	users, orgs, keys := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, data := range answers {
-		var l order.Live
-		if err := json.Unmarshal(data, &l); err != nil {
-			continue
-		}
-		v.Coverage.Answered++
-		streams += l.LiveStreams
-		for set, list := range map[*map[string]bool][]string{&users: l.Users, &orgs: l.Orgs, &keys: l.Keys} {
-			for _, s := range list {
-				(*set)[s] = true
-			}
-		}
-	}
-	v.Unknown = []string{"requests", "share_of_traffic", "dependants"}
-	if v.Coverage.Answered > 0 {
-		count := func(set map[string]bool) *int64 { n := int64(len(set)); return &n }
-		v.LiveStreams, v.Users, v.Orgs, v.Keys = &streams, count(users), count(orgs), count(keys)
-	} else {
-		v.Unknown = append(v.Unknown, "live_streams", "users", "orgs", "keys")
-	}
-	return cl.reply(http.StatusOK, v)
-}
-
 func (c *Control) livePoints() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -87,10 +28,15 @@ func (c *Control) livePoints() int {
 
 // gather asks gateways, for at most gatherTime, until max have answered.
 func (c *Control) gather(ctx context.Context, subject string, data []byte, max int) [][]byte {
+	return c.gatherWithin(ctx, gatherTime, subject, data, max)
+}
+
+// gatherWithin is gather with a bound of its own.
+func (c *Control) gatherWithin(ctx context.Context, within time.Duration, subject string, data []byte, max int) [][]byte {
 	if c.cfg.Bus == nil || max < 1 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, gatherTime)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	answers, err := c.cfg.Bus.Gather(ctx, subject, data, max)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -92,7 +93,7 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 		"Params": reflect.TypeFor[correction.Params](), "Scope": reflect.TypeFor[correction.Scope](), "Correction": reflect.TypeFor[correctionView](),
 		"Effect": reflect.TypeFor[effectView](), "PointEffect": reflect.TypeFor[pointEffect](), "Change": reflect.TypeFor[change](),
 		"Lift": reflect.TypeFor[reasoned](), "Extend": reflect.TypeFor[extension](), "Ratify": reflect.TypeFor[ratification](),
-		"Preview": reflect.TypeFor[previewView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
+		"Preview": reflect.TypeFor[previewView](), "Coverage": reflect.TypeFor[coverageView](), "Reach": reflect.TypeFor[reachView](), "Dependant": reflect.TypeFor[dependantView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
 		"Decision": reflect.TypeFor[order.Decision](), "Request": reflect.TypeFor[requestView](), "Model": reflect.TypeFor[ModelInfo](),
 		"Operator": reflect.TypeFor[whoamiView](), "Ledger": reflect.TypeFor[ledgerView](), "Problem": reflect.TypeFor[Problem](), "Health": reflect.TypeFor[healthView](),
 		"List": reflect.TypeFor[listView](), "ListPoint": reflect.TypeFor[listPoint](), "ListList": reflect.TypeFor[listList](), "ListEdit": reflect.TypeFor[listEdit](),
@@ -149,7 +150,8 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		must(t, err)
 		must(t, g.bus.Flush(t.Context()))
 	}
-	reply(order.SubjectLive, order.Live{Gateway: "gw-1", LiveStreams: 1})
+	reply(order.SubjectLive, order.Preview{Gateway: "gw-1", LiveStreams: 1, Recorded: 4, Requests: 2, Since: time.Now(), Until: time.Now(),
+		Models: []order.Reach{{Name: "sim-large", Requests: 2, Of: 4}}, ByKey: []order.Reach{{Name: "k-1", Org: "a", Requests: 2, Of: 2}}, Known: []order.Known{{Dimension: "orgs", Unknown: 1}}})
 	reply(order.SubjectExplain, order.Decision{RequestID: "r-1", Gateway: "gw-1", Action: order.ActionRefused, Corrections: []string{"c-1"}})
 	until := `"expires_at":"2100-01-01T00:00:00Z","reason"`
 	w.create(strings.Replace(stopLarge, `"reason"`, `"except":{"orgs":["a"]},"share":0.5,"public_reason":"p","incident":"i",`+until, 1))

@@ -35,6 +35,9 @@ type Config struct {
 	NoticeURL string // told to callers in refusals
 	AppealURL string
 
+	Record       Record // of the calls that were decided, for previews
+	PseudonymKey string // secret of the deployment under which end users are recorded; default one of this gateway's own
+
 	Trust  order.Trust // keys whose orders, and whose emergency orders, are obeyed
 	Bus    Bus         // nil: no control plane; the last order and emergency orders alone
 	Logger *slog.Logger
@@ -138,6 +141,9 @@ func (c *Config) check() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := c.Record.check(); err != nil {
+		return err
 	}
 	switch c.Identity.Mode {
 	case "":

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +34,7 @@ func (d *decisions) find(id string) *order.Decision {
 // record remembers what was done to a call.
 func (g *Gateway) record(x *exchange, c *call, action string, status int, ids []string) {
 	d := &order.Decision{RequestID: x.id, Gateway: g.cfg.Name, At: time.Now().UTC(), API: x.rt.API,
-		Model: c.req.Model, Org: c.req.Org, Key: c.req.Key, User: pseudonym(first(c.req.Users)),
+		Model: c.req.Model, Org: c.req.Org, Key: c.req.Key, User: g.pseudo.User(first(c.req.Users)),
 		Action: action, Status: status, Corrections: ids}
 	if rl := g.current.Load(); rl != nil {
 		d.Revision = rl.revision
@@ -45,12 +43,4 @@ func (g *Gateway) record(x *exchange, c *call, action string, status int, ids []
 		d.ServedBy = c.model.Name
 	}
 	g.decisions.add(d)
-}
-
-func pseudonym(user string) string {
-	if user == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(user))
-	return hex.EncodeToString(sum[:6])
 }

@@ -31,6 +31,7 @@ import (
 	"andon/correction"
 	"andon/gateway/front"
 	"andon/gateway/limit"
+	"andon/gateway/record"
 	"andon/gateway/upstream"
 )
 
@@ -55,6 +56,8 @@ type Gateway struct {
 	limits        *limit.Limiter
 	sessions      *sessions
 	decisions     decisions
+	pseudo        *record.Pseudonyms
+	recorder      *record.Recorder // nil: nothing is recorded
 	metrics       *metrics
 	agent         *agent
 
@@ -81,6 +84,9 @@ func New(cfg Config) (*Gateway, error) {
 	var err error
 	if g.geo, err = openGeo(cfg.GeoIP); err != nil {
 		return nil, fmt.Errorf("create gateway: %w", err)
+	}
+	if err := g.startRecord(); err != nil {
+		return nil, err
 	}
 	g.lease.end()
 	a, err := newAgent(g)
@@ -136,6 +142,7 @@ func (g *Gateway) follow(ctx context.Context) error {
 		g.spawn(func() { g.agent.renew(ctx, g.cfg.Bus) }) // without it the lease runs out
 	}
 	g.spawn(func() { g.agent.run(ctx) })                     // without it no order takes force
+	g.spawn(func() { g.recorder.Run(ctx) })                  // without it no call is recorded
 	g.spawn(func() { g.tidy(ctx) })                          // without it idle connections and buckets pile up
 	g.spawn(func() { g.watchDrop(ctx, emergencyDropEvery) }) // emergency orders from files
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"andon/wire"
 	"andon/wire/wires"
@@ -20,13 +21,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.g, x.w, x.r = g, w, r
 	x.id = g.boot + strconv.FormatUint(g.requests.Add(1), 36)
 	w.Header()["Andon-Request-Id"] = []string{x.id}
-	c := &call{id: x.id}
+	c := &call{id: x.id, began: time.Now()}
 	defer func() {
 		g.live.remove(c)
 		x.settle(c)
 		for i := range c.shadowed {
 			c.shadowed[i].Free(0)
 		}
+		x.remember(c)
 		x.free()
 	}()
 	if p := x.serve(c); p != nil {
@@ -85,6 +87,7 @@ func (x *exchange) serve(c *call) *wire.Problem {
 		c.others = append(c.others, o)
 	}
 	g.describe(&c.req, r, c.caller, &x.env)
+	c.asked = m
 	x.run(c, m)
 	return nil
 }

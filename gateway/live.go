@@ -44,6 +44,10 @@ type call struct {
 	cancel atomic.Pointer[context.CancelCauseFunc] // ends waiting: for a connection, or for a place under a limit
 	client *http.ResponseController
 
+	began     time.Time
+	asked     *model // the model that was called, whichever answers; nil: not decided
+	refusedAs string // the action, if a correction, a posture or a limit refused it
+
 	out  sync.Mutex // held while events are written
 	sink ender      // under out: where a sweep may write the end of the stream; nil if it may not
 	told bool       // under out: a sweep has written it

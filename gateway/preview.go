@@ -2,27 +2,30 @@ package gateway
 
 import (
 	"fmt"
-	"time"
 
 	"andon/correction"
+	"andon/gateway/record"
 	"andon/order"
 )
 
-// preview counts what a correction would end here now, by the code that would
-// end it.
-func (g *Gateway) preview(data []byte) (*order.Live, error) {
+// preview counts what a correction would have done to what is recorded, and what
+// it would end here now, by the code that would do it.
+func (g *Gateway) preview(data []byte) (*order.Preview, error) {
 	c, err := correction.Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("preview: %w", err)
 	}
-	c.Mode, c.StartsAt, c.AppliedAt = correction.Enforce, time.Time{}, time.Time{}
-	p, err := correction.Compile([]correction.Correction{c})
+	lists := g.listsNow()
+	now, _ := g.clock.span()
+	out, err := g.recorder.Preview(c, lists, now)
 	if err != nil {
 		return nil, fmt.Errorf("preview: %w", err)
 	}
-	live := &order.Live{Gateway: g.cfg.Name}
-	users, orgs, keys := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	now, _ := g.clock.span()
+	out.Gateway, out.Pseudonyms = g.cfg.Name, g.pseudo.ID()
+	p, err := record.Alone(c, lists)
+	if err != nil {
+		return nil, fmt.Errorf("preview: %w", err)
+	}
 	var v correction.Verdict
 	g.live.all(func(c *call) {
 		q := c.req
@@ -30,22 +33,19 @@ func (g *Gateway) preview(data []byte) (*order.Live, error) {
 		if p.Decide(&q, now, &v); v.Allowed() {
 			return
 		}
-		live.LiveStreams++
+		out.LiveStreams++
 		for _, u := range q.Users {
-			users[pseudonym(u)] = true
+			out.Users.Add(g.pseudo.Number(u))
 		}
-		orgs[q.Org], keys[q.Key] = true, true
+		if q.Org != "" {
+			out.Orgs.Add(record.HashName(q.Org))
+		}
+		if q.Key != "" {
+			out.Keys.Add(record.HashName(q.Key))
+		}
 	})
-	live.Users, live.Orgs, live.Keys = names(users), names(orgs), names(keys)
-	return live, nil
+	return out, nil
 }
 
-func names(set map[string]bool) []string {
-	list := []string{}
-	for n := range set {
-		if n != "" {
-			list = append(list, n)
-		}
-	}
-	return list
-}
+// listsNow are the named lists that are whole here.
+func (g *Gateway) listsNow() correction.Lists { return nil }

@@ -20,7 +20,8 @@ func (x *exchange) refuse(c *call, why *reason) {
 	h := x.w.Header() // of an attempt before this
 	delete(h, "Andon-Fallback-From")
 	delete(h, "Andon-Model")
-	x.g.record(x, c, action(p), p.Status, p.Corrections)
+	c.refusedAs = action(p)
+	x.g.record(x, c, c.refusedAs, p.Status, p.Corrections)
 	x.g.metrics.refused(p.Kind)
 	x.fail(p)
 }

@@ -12,7 +12,7 @@ const (
 	SubjectAck       = "andon.ack"       // gateway → control: Ack
 	SubjectEmergency = "andon.emergency" // gateway → control: signed Emergency
 	SubjectExplain   = "andon.explain"   // control → gateways, request ExplainRequest → Decision, from who knows
-	SubjectLive      = "andon.live"      // control → gateways, request a correction → Live
+	SubjectLive      = "andon.live"      // control → gateways, request a correction → Preview
 )
 
 // Beat is what an enforcement point says of itself, several times a lease.
@@ -77,20 +77,9 @@ type Decision struct {
 	Model       string    `json:"model"`
 	Org         string    `json:"org,omitempty"`
 	Key         string    `json:"key,omitempty"`
-	User        string    `json:"user,omitempty"` // first 12 hex digits of SHA-256
+	User        string    `json:"user,omitempty"` // a pseudonym
 	Action      string    `json:"action"`
 	Status      int       `json:"status,omitempty"`
 	Corrections []string  `json:"corrections"`
 	ServedBy    string    `json:"served_by,omitempty"`
-}
-
-// Live is one gateway's answer to a preview: what the correction would end
-// there now. Lists are distinct and let control join several gateways' answers;
-// a nil list was not measured.
-type Live struct {
-	Gateway     string   `json:"gateway"`
-	LiveStreams int64    `json:"live_streams"`
-	Users       []string `json:"users,omitempty"` // first 12 hex digits of SHA-256
-	Orgs        []string `json:"orgs,omitempty"`
-	Keys        []string `json:"keys,omitempty"`
 }

@@ -32,8 +32,7 @@ const ruleID = "preview"
 
 // plan compiles a correction as it would be enforced from now on, alone.
 func (r *Recorder) plan(c correction.Correction, lists correction.Lists, now correction.Span) (*plan, error) {
-	c.ID, c.Mode = ruleID, correction.Enforce
-	c.StartsAt, c.AppliedAt, c.ReviewBy, c.ExpiresAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	alone(&c)
 	p := &plan{now: now}
 	if by := c.Params.AcknowledgeBy; !by.IsZero() && by.UnixNano() > now.Late {
 		p.now = correction.At(by)
@@ -84,6 +83,18 @@ func (r *Recorder) plan(c correction.Correction, lists correction.Lists, now cor
 		p.notes = append(p.notes, "the share is drawn anew for each correction: who is in it will differ, how many will not")
 	}
 	return p, nil
+}
+
+// alone makes a correction one that is enforced at once and without end.
+func alone(c *correction.Correction) {
+	c.ID, c.Mode = ruleID, correction.Enforce
+	c.StartsAt, c.AppliedAt, c.ReviewBy, c.ExpiresAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+}
+
+// Alone compiles a correction as if it were in force now, and nothing else.
+func Alone(c correction.Correction, lists correction.Lists) (*correction.Policy, error) {
+	alone(&c)
+	return correction.CompileWith([]correction.Correction{c}, lists)
 }
 
 // whole writes a scope without conditions as what it means.

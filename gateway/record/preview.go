@@ -97,11 +97,17 @@ func newWorker(p *plan) *worker {
 	return &worker{p: p, unknown: make([]int64, len(p.dims)), byProfile: map[*profile]*tally{}, oldest: math.MaxInt64, latest: math.MinInt64}
 }
 
+// yield is after how many rows a worker lets others run.
+const yield = 1 << 11
+
 // segment asks for every row of a segment.
 func (w *worker) segment(at int, s *segment) {
 	w.counts = resize(w.counts, len(s.profiles))
 	w.cached = resize(w.cached, len(s.profiles))
 	for i := range s.rows {
+		if i%yield == yield-1 {
+			runtime.Gosched() // requests go first
+		}
 		x := &s.rows[i]
 		p := s.profiles[x.profile]
 		w.total++
