@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -58,6 +59,11 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 		GeoIP: c.GeoIP, CountryHeader: c.CountryHeader,
 		Identity: gateway.Identity{Mode: c.Identity.Mode},
 		Trust:    trust, Logger: a.log,
+		Record:       gateway.Record{Requests: int(c.Record.Requests), Keep: time.Duration(c.Record.Keep)},
+		PseudonymKey: cmp.Or(c.PseudonymKey, a.cfg.Control.Token),
+	}
+	if gc.Record.Requests == 0 {
+		gc.Record.Requests = -1
 	}
 	for _, p := range c.Identity.TrustedProxies {
 		prefix, err := config.ParsePrefix(p)

@@ -115,6 +115,15 @@ func (k *checker) common() {
 	if g.MaxBody < 1<<10 || g.MaxBody > 1<<30 {
 		k.fail("gateway.max_body", "is "+g.MaxBody.String(), "1KiB to 1GiB")
 	}
+	if n := g.Record.Requests; n != 0 && (n < 1<<10 || n > 1<<20) {
+		k.fail("gateway.record.requests", "is "+n.String(), "0 for none", "1024 to 1048576")
+	}
+	if d := time.Duration(g.Record.Keep); d < time.Minute || d > 744*time.Hour {
+		k.fail("gateway.record.keep", "is "+g.Record.Keep.String(), "1m to 744h")
+	}
+	if n := len(g.PseudonymKey); n != 0 && n < 16 {
+		k.fail("gateway.pseudonym_key", "a secret of at least 16 bytes, or none: a short one can be guessed")
+	}
 	k.link("gateway.notice_url", g.NoticeURL)
 	k.link("gateway.appeal_url", g.AppealURL)
 	k.identity()

@@ -50,6 +50,8 @@ type Gateway struct {
 	UnknownModels  string     `yaml:"unknown_models"` // refuse (default), or a model as which unknown names are decided
 	GeoIP          string     `yaml:"geoip"`          // file of a country database in MMDB format
 	CountryHeader  string     `yaml:"country_header"` // header in which a trusted proxy says the caller's country
+	Record         Record     `yaml:"record"`
+	PseudonymKey   string     `yaml:"pseudonym_key"` // secret under which end users and addresses are recorded, the same on all gateways, at least 16 bytes; default: derived from control.token, else one of the gateway's own
 	Upstreams      []Upstream `yaml:"upstreams"`
 	Models         []Model    `yaml:"models"`
 	Detectors      []Detector `yaml:"detectors"`
@@ -65,6 +67,13 @@ type Detector struct {
 	Category string   `yaml:"category"` // moderation: whose score counts; empty: the highest
 	Policy   string   `yaml:"policy"`   // chat: what is looked for, in words
 	Timeout  Duration `yaml:"timeout"`  // 50ms to 60s, default 2s
+}
+
+// Record is what a gateway remembers of the calls that it has decided, for
+// previews: no prompts, and users and addresses as pseudonyms.
+type Record struct {
+	Requests Count    `yaml:"requests"` // at most; 1024 to 1048576, default 262144; 0 records nothing
+	Keep     Duration `yaml:"keep"`     // at most; 1m to 744h, default 24h
 }
 
 // Identity says how a caller is known.
@@ -120,6 +129,7 @@ func Default() *Config {
 			Name: "gw-1", Listen: "127.0.0.1:8080", Admin: "127.0.0.1:8081", Surface: "api",
 			UnknownModels: "refuse",
 			Identity:      Identity{Mode: "keys"}, Lease: Duration(15 * time.Second), MaxBody: 32 << 20,
+			Record: Record{Requests: 1 << 18, Keep: Duration(24 * time.Hour)},
 		},
 		sources: map[string]string{},
 		places:  map[string]place{},
