@@ -123,6 +123,8 @@ type Wire interface {
 	// AppendModels appends the wire's model listing for the given names, or for
 	// OpGetModel the single object of names[0].
 	AppendModels(dst []byte, rt Route, names []string) []byte
+
+	Texts // what is said in answers and requests
 }
 
 // Envelope is what a request body says, as far as decisions need it. Offsets

@@ -14,8 +14,6 @@ var (
 	argumentsText = wire.Name("partial_json")
 )
 
-var _ wire.Texts = api{}
-
 type pieces struct{ wire.PieceReader }
 
 // AppendPieces reads messages and the events of their streams. The text blocks

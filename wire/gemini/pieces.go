@@ -12,8 +12,6 @@ var (
 	thinkText = wire.Name("thought")
 )
 
-var _ wire.Texts = api{}
-
 type pieces struct{ wire.PieceReader }
 
 // AppendPieces reads answers and the chunks of their streams, in both spellings.

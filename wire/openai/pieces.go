@@ -16,8 +16,6 @@ var (
 	argumentsText = wire.Name("arguments")
 )
 
-var _ wire.Texts = api{}
-
 type pieces struct{ wire.PieceReader }
 
 // AppendPieces reads chat chunks and completions, the events and objects of the
