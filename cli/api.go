@@ -60,18 +60,67 @@ type point struct {
 	Emergencies []string `json:"emergencies,omitempty"` // obeyed there, not adopted by the control plane
 }
 
-// previewAnswer is what a correction would reach. A number that is missing was
-// not measured.
+// previewAnswer is what a correction would do. A number that is missing was not
+// measured.
 type previewAnswer struct {
-	Coverage       any      `json:"coverage,omitempty"`
-	Requests       *int64   `json:"requests,omitempty"`
-	Users          *int64   `json:"users,omitempty"`
-	Orgs           *int64   `json:"orgs,omitempty"`
-	Keys           *int64   `json:"keys,omitempty"`
-	LiveStreams    *int64   `json:"live_streams,omitempty"`
-	ShareOfTraffic *float64 `json:"share_of_traffic,omitempty"`
-	Dependants     []string `json:"dependants,omitempty"`
-	Unknown        any      `json:"unknown,omitempty"`
+	Coverage       coverage    `json:"coverage"`
+	Requests       *int64      `json:"requests,omitempty"`
+	Reached        *int64      `json:"reached,omitempty"`
+	Refused        *int64      `json:"refused,omitempty"`
+	Limited        *int64      `json:"limited,omitempty"`
+	Changed        *int64      `json:"changed,omitempty"`
+	Undecided      *int64      `json:"undecided,omitempty"`
+	Already        *int64      `json:"already,omitempty"`
+	ShareOfTraffic *float64    `json:"share_of_traffic,omitempty"`
+	Users          *int64      `json:"users,omitempty"`
+	Orgs           *int64      `json:"orgs,omitempty"`
+	Keys           *int64      `json:"keys,omitempty"`
+	Estimated      []string    `json:"estimated,omitempty"`
+	LiveStreams    *int64      `json:"live_streams,omitempty"`
+	ByModel        []part      `json:"by_model,omitempty"`
+	ByOrg          []part      `json:"by_org,omitempty"`
+	Dependants     []dependant `json:"dependants,omitempty"`
+	Unknown        []string    `json:"unknown"`
+}
+
+// coverage is what the figures of a preview rest on.
+type coverage struct {
+	Basis    string    `json:"basis"`
+	Points   int       `json:"points"`
+	Answered int       `json:"answered"`
+	Recorded int64     `json:"recorded"`
+	Since    time.Time `json:"since,omitzero"`
+	Until    time.Time `json:"until,omitzero"`
+	Lost     int64     `json:"lost"`
+	Records  []struct {
+		Name     string    `json:"name"`
+		Requests int64     `json:"requests"`
+		Since    time.Time `json:"since,omitzero"`
+	} `json:"records"`
+	Dimensions []struct {
+		Dimension string  `json:"dimension"`
+		Unknown   int64   `json:"unknown"`
+		Share     float64 `json:"share"`
+		Rule      string  `json:"rule"`
+	} `json:"dimensions"`
+	Notes []string `json:"notes"`
+}
+
+// part is how much of somebody's traffic is touched.
+type part struct {
+	Name     string  `json:"name"`
+	Requests int64   `json:"requests"`
+	Of       int64   `json:"of"`
+	Share    float64 `json:"share"`
+}
+
+// dependant is a caller whose traffic is touched.
+type dependant struct {
+	Key         string  `json:"key"`
+	Org         string  `json:"org"`
+	Criticality string  `json:"criticality"`
+	Requests    int64   `json:"requests"`
+	Share       float64 `json:"share"`
 }
 
 // key is a caller's key.

@@ -184,14 +184,6 @@ func TestRefusalsKeepTheirMeaning(t *testing.T) {
 	f.run(t, "stop", "x", "--reason", "r", "-o", "json").want(t, 3, `"code":"forbidden"`, `"exit":3`)
 }
 
-func TestPreviewAppliesNothing(t *testing.T) {
-	f := newFake(t).on("POST /corrections/preview", 200, `{"coverage":{"requests":120},"live_streams":3,"orgs":1,"share_of_traffic":0.25,"unknown":{"country":0.63}}`)
-	f.run(t, "block", "org=acme", "--preview").want(t, 0, "nothing is applied", "live streams      3", "share of traffic  0.25", "country 0.63")
-	if len(f.sent("POST /corrections")) != 0 {
-		t.Error("a preview applied something")
-	}
-}
-
 func TestAsksBeforeAStopOnATerminal(t *testing.T) {
 	for _, tc := range []struct {
 		args   []string

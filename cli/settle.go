@@ -117,32 +117,6 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 	return result
 }
 
-func (c *command) preview(ctx context.Context, cl *client, d *draft) error {
-	var raw map[string]any
-	if err := cl.do(ctx, http.MethodPost, "/corrections/preview", nil, d, &raw); err != nil {
-		return err
-	}
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	c.printf("%s\nnothing is applied; it would reach:\n", d.describe())
-	if cov, ok := raw["coverage"].(map[string]any); ok {
-		c.printf("  %-17s %s, told by %s of %s\n", "counted", words(cov["basis"]), words(cov["answered"]), words(cov["points"])+" live gateways")
-	}
-	for _, name := range []string{"live_streams", "requests", "share_of_traffic", "users", "orgs", "keys", "dependants", "unknown"} {
-		v, ok := raw[name]
-		if !ok || v == nil {
-			continue
-		}
-		label := strings.ReplaceAll(name, "_", " ")
-		if name == "unknown" {
-			label = "not known"
-		}
-		c.printf("  %-17s %s\n", label, strings.ReplaceAll(words(v), "_", " "))
-	}
-	return nil
-}
-
 // words writes a JSON value in a line.
 func words(v any) string {
 	switch v := v.(type) {
