@@ -23,6 +23,7 @@ import (
 type agent struct {
 	g        *Gateway
 	follower *order.Follower
+	lists    *lists
 	jobs     chan func()
 	leased   bool          // the lease held when it was last looked at
 	synced   bool          // a signed state was taken over, now or in an earlier life
@@ -39,8 +40,11 @@ func newAgent(g *Gateway) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{g: g, follower: f, jobs: make(chan func(), 4096), unkept: -1, resync: make(chan struct{}, 1), beat: make(chan struct{}, 1),
-		wake: time.NewTimer(time.Hour)}
+		wake: time.NewTimer(time.Hour), lists: newLists(g.cfg.Data, g.log)}
 	s := f.State()
+	if err := a.lists.open(s.Lists); err != nil {
+		return nil, err
+	}
 	a.synced = s.Revision > 0 || !s.IssuedAt.IsZero()
 	if err := f.Damage(); err != nil {
 		g.log.Error("kept orders are damaged", "error", err, "revision", s.Revision, "lost", f.Lost())
@@ -173,8 +177,8 @@ func (a *agent) offer(signed []byte) bool {
 
 // enforce puts the follower's state in force, and says so once it is kept.
 func (a *agent) enforce(received time.Time) int {
-	s := a.follower.State()
-	rl, err := compile(s, a.follower.Emergencies(), a.g.current.Load())
+	s, before := a.follower.State(), a.g.current.Load()
+	rl, err := compile(s, a.follower.Emergencies(), before, a.lists.resolve(s.Lists, before))
 	if err != nil {
 		a.trouble = err.Error()
 		a.g.log.Error("an order can not be put in force; the last good one stays", "error", err)
@@ -183,10 +187,14 @@ func (a *agent) enforce(received time.Time) int {
 	}
 	a.g.current.Store(rl)
 	cut := a.g.sweep(rl)
+	a.lists.wanted(s.Lists, rl)
 	took := time.Since(received)
 	a.g.log.Info("order in force", "revision", s.Revision, "corrections", rl.policy.Len(), "cut", cut, "took", took)
 	a.unkept = cut
 	a.keep(received, took)
+	if before == nil || !sameLists(before.lists, rl.lists) || len(a.lists.missing()) > 0 {
+		a.ask(a.beat) // says which lists are held
+	}
 	if a.follower.NeedsState() {
 		a.ask(a.resync)
 	}

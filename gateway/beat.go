@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -18,6 +19,9 @@ import (
 // answers it asks more often.
 func (a *agent) renew(ctx context.Context, b Bus) {
 	every := a.g.cfg.Lease / 3
+	var fetching sync.WaitGroup
+	fetching.Go(func() { a.fetchLists(ctx, b) }) // without it lists are never whole
+	defer fetching.Wait()
 	a.fetch(ctx, b, every)
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -137,6 +141,7 @@ func (a *agent) report() (order.Beat, [][]byte, int64) {
 	if rl := a.g.current.Load(); rl != nil {
 		beat.Revision, beat.Head = rl.revision, rl.head
 	}
+	beat.Lists = a.lists.report(a.g.current.Load())
 	for _, m := range a.g.order {
 		beat.Models = append(beat.Models, m.Name)
 	}

@@ -97,7 +97,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.clock = newClock(time.Now, a.follower.State().IssuedAt)
 	g.metrics = newMetrics(g)
 	if a.synced {
-		rl, err := compile(a.follower.State(), a.follower.Emergencies(), nil)
+		rl, err := compile(a.follower.State(), a.follower.Emergencies(), nil, a.lists.resolve(a.follower.State().Lists, nil))
 		if err != nil {
 			return nil, fmt.Errorf("create gateway: kept order: %w", err)
 		}

@@ -46,6 +46,3 @@ func (g *Gateway) preview(data []byte) (*order.Preview, error) {
 	})
 	return out, nil
 }
-
-// listsNow are the named lists that are whole here.
-func (g *Gateway) listsNow() correction.Lists { return nil }

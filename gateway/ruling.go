@@ -18,6 +18,7 @@ type ruling struct {
 	revision uint64
 	head     order.Hash
 	policy   *correction.Policy
+	lists    map[string]heldList // that policy was compiled with
 	keys     map[[sha256.Size]byte]*caller
 	listed   []order.Key // what keys was made of
 	header   []string    // the andon-revision header's value
@@ -39,9 +40,9 @@ type caller struct {
 }
 
 // compile makes a ruling of a state and the emergency orders that are kept
-// beside it. What has not changed is taken over from the ruling before, which
-// may be nil.
-func compile(s *order.State, emergencies []order.Emergency, before *ruling) (*ruling, error) {
+// beside it, with the lists that are held. What has not changed is taken over from
+// the ruling before, which may be nil.
+func compile(s *order.State, emergencies []order.Emergency, before *ruling, held map[string]heldList) (*ruling, error) {
 	if before == nil {
 		before = &ruling{}
 	}
@@ -59,11 +60,11 @@ func compile(s *order.State, emergencies []order.Emergency, before *ruling) (*ru
 		}
 		extra += len(e.Corrections)
 	}
-	p, err := before.policy.Next(all, nil)
+	p, err := before.policy.Next(all, policyLists(held))
 	if err != nil {
 		return nil, fmt.Errorf("compile order %d: %w", s.Revision, err)
 	}
-	r := &ruling{revision: s.Revision, head: s.Head, policy: p, issued: s.IssuedAt, extra: extra,
+	r := &ruling{revision: s.Revision, head: s.Head, policy: p, issued: s.IssuedAt, extra: extra, lists: held,
 		header: []string{strconv.FormatUint(s.Revision, 10)}}
 	if r.listed = s.Keys; before.keys != nil && same(s.Keys, before.listed) {
 		r.keys = before.keys
