@@ -259,7 +259,7 @@ func (r *Rule) wouldAct(q *Request, waits bool) bool {
 		return uses
 	case actClamp:
 		e := r.detail.effect
-		return e.session || e.exceeded(q) || !q.Live && !e.within(q)
+		return e.session || e.exceeded(q) || !e.within(q)
 	}
 	return true
 }

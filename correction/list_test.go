@@ -74,8 +74,8 @@ func TestNextTakesLists(t *testing.T) {
 	cs[2].Except = &Scope{Lists: []string{"l"}}
 	all := pointers(cs)
 	eve := Request{Users: []string{"eve"}}
-	p := compileWith(t, nil, cs...)
 	lists := Lists{}
+	p := compileWith(t, lists, cs...)
 	for _, step := range []struct {
 		name    string
 		to      List

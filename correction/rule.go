@@ -117,7 +117,7 @@ func (d *detail) setReach(c *Correction, settled dim, ls []literal, lists Lists,
 		return err
 	}
 	for _, l := range ls {
-		if l.dim == settled && (d.linked == nil || !l.dim.subject()) {
+		if l.dim == settled { // and who is found by a link has it
 			continue
 		}
 		if err := add(newCond(l.dim, l.values, false)); err != nil {

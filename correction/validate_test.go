@@ -70,13 +70,14 @@ func classified(change func(*Filter)) func(*Correction) {
 	}
 }
 
-func TestValidateAccepts(t *testing.T) {
+// accepted are corrections with nothing wrong in them.
+func accepted() map[string]Correction {
 	with := func(k Kind, change func(*Correction)) Correction {
 		c := valid(k)
 		change(&c)
 		return c
 	}
-	for name, c := range map[string]Correction{
+	return map[string]Correction{
 		"stop":              valid(Stop),
 		"access":            valid(Access),
 		"use":               valid(Use),
@@ -128,7 +129,11 @@ func TestValidateAccepts(t *testing.T) {
 		"share":   with(Stop, func(c *Correction) { c.Share = 1 }),
 		"started": with(Stop, func(c *Correction) { c.StartsAt = at.Add(-time.Hour); c.ExpiresAt = at.Add(1) }),
 		"deepest": with(Use, func(c *Correction) { c.Params.UseCase = "a" + strings.Repeat("/a", 15) }),
-	} {
+	}
+}
+
+func TestValidateAccepts(t *testing.T) {
+	for name, c := range accepted() {
 		t.Run(name, func(t *testing.T) {
 			if err := c.Validate(at); err != nil {
 				t.Errorf("Validate: %v", err)
@@ -146,9 +151,18 @@ func fill(values []string, v string) {
 	}
 }
 
-// Each error names its field and says what is allowed. The text is what an
-// operator reads, so it stands here word for word.
-func TestValidateRefuses(t *testing.T) {
+// refusal is a fault in a correction of a kind, and what is said of it.
+type refusal struct {
+	kind    Kind
+	change  func(*Correction)
+	want    string
+	compile bool // Compile refuses it as well
+}
+
+// refusals are one for each thing that Validate says. Each error names its field
+// and says what is allowed. The text is what an operator reads, so it stands here
+// word for word.
+func refusals() []refusal {
 	const (
 		dims    = "models, versions, surfaces, orgs, users, keys, tiers, ips, countries, attributes, tools, use_cases, lists, when, all"
 		feats   = "tools, streaming, function_tools, web_search, code_execution, computer_use, file_search, mcp, parallel_tool_calls, image_input, audio_input, file_input, image_output, audio_output, system_prompt, stored_conversations, batch, files, fine_tune_create, fine_tune_serve, embeddings, logprobs, reasoning_effort, structured_output, realtime, tool:NAME"
@@ -157,12 +171,7 @@ func TestValidateRefuses(t *testing.T) {
 		names   = "model, version, surface, org, user, users, key, tier, country, ip, attributes, use_cases, tools, stream, tools_offered, output_tokens, derivative, features, generates, continues, messages, input_tokens, choices, temperature, reasoning_tokens"
 	)
 	long := strings.Repeat("x", 513)
-	for _, tc := range []struct {
-		kind    Kind
-		change  func(*Correction)
-		want    string
-		compile bool // Compile refuses it as well
-	}{
+	return []refusal{
 		{Stop, func(c *Correction) { c.Kind = "ban" }, `kind: unknown kind "ban"; allowed: stop, access, use, capability, rate`, true},
 		{Stop, func(c *Correction) { c.Kind = "" }, `kind: missing kind; allowed: stop, access, use, capability, rate`, true},
 		{Stop, func(c *Correction) { c.Mode = "dry-run" }, `mode: unknown mode "dry-run"; allowed: enforce, shadow`, true},
@@ -347,7 +356,11 @@ func TestValidateRefuses(t *testing.T) {
 		{Stop, func(c *Correction) { c.ExpiresAt = at }, `expires_at: is in the past; give a later time, or leave it out`, false},
 		{Stop, func(c *Correction) { c.StartsAt, c.ExpiresAt = at.Add(2), at.Add(2) }, `starts_at: is not before expires_at; it would never be in force`, false},
 		{Stop, func(c *Correction) { c.ReviewBy = at }, `review_by: is in the past; give a later time, or leave it out`, false},
-	} {
+	}
+}
+
+func TestValidateRefuses(t *testing.T) {
+	for _, tc := range refusals() {
 		t.Run(tc.want, func(t *testing.T) {
 			c := valid(tc.kind)
 			tc.change(&c)
