@@ -88,6 +88,10 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 			OnStale: gateway.Posture(m.OnStale), Fallback: m.Fallback, Aliases: m.Aliases,
 			Base: m.Base, FallbackCapacity: int(m.FallbackCapacity),
 		}
+		if in, ok := m.Price.InputPerM.Dollars(); ok {
+			out, _ := m.Price.OutputPerM.Dollars()
+			model.Price = &gateway.Price{InputPerM: in, OutputPerM: out}
+		}
 		for _, v := range m.Versions {
 			model.Versions = append(model.Versions, gateway.ModelVersion{Version: v.Version, UpstreamModel: v.UpstreamModel})
 		}

@@ -185,6 +185,7 @@ func (a *agent) enforce(received time.Time) int {
 		a.refuse(err)
 		return 0
 	}
+	rl.screens = a.g.newScreens(rl, a.g.current.Load())
 	a.g.current.Store(rl)
 	cut := a.g.sweep(rl)
 	a.lists.wanted(s.Lists, rl)

@@ -67,12 +67,14 @@ type Upstream struct {
 
 	// Account says whether routes pass that reach the provider's account rather
 	// than a model (files, batches, fine-tuning, what is stored): "pass" or
-	// "refuse". Left out, they pass where the callers bring credentials of their
-	// own, and are refused where all share Key, since they would share all else.
+	// "refuse". Left out, they pass where the callers' own credentials travel on,
+	// and are refused elsewhere: who shares an account shares all that is in it.
 	Account string
 }
 
-func (u *Upstream) passesAccount() bool { return u.Account == "pass" || u.Account == "" && u.Key == "" }
+func (u *Upstream) passesAccount(mode string) bool {
+	return u.Account == "pass" || u.Account == "" && u.Key == "" && mode != "keys"
+}
 
 // Detector is a classifier, reached over an OpenAI-compatible API.
 type Detector struct {
@@ -105,6 +107,7 @@ type Model struct {
 	OnStale       Posture
 	Fallback      string // a model of this gateway; empty: none
 	Aliases       []string
+	Price         *Price // of its tokens; nil: not known, and a bound on what sessions spend refuses it
 
 	Base             string         // the model that this one is derived from: it is decided as that one
 	Versions         []ModelVersion // further ones that can be served, by their own name or by a pin

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"andon/correction"
+	"andon/gateway/filter"
 	"andon/gateway/front"
 	"andon/gateway/limit"
 	"andon/gateway/record"
@@ -54,7 +55,11 @@ type Gateway struct {
 	lease         lease
 	live          registry
 	limits        *limit.Limiter
+	counted       usage
+	autonomy      autonomy
 	sessions      *sessions
+	holds         holds
+	detectors     map[string]filter.Scorer
 	decisions     decisions
 	pseudo        *record.Pseudonyms
 	recorder      *record.Recorder // nil: nothing is recorded
@@ -88,6 +93,9 @@ func New(cfg Config) (*Gateway, error) {
 	if err := g.startRecord(); err != nil {
 		return nil, err
 	}
+	if g.detectors, err = newDetectors(cfg.Detectors); err != nil {
+		return nil, fmt.Errorf("create gateway: %w", err)
+	}
 	g.lease.end()
 	a, err := newAgent(g)
 	if err != nil {
@@ -95,12 +103,14 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.agent = a
 	g.clock = newClock(time.Now, a.follower.State().IssuedAt)
+	g.openUsage()
 	g.metrics = newMetrics(g)
 	if a.synced {
 		rl, err := compile(a.follower.State(), a.follower.Emergencies(), nil, a.lists.resolve(a.follower.State().Lists, nil))
 		if err != nil {
 			return nil, fmt.Errorf("create gateway: kept order: %w", err)
 		}
+		rl.screens = g.newScreens(rl, nil)
 		g.current.Store(rl)
 	}
 	return g, nil
@@ -139,8 +149,18 @@ func (g *Gateway) follow(ctx context.Context) error {
 			g.stop()
 			return err
 		}
+		if _, err := g.holds.listen(g, g.cfg.Bus); err != nil {
+			g.stop()
+			return err
+		}
+		if err := g.listenUsage(g.cfg.Bus); err != nil {
+			g.stop()
+			return err
+		}
+		g.spawn(func() { g.share(ctx, g.cfg.Bus) })       // without it each gateway counts alone
 		g.spawn(func() { g.agent.renew(ctx, g.cfg.Bus) }) // without it the lease runs out
 	}
+	g.spawn(func() { g.account(ctx) })                       // without it counts are lost at a restart, and sessions never end
 	g.spawn(func() { g.agent.run(ctx) })                     // without it no order takes force
 	g.spawn(func() { g.recorder.Run(ctx) })                  // without it no call is recorded
 	g.spawn(func() { g.tidy(ctx) })                          // without it idle connections and buckets pile up
@@ -194,7 +214,7 @@ func (g *Gateway) tidy(ctx context.Context) {
 				inForce[r.Correction.ID] = true
 				return true
 			})
-			g.limits.Sweep(g.clock.mono(), func(id string) bool { return inForce[id] })
+			g.limits.Sweep(g.limits.Now(g.clock.mono()), func(id string) bool { return inForce[id] })
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package gateway
 
 import (
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -66,27 +63,21 @@ func (x *exchange) serve(c *call) *wire.Problem {
 	if x.rt.Op == wire.OpListModels || x.rt.Op == wire.OpGetModel {
 		return x.list(c, rl)
 	}
+	if x.rt.Upgrade {
+		return &wire.Problem{Status: http.StatusNotImplemented, Code: "no_upgrade", Title: "Not served here",
+			Detail: "this gateway does not open WebSockets on this path"}
+	}
 	if p = x.read(); p != nil {
 		return p
 	}
-	if err := x.wr.Read(x.rt, x.body, &x.env); err != nil {
-		if errors.As(err, &p) {
-			return p
-		}
-		return &wire.Problem{Status: http.StatusBadRequest, Code: "invalid_request", Title: "Invalid request", Detail: err.Error()}
+	if p = x.understand(); p != nil {
+		return p
 	}
-	m := g.resolve(x.env.Model)
-	if m == nil || !m.serves(x.wr.Name()) {
-		return unknownModel(x.env.Model)
+	m, p := x.asked(c)
+	if p != nil {
+		return p
 	}
-	for _, name := range x.env.Others {
-		o := g.resolve(name)
-		if o == nil || !o.serves(x.wr.Name()) || o.Upstream != m.Upstream || o.UpstreamModel != name {
-			return unknownModel(name) // these travel as they are: each has to be what the provider takes it for
-		}
-		c.others = append(c.others, o)
-	}
-	g.describe(&c.req, r, c.caller, &x.env)
+	g.describe(&c.req, x, c.caller)
 	c.asked = m
 	x.run(c, m)
 	return nil
@@ -97,68 +88,12 @@ func unknownModel(name string) *wire.Problem {
 		Detail: "the model " + strconv.Quote(printable(name)) + " is not served here on this API"}
 }
 
-// read takes the body in, whole. What is decided on has to be what is sent, so
-// encodings that would hide it are refused.
-func (x *exchange) read() *wire.Problem {
-	h := x.r.Header
-	if e := h.Get("Content-Encoding"); e != "" && e != "identity" || len(h["Content-Encoding"]) > 1 {
-		return &wire.Problem{Status: http.StatusUnsupportedMediaType, Code: "encoded_body", Title: "Encoded body", Param: "content-encoding",
-			Detail: "a request body has to be sent without Content-Encoding: what is compressed can not be decided on"}
-	}
-	if ct := h["Content-Type"]; len(ct) > 0 && (len(ct) > 1 || ct[0] != "application/json") {
-		kind, params, err := mime.ParseMediaType(ct[0])
-		charset := strings.ToLower(params["charset"])
-		if err != nil || len(ct) > 1 || kind != "application/json" || charset != "" && charset != "utf-8" {
-			return &wire.Problem{Status: http.StatusUnsupportedMediaType, Code: "content_type", Title: "Unsupported content type", Param: "content-type",
-				Detail: "the content type " + strconv.Quote(printable(strings.Join(ct, ", "))) + " is not read here: allowed is application/json in UTF-8"}
-		}
-	}
-	limit := x.g.cfg.MaxBody
-	tooLarge := &wire.Problem{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Title: "Body too large",
-		Detail: "the request body exceeds " + strconv.FormatInt(limit, 10) + " bytes"}
-	n := x.r.ContentLength
-	if n > limit {
-		return tooLarge
-	}
-	if n >= 0 && (n <= keepBytes || n <= int64(cap(x.body))) {
-		if int64(cap(x.body)) < n {
-			x.body = make([]byte, n, n+n/8)
-		}
-		x.body = x.body[:n]
-		if _, err := io.ReadFull(x.r.Body, x.body); err != nil {
-			return brokenBody()
-		}
-		return nil
-	}
-	// What a client announces is not set aside before it comes.
-	x.body = x.body[:0]
-	for {
-		if len(x.body) == cap(x.body) {
-			x.body = append(x.body, make([]byte, max(4096, len(x.body)))...)[:len(x.body)]
-		}
-		k, err := x.r.Body.Read(x.body[len(x.body):cap(x.body)])
-		x.body = x.body[:len(x.body)+k]
-		if int64(len(x.body)) > limit {
-			return tooLarge
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return brokenBody()
-		}
-	}
-}
-
-func brokenBody() *wire.Problem {
-	return &wire.Problem{Status: http.StatusBadRequest, Code: "broken_body", Title: "Broken body", Detail: "the request body ended before its announced length"}
-}
-
 // list answers a model listing with what this gateway serves the caller on
 // this wire.
 func (x *exchange) list(c *call, rl *ruling) *wire.Problem {
 	g := x.g
-	g.describe(&c.req, x.r, c.caller, &x.env)
+	x.env.Reset()
+	g.describe(&c.req, x, c.caller)
 	now, _ := g.clock.span()
 	var names []string
 	asked := g.resolve(x.rt.Model)

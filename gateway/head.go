@@ -40,13 +40,13 @@ func (x *exchange) appendHead(b []byte, c *call, n int) []byte {
 	b = append(b, r.Method...)
 	b = append(b, ' ')
 	b = append(b, m.host.Prefix...)
-	if x.env.Model == m.UpstreamModel {
-		b = append(b, r.URL.EscapedPath()...)
-	} else {
-		b = append(b, x.rt.Path(r.URL.EscapedPath(), m.UpstreamModel)...)
+	name := m.UpstreamModel // to be written where it differs
+	if x.env.Model == name {
+		name = ""
 	}
+	b = append(b, x.rt.Path(r.URL.EscapedPath(), name)...)
 	if q := r.URL.RawQuery; q != "" {
-		if q = wires.WithoutKey(q); q != "" {
+		if q = x.rt.Query(wires.WithoutKey(q), name); q != "" {
 			b = append(b, '?')
 			b = append(b, q...)
 		}
@@ -65,7 +65,7 @@ func (x *exchange) appendHead(b []byte, c *call, n int) []byte {
 			b = appendHeader(b, k, v)
 		}
 	}
-	if r.Header["Content-Type"] == nil {
+	if r.Header["Content-Type"] == nil && n > 0 {
 		b = appendHeader(b, "Content-Type", "application/json")
 	}
 	if m.key != "" {
@@ -122,6 +122,7 @@ func (x *exchange) copyHead(resp *http.Response, n int64) {
 		}
 		h[k] = vs
 	}
+	x.rateHeaders(h)
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // none came, so none is guessed
 	}

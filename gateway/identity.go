@@ -159,7 +159,8 @@ func (g *Gateway) address(r *http.Request) netip.Addr {
 
 // describe fills the request that is decided on. Strings are copied where they
 // would otherwise keep the body alive.
-func (g *Gateway) describe(q *correction.Request, r *http.Request, c *caller, e *wire.Envelope) {
+func (g *Gateway) describe(q *correction.Request, x *exchange, c *caller) {
+	r, e := x.r, &x.env
 	q.Org, q.Key, q.Tier, q.Attributes = c.org, c.key, c.tier, c.attributes
 	q.Surface = c.surface
 	if q.Surface == "" {
@@ -182,13 +183,22 @@ func (g *Gateway) describe(q *correction.Request, r *http.Request, c *caller, e 
 	for _, t := range e.Tools {
 		q.Tools = append(q.Tools, strings.Clone(t))
 	}
+	for _, t := range e.OptionalTools {
+		q.OptionalTools = append(q.OptionalTools, strings.Clone(t))
+	}
+	q.Features, q.Optional = e.Features|x.rt.Features, e.Optional&^x.rt.Features
 	if e.HasTools || e.Stored { // what is stored with the provider may hold tools, and nobody here can look
 		q.Features |= correction.Tools
 	}
-	if e.Stream {
+	if e.Stream || x.rt.Stream {
 		q.Features |= correction.Streaming
 	}
-	q.OutputTokens = e.MaxTokens
+	switch x.rt.Op {
+	case wire.OpGenerate, wire.OpRun, wire.OpBatch, wire.OpRealtime, wire.OpTranscribe, wire.OpSpeech, wire.OpImage:
+		q.Generates = true
+	}
+	q.OutputTokens, q.Choices, q.Messages, q.Temperature, q.Reasoning = e.MaxTokens, e.Choices, e.Messages, e.Temperature, e.Reasoning
+	q.InputTokens = int64(len(x.body))/bytesPerToken + 1
 }
 
 func split(s string) (parts []string) {

@@ -3,12 +3,25 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"andon/correction"
 	"andon/gateway/limit"
 	"andon/wire"
 )
+
+// accounting is what a request counts under corrections.
+type accounting struct {
+	limits  []*correction.Rule // rate rules that reach it
+	req     *correction.Request
+	call    *call
+	work    []work // its part in sessions
+	price   *Price
+	input   int64        // estimate of its input tokens
+	outcome wire.Outcome // of its answer, as far as it has come
+	tied    [3]string    // of outcome, the ids that were tied to its session
+}
 
 // A grant is what one rate correction has reserved for a call.
 type grant struct {
@@ -21,34 +34,56 @@ const (
 	bytesPerToken = 4    // of a request body, as an estimate until usage says better
 	unboundedAsks = 1024 // output tokens reserved for a call that names no bound
 	longestQueue  = 30 * time.Second
+	longestShare  = 400 * time.Millisecond
 	firstLook     = 5 * time.Millisecond
 )
 
-// admit reserves what the rate corrections of the verdict count. It returns
-// why the call is refused, and the model that may serve instead. A call that is
-// ended while it queues is refused by nobody: its state says so.
+// admit counts the call in its sessions, and reserves what the rate corrections
+// of the verdict count. It returns why the call is refused, and the model that may
+// serve instead. A call that is ended while it queues is refused by nobody: its
+// state says so.
+//
+// Where several gateways share a limit and this one has used up its part of a
+// round, a call that would fit waits for the next: some milliseconds, and never longer
+// than longestShare, whatever the other gateways or the bus do.
 func (x *exchange) admit(c *call, rl *ruling) (*reason, string) {
+	if why, fallback := x.enter(c, rl); why != nil {
+		return why, fallback
+	}
+	x.acct.limits, x.acct.req = x.verdict.Limits, &c.req
 	if len(x.verdict.Limits) == 0 {
 		return nil, ""
 	}
-	var deadline int64
+	var deadline, share int64
+	last := false
 	for {
 		mono := x.g.clock.mono()
-		rule, wait := x.reserve(c, mono)
+		rule, no := x.reserve(c, mono, last)
 		if rule == nil {
 			return nil, ""
 		}
-		if rule.Correction.Params.OnExceed != "queue" {
+		wait := no.Wait
+		queues, places := rule.Correction.Params.OnExceed == "queue", rule.Correction.Params.Metric == "concurrent"
+		switch {
+		case no.Share && !last:
+			if share == 0 {
+				share = mono + int64(longestShare)
+			}
+			last = mono+int64(wait) >= share
+		case !queues:
 			return x.limited(c, rl, rule, wait)
-		}
-		if deadline == 0 {
-			deadline = mono + int64(longestQueue)
-		}
-		if mono+int64(wait) > deadline && rule.Correction.Params.Metric != "concurrent" || mono >= deadline {
-			return x.limited(c, rl, rule, wait)
-		}
-		if rule.Correction.Params.Metric == "concurrent" {
-			wait = firstLook // a place may come free at any moment
+		default:
+			if deadline == 0 {
+				deadline = mono + int64(longestQueue)
+			}
+			if mono+int64(wait) > deadline && !places || mono >= deadline {
+				x.release()
+				return x.limited(c, rl, rule, wait)
+			}
+			if places {
+				wait = firstLook // a place may come free at any moment
+			}
+			share, last = 0, false
 		}
 		ctx, stop := c.wait(x.r.Context())
 		t := time.NewTimer(wait)
@@ -78,21 +113,60 @@ func fallbackOf(rule *correction.Rule) string {
 	return v.Fallback("")
 }
 
-// reserve takes from every bucket, or from none. It returns the rule that does
-// not fit, and when to ask again.
-func (x *exchange) reserve(c *call, mono int64) (*correction.Rule, time.Duration) {
-	for _, r := range x.verdict.Limits {
-		p := &r.Correction.Params
-		key := limit.Key{Rule: r.Correction.ID, Value: bucketOf(p.Per, &c.req)}
-		in, n := x.estimate(p.Metric)
-		g, wait, ok := x.g.limits.Reserve(key, limit.Spec{Limit: *p.Limit, Window: time.Duration(p.Window)}, mono, n, p.Metric != "requests" && p.Metric != "concurrent")
+// reserve takes from every bucket, or from none. It returns a rule that does not
+// fit, and when all of them would.
+func (x *exchange) reserve(c *call, mono int64, last bool) (*correction.Rule, limit.Denial) {
+	now := x.g.limits.Now(mono)
+	for i, r := range x.verdict.Limits {
+		key, spec, ask, in := x.ask(r, &c.req)
+		ask.Last = last
+		g, no, ok := x.g.limits.Take(key, spec, now, ask)
 		if !ok {
-			x.release()
-			return r, wait
+			for i := range x.grants {
+				x.grants[i].Free(now)
+			}
+			x.grants = x.grants[:0]
+			if !no.Share {
+				for _, other := range x.verdict.Limits[i+1:] {
+					key, spec, ask, _ := x.ask(other, &c.req)
+					if !ask.Each {
+						_, wait := x.g.limits.Look(key, spec, now, min(ask.N, 1))
+						no.Wait = max(no.Wait, wait)
+					}
+				}
+			}
+			return r, no
 		}
-		x.grants = append(x.grants, grant{g, p.Metric, in})
+		x.grants = append(x.grants, grant{g, r.Correction.Params.Metric, in})
 	}
-	return nil, 0
+	return nil, limit.Denial{}
+}
+
+// ask is what a call asks under a rate rule.
+func (x *exchange) ask(r *correction.Rule, q *correction.Request) (limit.Key, limit.Spec, limit.Ask, int64) {
+	p := &r.Correction.Params
+	in, n := x.estimate(p.Metric)
+	a := limit.Ask{N: n}
+	switch p.Metric {
+	case "input_tokens", "output_tokens", "total_tokens", "tool_calls":
+		a.AtMost = true
+	case "distinct_users":
+		a.Each, a.Value = true, first(q.Users)
+	case "distinct_apps":
+		a.Each, a.Value = true, appOf(q)
+	}
+	return limit.Key{Rule: r.Correction.ID, Value: bucketOf(p.Per, q)}, limit.Spec{Limit: *p.Limit, Window: time.Duration(p.Window)}, a, in
+}
+
+// appOf is the application that calls: by the verified attribute app, else by
+// its key.
+func appOf(q *correction.Request) string {
+	for _, a := range q.Attributes {
+		if strings.HasPrefix(a, "app=") {
+			return a
+		}
+	}
+	return "key:" + q.Key
 }
 
 // estimate is what a call will count, before anybody knows.
@@ -116,6 +190,10 @@ func (x *exchange) estimate(metric string) (input, n int64) {
 		return input, output
 	case "total_tokens":
 		return input, input + output
+	case "tool_calls":
+		if !x.env.HasTools && !x.env.Stored {
+			return input, 0 // it offers none
+		}
 	}
 	return input, 1
 }
@@ -142,8 +220,10 @@ func bucketOf(per string, q *correction.Request) string {
 }
 
 // settle replaces the estimate by what was used. A stream that reported no
-// usage, or was cut before it could, counts an output token for each event.
-func (g *grant) settle(mono int64, u wire.Usage, events int64) {
+// usage, or was cut before it could, counts an output token for each event. Tool calls count as
+// they are begun in the answer; an answer that goes over its limit is not cut,
+// since its calls are the client's already: the next call is refused.
+func (g *grant) settle(now int64, u wire.Usage, events, toolCalls int64) {
 	input, output := u.Input, u.Output
 	if input == 0 {
 		input = g.input
@@ -151,21 +231,27 @@ func (g *grant) settle(mono int64, u wire.Usage, events int64) {
 	output = max(output, min(events, 1<<31))
 	switch g.metric {
 	case "concurrent":
-		g.Free(mono)
+		g.Free(now)
 	case "input_tokens":
-		g.Settle(mono, input)
+		g.Settle(now, input)
 	case "output_tokens":
-		g.Settle(mono, output)
+		g.Settle(now, output)
 	case "total_tokens":
-		g.Settle(mono, input+output)
+		g.Settle(now, input+output)
+	case "tool_calls":
+		g.Settle(now, toolCalls)
 	}
 }
 
-// metered reports whether this call's tokens count for any correction.
+// metered reports whether what this call's answer holds counts for any
+// correction.
 func (x *exchange) metered() bool {
+	if len(x.acct.work) > 0 {
+		return true
+	}
 	for i := range x.grants {
 		switch x.grants[i].metric {
-		case "input_tokens", "output_tokens", "total_tokens":
+		case "input_tokens", "output_tokens", "total_tokens", "tool_calls":
 			return true
 		}
 	}
@@ -175,25 +261,32 @@ func (x *exchange) metered() bool {
 // shadow counts what shadow corrections would have done. A shadow limit is
 // counted like a real one, and refuses nothing.
 func (x *exchange) shadow(c *call, rl *ruling) {
-	mono := x.g.clock.mono()
+	now := x.g.limits.Now(x.g.clock.mono())
 	var ids []string
 	for _, r := range x.verdict.Shadow {
+		if onlySession(r) {
+			continue // see enter
+		}
 		if r.Correction.Kind == correction.Rate {
-			p := &r.Correction.Params
-			_, n := x.estimate(p.Metric)
-			g, _, ok := x.g.limits.Reserve(limit.Key{Rule: r.Correction.ID, Value: bucketOf(p.Per, &c.req)},
-				limit.Spec{Limit: *p.Limit, Window: time.Duration(p.Window)}, mono, n, p.Metric != "requests" && p.Metric != "concurrent")
+			key, spec, ask, _ := x.ask(r, &c.req)
+			ask.Last = true
+			g, _, ok := x.g.limits.Take(key, spec, now, ask)
 			if ok {
-				if p.Metric == "concurrent" {
+				if r.Correction.Params.Metric == "concurrent" {
 					c.shadowed = append(c.shadowed, g)
 				} else {
-					g.Keep(mono)
+					g.Keep(now)
 				}
 				continue
 			}
 		}
 		ids = append(ids, r.Correction.ID)
 	}
+	x.shadowed(c, ids)
+}
+
+// shadowed notes that shadow corrections would have done something.
+func (x *exchange) shadowed(c *call, ids []string) {
 	if len(ids) > 0 {
 		x.g.metrics.shadow.Add(float64(len(ids)))
 		x.g.record(x, c, "shadow", http.StatusOK, ids)

@@ -53,6 +53,7 @@ type call struct {
 	told bool       // under out: a sweep has written it
 
 	retryAfter time.Duration // under the limit that refused it
+	end        atomic.Pointer[ending]
 	shadowed   []limit.Grant // places held under shadow limits
 
 	shard      *shard

@@ -15,6 +15,8 @@ type metrics struct {
 	requests       map[string]map[string]prometheus.Counter // wire, outcome
 	refusals       map[string]prometheus.Counter
 	fallbacks      prometheus.Counter
+	full           prometheus.Counter
+	filtered       *prometheus.CounterVec
 	shadow         prometheus.Counter
 	upstreamErrors prometheus.Counter
 	cuts           prometheus.Counter
@@ -51,12 +53,15 @@ func newMetrics(g *Gateway) *metrics {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
 	m.fallbacks = counter("andon_fallbacks_total", "Requests that a fallback served.")
+	m.full = counter("andon_fallbacks_full_total", "Requests that a fallback did not take because it was at its capacity.")
 	m.shadow = counter("andon_shadow_total", "What shadow corrections would have done.")
 	m.upstreamErrors = counter("andon_upstream_errors_total", "Calls on which a provider failed or broke off.")
 	m.cuts = counter("andon_cuts_total", "Running calls ended by a correction, a posture or a revoked key.")
 	m.sweep = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "andon_sweep_seconds", Help: "Time to look at every running call after a new order.",
 		Buckets: prometheus.ExponentialBuckets(1e-5, 4, 10)})
 	m.orders = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_orders_total", Help: "Orders received, by what became of them."}, []string{"result"})
+	m.filtered = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_filtered_total", Help: "Requests and answers that a filter or a switched-off tool ended, by what found it."}, []string{"cause"})
+	reg.MustRegister(m.filtered)
 	gauge("andon_live_requests", "Requests that run now.", func() float64 { return float64(g.live.len()) })
 	gauge("andon_revision", "Revision of the order in force; -1 if there is none.", func() float64 {
 		if rl := g.current.Load(); rl != nil {

@@ -43,7 +43,7 @@ func (g *Gateway) addModels() error {
 			return fmt.Errorf("create gateway: upstream %s: %w", u.Name, err)
 		}
 		g.hosts[u.Name], ups[u.Name] = h, u
-		if u.passesAccount() {
+		if u.passesAccount(g.cfg.Identity.Mode) {
 			for _, w := range [...]string{"openai", "anthropic", "gemini"} {
 				if (u.Wire == w || u.Wire == "all") && g.accounts[w] == nil {
 					g.accounts[w] = &model{Model: Model{Upstream: u.Name, OnStale: Hold}, host: h, wire: u.Wire, key: u.Key, account: true}

@@ -17,8 +17,10 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 	buf := x.buf[:cap(x.buf)]
 	held := len(buf)
 	metered := resp.StatusCode == http.StatusOK && x.metered()
-	if metered {
-		held = maxEvent // its usage may stand at its end
+	retrieved := resp.StatusCode == http.StatusOK && x.rt.Answers
+	screened := resp.StatusCode == http.StatusOK && x.screensPlain(c)
+	if metered || retrieved || screened {
+		held = maxEvent // its usage, its model, or what must not go out, may stand at its end
 	}
 	n, err := 0, error(nil)
 	for err == nil && n < held {
@@ -41,17 +43,46 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 			Detail: "the provider broke off in the middle of its answer", Retry: true})
 		return true
 	}
+	if retrieved {
+		why := x.retrieved(c, buf[:n])
+		if why == nil && !whole {
+			why = &reason{status: http.StatusBadGateway, code: "answer_too_large", detail: "this answer is too large to find out which model it is of"}
+		}
+		if why != nil {
+			conn.Close()
+			return x.deny(c, why, "")
+		}
+	}
+	out := buf[:n]
+	if resp.StatusCode == http.StatusOK && (screened || x.screensPlain(c)) { // or it is since it began
+		if !whole {
+			conn.Close()
+			return x.deny(c, &reason{status: http.StatusBadGateway, code: "answer_too_large", detail: "this answer is too large for the filters that are in force for now"}, "")
+		}
+		var why *reason
+		var fallback string
+		if out, why, fallback = x.screenPlain(c, buf[:n]); why != nil {
+			conn.Close()
+			if metered && !x.wr.Usage(x.rt, buf[:n], &x.usage) {
+				x.estimated(n)
+			}
+			return x.deny(c, why, fallback)
+		}
+	}
 	if whole {
 		if !c.state.CompareAndSwap(running, done) {
 			conn.Close()
 			return false
 		}
 		conn.Release(resp)
+		if metered {
+			x.follow(buf[:n])
+		}
 		if metered && !x.wr.Usage(x.rt, buf[:n], &x.usage) {
 			x.estimated(n)
 		}
-		x.copyHead(resp, int64(n))
-		x.w.Write(buf[:n])
+		x.copyHead(resp, int64(len(out)))
+		x.w.Write(out)
 		x.g.metrics.outcome(x, "ok")
 		return true
 	}

@@ -31,6 +31,15 @@ type exchange struct {
 	head          []byte
 	buf           []byte
 	grants        []grant
+	acct          accounting
+	pinned        *model             // the version that a pin wants instead
+	under         *ruling            // that verdict is of
+	later         correction.Verdict // under a ruling that came into force during the answer
+	screened      guards             // that the request was held against
+	redacted      bool               // a filter changed the request
+	answer        screened
+	late          *reason // why the answer must not reach the caller, who has seen nothing of it
+	lateFallback  string
 	timed         time.Time // when the write deadline was set last
 	fingerprint   uint64    // of its conversation; 0: not taken yet
 	fingerprinted *model    // as whose conversation
@@ -52,7 +61,7 @@ const (
 func (x *exchange) free() {
 	clear(x.grants[:cap(x.grants)])
 	*x = exchange{env: wire.Envelope{Tools: x.env.Tools[:0], Users: x.env.Users[:0], MaxAt: x.env.MaxAt[:0]},
-		verdict: x.verdict, body: keep(x.body), sent: keep(x.sent), head: keep(x.head), buf: keep(x.buf), grants: x.grants[:0]}
+		verdict: x.verdict, later: x.later, body: keep(x.body), sent: keep(x.sent), head: keep(x.head), buf: keep(x.buf), grants: x.grants[:0]}
 	exchanges.Put(x)
 }
 
@@ -69,6 +78,8 @@ func keep(b []byte) []byte {
 func (x *exchange) run(c *call, asked *model) {
 	g := x.g
 	m, from := asked, ""
+	var slot *slots // held while another model serves in the place of the one that was asked for
+	defer func() { slot.free() }()
 	for hop := 0; ; hop++ {
 		c.model = m
 		m.describe(&c.req)
@@ -80,7 +91,18 @@ func (x *exchange) run(c *call, asked *model) {
 		g.live.add(c)
 		rl := g.current.Load()
 		why, fallback := x.decide(c, rl)
+		if p := x.pinned; p != nil {
+			// Another version serves, and that is decided anew.
+			x.pinned = nil
+			g.live.remove(c)
+			m = p
+			hop--
+			continue
+		}
 		if why == nil {
+			why, fallback = x.screenInput(c, rl)
+		}
+		if why == nil && c.state.Load() == running {
 			why, fallback = x.admit(c, rl)
 		}
 		if why == nil && g.current.Load() != rl && c.state.Load() == running {
@@ -99,6 +121,12 @@ func (x *exchange) run(c *call, asked *model) {
 			}
 		}
 		g.live.remove(c)
+		if x.late != nil && c.state.Load() != gone {
+			// The provider has answered, and was paid for it.
+			x.settle(c)
+			why, fallback = x.late, x.lateFallback
+			x.late, x.lateFallback, x.answer = nil, "", screened{}
+		}
 		if c.state.Load() == gone {
 			if c.conn.Load() == nil {
 				x.release()
@@ -109,6 +137,8 @@ func (x *exchange) run(c *call, asked *model) {
 		x.release()
 		if why == nil { // ended, or overtaken by a new ruling, while it waited
 			m, from = asked, ""
+			slot.free()
+			slot = nil
 			if c.state.Load() == running {
 				hop--
 			}
@@ -118,11 +148,16 @@ func (x *exchange) run(c *call, asked *model) {
 			why = c.why.Load()
 		}
 		if next := g.models[fallback]; next != nil && hop < maxHops && next.serves(x.wr.Name()) && (len(c.others) == 0 || next.Upstream == asked.Upstream) {
-			if from == "" {
-				from = asked.Name
+			slot.free()
+			if slot = nil; next.slots.take() {
+				slot = next.slots
+				if from == "" {
+					from = asked.Name
+				}
+				m = next
+				continue
 			}
-			m = next
-			continue
+			g.metrics.full.Inc() // the refusal says what it would have said without a fallback
 		}
 		x.refuse(c, why)
 		return
@@ -144,12 +179,22 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 	if !x.g.admits(rl, c.caller, now) {
 		return &keyGone, "" // revoked since the head of the request came in
 	}
+	x.under = rl
 	rl.policy.Decide(&c.req, now, &x.verdict)
 	if !x.verdict.Allowed() {
 		return &reason{ruling: rl, refused: slices.Clone(x.verdict.Refused)}, x.verdict.Fallback(c.model.Fallback)
 	}
+	if len(x.verdict.Pins) > 0 {
+		pin := x.verdict.Pins[0]
+		if p := c.model.pinned(pin.Correction.Params.Pin); p == nil {
+			return &reason{ruling: rl, refused: []*correction.Rule{pin}}, fallbackOf(pin)
+		} else if p.Version != c.model.Version || p.UpstreamModel != c.model.UpstreamModel {
+			x.pinned = p
+			return nil, ""
+		}
+	}
 	if len(c.others) > 0 {
-		if refused := c.decideOthers(rl, now, false); refused != nil {
+		if refused := c.decideOthers(rl, now, false, &x.verdict); refused != nil {
 			return &reason{ruling: rl, refused: refused}, ""
 		}
 	}
@@ -170,8 +215,9 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 }
 
 // decideOthers decides the further models that the body lets the provider use,
-// and returns the rules that refuse one of them.
-func (c *call) decideOthers(rl *ruling, now correction.Span, live bool) []*correction.Rule {
+// and returns the rules that refuse one of them. What filters their texts, and
+// what guards against their tools, is added to the call's own verdict.
+func (c *call) decideOthers(rl *ruling, now correction.Span, live bool, own *correction.Verdict) []*correction.Rule {
 	var v correction.Verdict
 	for _, o := range c.others {
 		q := c.req
@@ -179,6 +225,19 @@ func (c *call) decideOthers(rl *ruling, now correction.Span, live bool) []*corre
 		o.describe(&q)
 		if rl.policy.Decide(&q, now, &v); !v.Allowed() {
 			return v.Refused
+		}
+		if own == nil {
+			continue
+		}
+		for _, r := range v.Filters {
+			if !slices.Contains(own.Filters, r) {
+				own.Filters = append(own.Filters, r)
+			}
+		}
+		for _, r := range v.Guards {
+			if !slices.Contains(own.Guards, r) {
+				own.Guards = append(own.Guards, r)
+			}
 		}
 	}
 	return nil
@@ -196,49 +255,97 @@ func (x *exchange) annotate(c *call, rl *ruling, from string) {
 	delete(h, "Andon-Fallback-From")
 	delete(h, "Andon-Model")
 	delete(h, "Andon-Corrections")
+	delete(h, "Andon-Model-Version")
+	delete(h, "Andon-Acknowledge")
 	if from != "" {
 		h["Andon-Fallback-From"] = []string{from}
 		h["Andon-Model"] = []string{c.model.Name}
 		x.g.record(x, c, "fallback", http.StatusOK, nil)
 		x.g.metrics.fallbacks.Inc()
 	}
-	if ids := x.clamped(); len(ids) > 0 {
+	if len(x.verdict.Pins) > 0 && c.model.Version != "" {
+		h["Andon-Model-Version"] = []string{c.model.Version}
+	}
+	for _, r := range x.verdict.Acknowledge {
+		h["Andon-Acknowledge"] = append(h["Andon-Acknowledge"], r.Correction.ID+"; by="+r.Correction.Params.AcknowledgeBy.UTC().Format(time.RFC3339))
+	}
+	if ids := x.changed(); len(ids) > 0 {
 		h["Andon-Corrections"] = []string{strings.Join(ids, ", ")}
 		x.g.record(x, c, "clamped", http.StatusOK, ids)
 	}
 }
 
-// clamped lists the clamps that change this request.
-func (x *exchange) clamped() (ids []string) {
-	if !x.clamps() {
+// change is what the corrections in force change in the request: nothing where
+// it already is as they want it.
+func (x *exchange) change() wire.Change {
+	v, e := &x.verdict, &x.env
+	ch := wire.Change{Temperature: -1}
+	if n := v.OutputTokens; n > 0 && (e.MaxTokens == 0 || e.MaxTokens > n) && x.rt.Op == wire.OpGenerate {
+		ch.OutputTokens = n
+	}
+	if n := v.Choices; n > 0 && e.Choices > n {
+		ch.Choices = n
+	}
+	if n := v.ReasoningTokens; n != 0 && e.Reasoning > max(n, 0) {
+		ch.ReasoningTokens = n
+	}
+	if t := v.Temperature; t >= 0 && (e.Temperature > t || e.Temperature < 0 && t < 1) && x.rt.Op == wire.OpGenerate {
+		ch.Temperature = t
+	}
+	ch.Strip = v.Strip
+	for _, r := range v.Strips {
+		ch.StripTools = append(ch.StripTools, r.DisabledTools()...)
+	}
+	return ch
+}
+
+func unchanged(ch *wire.Change) bool {
+	return ch.OutputTokens == 0 && ch.Choices == 0 && ch.ReasoningTokens == 0 && ch.Temperature < 0 && ch.Strip == 0 && len(ch.StripTools) == 0
+}
+
+// changed lists the corrections that change this request.
+func (x *exchange) changed() (ids []string) {
+	v := &x.verdict
+	if len(v.Clamps) == 0 && len(v.Strips) == 0 && len(v.Pins) == 0 && !x.redacted {
 		return nil
 	}
-	for _, r := range x.verdict.Clamps {
+	ch := x.change()
+	for _, r := range v.Clamps {
+		if ch.OutputTokens > 0 || ch.Choices > 0 || ch.ReasoningTokens != 0 || ch.Temperature >= 0 {
+			ids = append(ids, r.Correction.ID)
+		}
+	}
+	for _, r := range v.Strips {
 		ids = append(ids, r.Correction.ID)
+	}
+	if x.redacted {
+		for _, r := range v.Filters {
+			if f := r.Filter(); f.Action == "redact" && f.Direction != "output" {
+				ids = append(ids, r.Correction.ID)
+			}
+		}
+	}
+	for _, r := range v.Pins {
+		if x.env.Model != r.Correction.Params.Pin {
+			ids = append(ids, r.Correction.ID)
+		}
 	}
 	return ids
 }
 
-func (x *exchange) clamps() bool {
-	n := x.verdict.OutputTokens
-	return n > 0 && (x.env.MaxTokens == 0 || x.env.MaxTokens > n) && x.rt.Op == wire.OpGenerate
-}
-
 // outgoing is the body as the provider gets it: the very bytes that were
-// decided on, with the model's name and the clamps spliced in where they differ.
+// decided on, with the model's name, the clamps and what is taken out spliced
+// in where they differ.
 func (x *exchange) outgoing(c *call) ([]byte, error) {
-	name, tokens := "", int64(0)
+	ch := x.change()
 	if x.env.ModelAt.End > 0 && x.env.Model != c.model.UpstreamModel {
-		name = c.model.UpstreamModel
+		ch.Model = c.model.UpstreamModel
 	}
-	if x.clamps() {
-		tokens = x.verdict.OutputTokens
-	}
-	if name == "" && tokens == 0 {
+	if ch.Model == "" && unchanged(&ch) {
 		return x.body, nil
 	}
 	var err error
-	x.sent, err = wire.Rewrite(x.sent[:0], x.body, &x.env, &wire.Change{Model: name, OutputTokens: tokens, Temperature: -1})
+	x.sent, err = wire.Rewrite(x.sent[:0], x.body, &x.env, &ch)
 	return x.sent, err
 }
 
@@ -334,12 +441,13 @@ func (x *exchange) deadline(c *call) {
 
 // settle replaces what was reserved by what was used.
 func (x *exchange) settle(c *call) {
+	x.leave(true)
 	if len(x.grants) == 0 {
 		return
 	}
-	mono := x.g.clock.mono()
+	mono := x.g.limits.Now(x.g.clock.mono())
 	for i := range x.grants {
-		x.grants[i].settle(mono, x.usage, x.counted)
+		x.grants[i].settle(mono, x.usage, x.counted, x.acct.outcome.ToolCalls)
 	}
 	x.grants = x.grants[:0]
 }
@@ -347,10 +455,11 @@ func (x *exchange) settle(c *call) {
 // release gives everything back that was reserved for an attempt that did not
 // reach its caller.
 func (x *exchange) release() {
+	x.leave(false)
 	if len(x.grants) == 0 {
 		return
 	}
-	mono := x.g.clock.mono()
+	mono := x.g.limits.Now(x.g.clock.mono())
 	for i := range x.grants {
 		x.grants[i].Free(mono)
 	}

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +53,7 @@ func (x *exchange) fail(p *wire.Problem) {
 	if len(p.Corrections) > 0 {
 		h["Andon-Corrections"] = []string{strings.Join(p.Corrections, ", ")}
 	}
+	x.rateHeaders(h)
 	if p.Status == http.StatusUnauthorized {
 		h["Www-Authenticate"] = []string{`Bearer realm="andon"`}
 	}
@@ -79,7 +82,7 @@ func (g *Gateway) problem(c *call, why *reason) *wire.Problem {
 	p.Code, p.Title = "andon_correction", titles[top.Kind]
 	p.Status = correction.Status(top.Kind, top.Level())
 	p.CorrectionID, p.Kind, p.Scope, p.Reason = top.ID, string(top.Kind), top.Scope.Public(), top.PublicReason
-	p.ReviewBy, p.Reversible = top.ReviewBy, true
+	p.ReviewBy, p.Reversible = top.ReviewBy, top.Level() < 6
 	for _, r := range why.refused {
 		p.Corrections = append(p.Corrections, r.Correction.ID)
 	}
@@ -97,7 +100,9 @@ func (g *Gateway) problem(c *call, why *reason) *wire.Problem {
 		p.RetryAfter = c.retryAfter
 		p.Retry = p.RetryAfter > 0 && p.RetryAfter <= time.Minute
 	}
-	p.Detail = detail(top)
+	if p.Detail = why.detail; p.Detail == "" {
+		p.Detail = detail(top)
+	}
 	return p
 }
 
@@ -113,17 +118,40 @@ var titles = map[correction.Kind]string{
 func detail(top *correction.Correction) string {
 	switch top.Kind {
 	case correction.Stop:
+		if top.Level() >= 5 {
+			return "This model has been withdrawn for good."
+		}
 		return "This model has been withdrawn for now."
 	case correction.Access:
 		return "Access to this model is restricted."
 	case correction.Use:
+		if top.Params.Action == "acknowledge" {
+			return "This use has to be acknowledged first: " + top.Params.UseCase + ". Acknowledge it by POST /andon/acknowledgements with this API key."
+		}
 		return "This use is prohibited for now: " + top.Params.UseCase + "."
 	case correction.Capability:
-		return "Switched off for now: " + strings.Join(top.Params.Disable, ", ") + "."
+		return capability(&top.Params)
 	}
 	limit := "The limit of " + strconv.FormatInt(*top.Params.Limit, 10) + " " + strings.ReplaceAll(top.Params.Metric, "_", " ")
 	if top.Params.Window > 0 {
 		limit += " in " + top.Params.Window.String()
 	}
 	return limit + " is reached."
+}
+
+// capability says which part of a model is taken away.
+func capability(p *correction.Params) string {
+	switch {
+	case len(p.Disable) > 0:
+		return "Switched off for now: " + strings.Join(p.Disable, ", ") + "."
+	case p.Pin != "":
+		return "This model is held at version " + p.Pin + " for now, which can not serve this request."
+	case p.Filter != nil:
+		return "A filter that is in force for now found what it looks for."
+	}
+	var bounds []string
+	for _, name := range slices.Sorted(maps.Keys(p.Clamp)) {
+		bounds = append(bounds, strings.ReplaceAll(name, "_", " ")+" at most "+strconv.FormatFloat(p.Clamp[name], 'f', -1, 64))
+	}
+	return "This request goes beyond what is allowed for now: " + strings.Join(bounds, ", ") + "."
 }

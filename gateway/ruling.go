@@ -24,6 +24,7 @@ type ruling struct {
 	header   []string    // the andon-revision header's value
 	issued   time.Time
 	extra    int // emergency corrections that no order carries yet
+	screens  *screens
 }
 
 // caller is who calls, as far as the gateway vouches for it.

@@ -33,14 +33,24 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 	if cap(x.buf) < streamBuffer || cap(x.buf) > 2*streamBuffer {
 		x.buf = make([]byte, streamBuffer)
 	}
+	if broken := x.guard(c, x.under, &x.verdict); broken != nil {
+		conn.Close()
+		return x.deny(c, cannotLook(x.under, broken), "")
+	}
 	buf := x.buf[:cap(x.buf)]
 	framer := wire.NewFramer(x.rt)
 	metered := x.metered()
 	flusher, _ := x.w.(http.Flusher)
 	held, sent := 0, false // bytes of an incomplete event at the start of buf; whether any event went out
+	stands := framer       // where the caller stands
 	for {
 		n, err := resp.Body.Read(buf[held:])
-		stands := framer // where the caller stands, should these events not go out
+		filtered := x.answer.filtered()
+		if x.answer.under != x.g.current.Load() {
+			x.reguard(c)
+			filtered = filtered || x.answer.filtered()
+		}
+		before := framer
 		if n > 0 {
 			end := held + n
 			ready := 0
@@ -53,15 +63,33 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 				if metered {
 					x.meter(&framer, buf[ready:at])
 				}
+				if x.rt.Answers && !sent && ready == 0 {
+					if why := x.first(c, &framer, buf[:at]); why != nil {
+						conn.Close()
+						return x.deny(c, why, "")
+					}
+					filtered = x.answer.filtered()
+				}
+				if filtered {
+					x.write(c, buf[ready:at])
+				}
 				ready = at
 			}
-			if ready > 0 {
-				if x.pass(c, resp, flusher, buf[:ready], !sent) {
+			out := buf[:ready]
+			if filtered {
+				out = x.answer.out
+			}
+			if len(out) > 0 {
+				if x.pass(c, resp, flusher, out, !sent) {
+					if !filtered || !sent {
+						stands = framer
+					}
 					sent = true
-				} else {
-					framer = stands
+				} else if !filtered {
+					stands = before
 				}
 			}
+			x.answer.out = x.answer.out[:0]
 			held = copy(buf, buf[ready:end])
 			if held == len(buf) {
 				if len(buf) >= maxEvent {
@@ -70,6 +98,23 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 					buf = append(buf, make([]byte, len(buf))...)
 				}
 			}
+		}
+		if err == io.EOF && filtered && x.answer.hit == nil && c.state.Load() == running {
+			x.finish(c, buf[:held])
+			held = 0
+			if out := x.answer.out; len(out) > 0 && x.pass(c, resp, flusher, out, !sent) {
+				sent = true
+			}
+			x.answer.out = x.answer.out[:0]
+		}
+		if hit := x.answer.hit; hit != nil && c.state.Load() == running {
+			why := x.found(x.answer.under, x.answer.hitter, hit)
+			if !sent {
+				conn.Close()
+				return x.deny(c, why, x.instead(c, x.answer.hitter, hit))
+			}
+			c.mark(cut, why)
+			return x.broken(c, conn, &stands, sent, nil)
 		}
 		if err == nil && c.state.Load() == running {
 			continue
@@ -83,8 +128,29 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 			x.g.metrics.outcome(x, "ok")
 			return true
 		}
-		return x.broken(c, conn, &framer, sent, err)
+		return x.broken(c, conn, &stands, sent, err)
 	}
+}
+
+// first looks at the first event of a stream that is fetched again, for whose
+// it is.
+func (x *exchange) first(c *call, framer *wire.Framer, event []byte) *reason {
+	data, ok := framer.Data(event, x.scratch[:0])
+	if !ok {
+		return nil
+	}
+	if why := x.retrieved(c, data); why != nil {
+		return why
+	}
+	x.reguard(c)
+	return nil
+}
+
+// deny keeps an answer from its caller, who has seen nothing of it yet: it is
+// refused, or another model serves. It returns what forward returns then.
+func (x *exchange) deny(c *call, why *reason, fallback string) bool {
+	x.late, x.lateFallback = why, fallback
+	return false
 }
 
 // pass sends whole events on, unless the call was ended. It reports whether
@@ -172,4 +238,5 @@ func (x *exchange) meter(framer *wire.Framer, event []byte) {
 	}
 	x.counted++
 	x.wr.Usage(x.rt, data, &x.usage)
+	x.follow(data)
 }

@@ -38,7 +38,7 @@ func (g *Gateway) sweep(rl *ruling) int {
 	for i := range workers {
 		wg.Go(func() {
 			s := &workers[i]
-			*s = sweeper{g: g, rl: rl, now: now, stale: stale}
+			*s = sweeper{g: g, rl: rl, now: now, mono: mono, stale: stale}
 			for i := int(next.Add(1)) - 1; i < len(g.live.shards); i = int(next.Add(1)) - 1 {
 				g.live.each(i, s.look)
 			}
@@ -83,6 +83,7 @@ type sweeper struct {
 	g         *Gateway
 	rl        *ruling
 	now       correction.Span
+	mono      int64
 	stale     bool
 	told      []waker // streams whose end is written
 	waiting   []waker // calls whose goroutines do it
@@ -164,9 +165,13 @@ func (s *sweeper) forbids(c *call) *reason {
 	switch len(s.verdict.Refused) {
 	case 0:
 		if len(c.others) > 0 {
-			if refused := c.decideOthers(s.rl, s.now, true); refused != nil {
+			if refused := c.decideOthers(s.rl, s.now, true, nil); refused != nil {
 				return &reason{ruling: s.rl, refused: refused}
 			}
+		}
+		s.g.autonomy.bound(c, &s.verdict, s.rl, s.mono)
+		if pins := s.verdict.Pins; len(pins) > 0 && c.model.Version != pins[0].Correction.Params.Pin {
+			return &reason{ruling: s.rl, refused: []*correction.Rule{pins[0]}} // rolled back: another version serves now
 		}
 		return nil
 	case 1:

@@ -286,6 +286,9 @@ func (k *checker) models() {
 		if !slices.Contains(ups, m.Upstream) {
 			k.fail(at+".upstream", fmt.Sprintf("no upstream %q is declared", m.Upstream), ups...)
 		}
+		if _, in := m.Price.InputPerM.Dollars(); in != (m.Price.OutputPerM != "") {
+			k.fail(at+".price", "input_per_m and output_per_m go together: US dollars for a million tokens")
+		}
 		switch m.OnStale {
 		case "", "hold", "refuse":
 		case "fallback":

@@ -88,7 +88,7 @@ type Upstream struct {
 	Wire    string `yaml:"wire"`     // openai, anthropic, gemini, all
 	BaseURL string `yaml:"base_url"` // scheme, host and an optional path prefix; or Simulated
 	Key     string `yaml:"key"`      // the provider's credential; empty: none is sent
-	Account string `yaml:"account"`  // routes that reach the account and not a model (files, batches, what is stored): pass, refuse; default: pass only without a key, since all callers would share one account
+	Account string `yaml:"account"`  // routes that reach the account and not a model (files, batches, what is stored): pass, refuse; default: pass only where the callers' own credentials travel on, since all others would share one account
 }
 
 // Simulated as a base_url stands for the simulated provider of the same process.
@@ -107,6 +107,13 @@ type Model struct {
 	Base             string    `yaml:"base"`              // the model that this one is derived from: corrections on it reach this one
 	Versions         []Version `yaml:"versions"`          // others that can be served, by their own name or by a pin
 	FallbackCapacity Count     `yaml:"fallback_capacity"` // calls at once that it takes for other models; 0 or left out: no bound
+	Price            Price     `yaml:"price"`             // what its tokens cost; a bound on what a session spends refuses models without one
+}
+
+// Price is what a model's tokens cost, in USD for a million: both, or neither.
+type Price struct {
+	InputPerM  Amount `yaml:"input_per_m"`
+	OutputPerM Amount `yaml:"output_per_m"`
 }
 
 // Version is a further version of a model.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -290,4 +291,36 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestPriceIsTwoAmounts(t *testing.T) {
+	const file = `
+gateway:
+  upstreams: [{name: a, wire: openai, base_url: "https://a.example"}]
+  models:
+    - {name: m, upstream: a, price: %s}
+`
+	for price, want := range map[string]string{
+		`{input_per_m: 2.50, output_per_m: 0}`: "",
+		`{input_per_m: 2.5}`:                   "go together",
+		`{output_per_m: 10}`:                   "go together",
+		`{input_per_m: -1, output_per_m: 1}`:   "not an amount",
+		`{input_per_m: NaN, output_per_m: 1}`:  "not an amount",
+		`{input_per_m: 1e9, output_per_m: 1}`:  "not an amount",
+		`{in: 1}`:                              "in",
+	} {
+		c := Default()
+		err := c.decode("andon.yaml", []byte(fmt.Sprintf(file, price)), func(string) (string, bool) { return "", false })
+		if err == nil {
+			err = c.Check()
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", price, err, want)
+		}
+		if want == "" {
+			if in, ok := c.Gateway.Models[0].Price.InputPerM.Dollars(); !ok || in != 2.5 {
+				t.Errorf("read as %v", c.Gateway.Models[0].Price)
+			}
+		}
+	}
 }

@@ -27,6 +27,26 @@ type Count int
 
 func (n Count) String() string { return strconv.Itoa(int(n)) }
 
+// Amount is an amount of US dollars, 0 to 1,000,000, as written; "" is none.
+type Amount string
+
+func (a Amount) String() string { return string(a) }
+
+// Dollars is the amount, and whether there is one.
+func (a Amount) Dollars() (float64, bool) {
+	n, err := strconv.ParseFloat(string(a), 64)
+	return n, err == nil
+}
+
+func parseAmount(text string) (Amount, error) {
+	t := strings.TrimSpace(text)
+	n, err := strconv.ParseFloat(t, 64)
+	if err != nil || !(n >= 0 && n <= 1e6) || strings.ContainsAny(t, "xXpP_+") {
+		return "", fmt.Errorf("%q is not an amount of dollars: write a number from 0 to 1000000, such as 2.50", text)
+	}
+	return Amount(t), nil
+}
+
 // Size is a number of bytes: "32MiB", "512KiB", or a plain number.
 type Size int64
 
@@ -84,6 +104,12 @@ func set(v reflect.Value, text string) error {
 			return err
 		}
 		*p = n
+	case *Amount:
+		a, err := parseAmount(text)
+		if err != nil {
+			return err
+		}
+		*p = a
 	case *Count:
 		n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 31)
 		if err != nil {

@@ -1,0 +1,521 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"andon/correction"
+	"andon/detect"
+	"andon/gateway/filter"
+	"andon/wire"
+)
+
+// screens are the detectors of the corrections in force, compiled when their
+// order arrives, and the guards that calls share. They belong to one ruling.
+type screens struct {
+	rules map[*correction.Correction]*screen
+
+	mu     sync.Mutex // taken once for each combination of rules, then the guard is found without it
+	guards sync.Map   // string of ids → *filter.Guard
+}
+
+// screen is what one correction looks for.
+type screen struct {
+	filter *correction.Filter
+	rule   filter.Rule
+	err    error // it cannot look: what it should look at is refused
+}
+
+// newScreens compiles what is new, and takes over the rest from the ruling
+// before.
+func (g *Gateway) newScreens(rl, before *ruling) *screens {
+	s := &screens{}
+	rl.policy.Each(func(r *correction.Rule) bool {
+		c := r.Correction
+		f := r.Filter()
+		disables := len(c.Params.Disable) > 0
+		if f == nil && !disables {
+			return true
+		}
+		if s.rules == nil {
+			s.rules = map[*correction.Correction]*screen{}
+		}
+		if before != nil && before.screens != nil {
+			if old := before.screens.rules[c]; old != nil {
+				s.rules[c] = old
+				return true
+			}
+		}
+		sc := &screen{filter: f}
+		if f == nil {
+			sc.rule = filter.Rule{ID: c.ID, Tools: r.DisabledFeatures() & wire.AllTools, ToolNames: r.DisabledTools(), Action: filter.Cut}
+			if sc.rule.Tools == 0 && len(sc.rule.ToolNames) == 0 {
+				return true
+			}
+		} else if sc.rule, sc.err = g.look(c.ID, f); sc.err != nil {
+			g.log.Error("a filter can not look for what it should: what it reaches is refused", "correction", c.ID, "error", sc.err)
+		}
+		s.rules[c] = sc
+		return true
+	})
+	return s
+}
+
+var filterActions = map[string]filter.Action{"block": filter.Block, "redact": filter.Redact, "cut": filter.Cut, "reroute": filter.Reroute, "hold": filter.Hold}
+
+// look compiles a correction's filter.
+func (g *Gateway) look(id string, f *correction.Filter) (filter.Rule, error) {
+	r := filter.Rule{ID: id, Action: filterActions[f.Action], Threshold: f.Threshold, FailOpen: f.OnError == "pass"}
+	if f.Detector == correction.DetectorPatterns {
+		set, err := detect.Compile(detect.Spec{Literals: f.Patterns, Regexps: f.Regexps, Fold: !f.Exact})
+		r.Set = set
+		return r, err
+	}
+	c := g.detectors[f.Detector]
+	if c == nil {
+		return r, fmt.Errorf("this gateway's configuration declares no detector %q", f.Detector)
+	}
+	r.Classifier = c
+	return r, nil
+}
+
+// guards are what a request, or its answer, is held against: the calls that
+// wait for a person apart from the rest, since they may go on.
+type guards struct{ hold, main *filter.Guard }
+
+func (p guards) none() bool { return p.hold == nil && p.main == nil }
+
+// guards returns what the verdict asks for. It returns the rule that cannot
+// look, if there is one.
+func (rl *ruling) guards(v *correction.Verdict, input bool) (p guards, broken *correction.Rule) {
+	if len(v.Filters) == 0 && (input || len(v.Guards) == 0) {
+		return guards{}, nil
+	}
+	var hold, main []*screen
+	for _, r := range v.Filters {
+		sc := rl.screens.rules[r.Correction]
+		if sc == nil || sc.err != nil {
+			return guards{}, r
+		}
+		if d := sc.filter.Direction; d != "both" && (d == "input") != input {
+			continue
+		}
+		if sc.rule.Action == filter.Hold {
+			hold = append(hold, sc)
+		} else {
+			main = append(main, sc)
+		}
+	}
+	if !input {
+		for _, r := range v.Guards {
+			if sc := rl.screens.rules[r.Correction]; sc != nil {
+				main = append(main, sc)
+			}
+		}
+	}
+	return guards{rl.screens.guard(hold), rl.screens.guard(main)}, nil
+}
+
+// guard returns the guard of a combination of rules; most calls under one
+// ruling meet the same few.
+func (s *screens) guard(list []*screen) *filter.Guard {
+	if len(list) == 0 {
+		return nil
+	}
+	var key strings.Builder
+	for _, sc := range list {
+		key.WriteString(sc.rule.ID)
+		key.WriteByte(0)
+	}
+	if g, ok := s.guards.Load(key.String()); ok {
+		return g.(*filter.Guard)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g, ok := s.guards.Load(key.String()); ok {
+		return g.(*filter.Guard)
+	}
+	rules := make([]filter.Rule, len(list))
+	for i, sc := range list {
+		rules[i] = sc.rule
+	}
+	g, err := filter.New(rules)
+	if err != nil {
+		panic("gateway: " + err.Error()) // each rule looks for something
+	}
+	s.guards.Store(key.String(), g)
+	return g
+}
+
+// ruleOf finds the rule of a hit among those of a verdict.
+func ruleOf(v *correction.Verdict, id string) *correction.Rule {
+	for _, list := range [...][]*correction.Rule{v.Filters, v.Guards} {
+		for _, r := range list {
+			if r.Correction.ID == id {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// screenInput holds the request against the filters on prompts. It returns why
+// it is refused, and the model that may serve instead.
+func (x *exchange) screenInput(c *call, rl *ruling) (*reason, string) {
+	p, broken := rl.guards(&x.verdict, true)
+	if broken != nil {
+		return cannotLook(rl, broken), ""
+	}
+	if p.none() || p == x.screened {
+		return nil, "" // or it was looked at, before it was decided anew
+	}
+	if x.env.Form || x.rt.Body == wire.BodyAny {
+		rule := x.verdict.Filters[0]
+		return &reason{ruling: rl, refused: []*correction.Rule{rule}, detail: "A filter on prompts is in force for now, and can not look into this kind of body."}, ""
+	}
+	ctx, stop := c.wait(x.r.Context())
+	defer stop()
+	if _, hit := p.hold.Input(ctx, x.wr, x.rt, x.body); hit != nil {
+		rule := ruleOf(&x.verdict, hit.ID)
+		if hit.Cause == filter.Unreadable || !x.await(c, rule, "input", x.excerpt(rl, rule, x.body, true)) {
+			return x.found(rl, rule, hit), ""
+		}
+	}
+	out, hit := p.main.Input(ctx, x.wr, x.rt, x.body)
+	if hit != nil {
+		rule := ruleOf(&x.verdict, hit.ID)
+		return x.found(rl, rule, hit), x.instead(c, rule, hit)
+	}
+	if len(out) != len(x.body) || len(out) > 0 && &out[0] != &x.body[0] {
+		x.body = append(x.body[:0:0], out...)
+		if err := x.wr.Read(x.rt, x.body, &x.env); err != nil {
+			return &reason{status: http.StatusBadRequest, code: "cannot_redact", detail: err.Error()}, ""
+		}
+		if x.env.Model == "" {
+			x.env.Model = x.rt.Model
+		}
+		x.redacted = true
+	}
+	x.screened = p
+	return nil, ""
+}
+
+// instead is the model that a filter sends a call to.
+func (x *exchange) instead(c *call, rule *correction.Rule, hit *filter.Hit) string {
+	if hit.Action != filter.Reroute {
+		return ""
+	}
+	switch f := rule.Correction.Fallback; f {
+	case "":
+		return c.model.Fallback
+	case correction.NoFallback:
+		return ""
+	default:
+		return f
+	}
+}
+
+// found says why a find refuses or ends a call, without a word of the text.
+func (x *exchange) found(rl *ruling, rule *correction.Rule, hit *filter.Hit) *reason {
+	why := &reason{ruling: rl, refused: []*correction.Rule{rule}}
+	switch hit.Cause {
+	case filter.Unreadable, filter.TooMuch:
+		why.detail = "A filter that is in force for now can not look at this text."
+	case filter.Failed:
+		why.detail = "A filter that is in force for now could not judge this text: its classifier failed."
+		x.g.log.Warn("a classifier failed, and its filter refuses", "request", x.id, "correction", hit.ID, "error", hit.Err)
+	}
+	x.g.metrics.filtered.WithLabelValues(string(hit.Cause)).Inc()
+	return why
+}
+
+// excerpt is what a person is shown of a text that is held.
+func (x *exchange) excerpt(rl *ruling, rule *correction.Rule, data []byte, input bool) []byte {
+	texts, ok := x.wr.(wire.Texts)
+	if !ok {
+		return nil
+	}
+	var scratch []byte
+	var pieces []wire.Piece
+	if input {
+		pieces = texts.AppendInputs(nil, x.rt, data, &scratch)
+	} else {
+		pieces = texts.AppendPieces(nil, x.rt, data, &scratch)
+	}
+	var all []byte
+	for i := range pieces {
+		all = append(all, pieces[i].Text...)
+		if len(pieces[i].Text) > 0 && pieces[i].Whole() {
+			all = append(all, '\n')
+		}
+	}
+	at := 0
+	if set := rl.screens.rules[rule.Correction].rule.Set; set != nil {
+		sc := set.Scanner()
+		if m, ok := sc.Write(all); ok {
+			at = int(m.Start)
+		} else if m, ok = sc.End(); ok {
+			at = int(m.Start)
+		}
+	}
+	from := max(0, min(at, len(all))-mostShown/2)
+	return all[from:min(len(all), from+mostShown)]
+}
+
+// screened is what filters keep of an answer that is a stream.
+type screened struct {
+	under   *ruling             // whose filters these are
+	verdict *correction.Verdict // that they come from
+	hold    *filter.Stream      // nil: nothing waits for a person
+	main    *filter.Stream      // nil: nothing is filtered
+	held    []byte              // what hold has not let out yet, as it came
+	out     []byte              // what may go out now
+	hit     *filter.Hit
+	hitter  *correction.Rule
+}
+
+// filtered reports whether the answer is filtered.
+func (a *screened) filtered() bool { return a.hold != nil || a.main != nil }
+
+// guard begins to filter the answer, or goes on under other rules. It returns
+// the rule that cannot look, if there is one.
+func (x *exchange) guard(c *call, rl *ruling, v *correction.Verdict) *correction.Rule {
+	a := &x.answer
+	p, broken := rl.guards(v, false)
+	if broken != nil {
+		return broken
+	}
+	first := a.under == nil
+	a.under, a.verdict = rl, v
+	for _, one := range [...]struct {
+		s **filter.Stream
+		g *filter.Guard
+	}{{&a.hold, p.hold}, {&a.main, p.main}} {
+		switch {
+		case *one.s == nil && one.g != nil:
+			*one.s = one.g.Stream(x.wr, x.rt)
+		case *one.s != nil && !first:
+			out, hit := (*one.s).Update(one.g)
+			x.emit(c, one.s == &a.hold, out, hit)
+		}
+	}
+	return nil
+}
+
+// again decides on a call that is being answered under the ruling that has
+// come into force since. The sweep ends what that forbids; what it filters is
+// filtered from here on.
+func (x *exchange) again(c *call) (*ruling, *correction.Verdict) {
+	rl := x.g.current.Load()
+	if rl == x.under {
+		return rl, &x.verdict
+	}
+	q := c.req
+	q.Live = true
+	now, _ := x.g.clock.span()
+	rl.policy.Decide(&q, now, &x.later)
+	c.decideOthers(rl, now, true, &x.later)
+	return rl, &x.later
+}
+
+// reguard filters a stream under the ruling in force.
+func (x *exchange) reguard(c *call) {
+	rl, v := x.again(c)
+	if broken := x.guard(c, rl, v); broken != nil {
+		a := &x.answer
+		a.hit, a.hitter, a.under = &filter.Hit{ID: broken.Correction.ID, Cause: filter.Unreadable}, broken, rl
+	}
+}
+
+// write takes one whole event, and adds what may go out to answer.out.
+func (x *exchange) write(c *call, event []byte) {
+	a := &x.answer
+	if a.hit != nil {
+		return
+	}
+	if a.hold != nil {
+		a.held = append(a.held, event...)
+		out, hit := a.hold.Write(event)
+		x.emit(c, true, out, hit)
+		x.settleHold(c)
+		return
+	}
+	x.writeMain(c, event)
+}
+
+func (x *exchange) writeMain(c *call, event []byte) {
+	a := &x.answer
+	if a.hit != nil || len(event) == 0 {
+		return
+	}
+	if a.main == nil {
+		a.out = append(a.out, event...)
+		return
+	}
+	out, hit := a.main.Write(event)
+	x.emit(c, false, out, hit)
+	x.judge(c)
+}
+
+// emit takes what one of the two filters lets go on.
+func (x *exchange) emit(c *call, held bool, out []byte, hit *filter.Hit) {
+	a := &x.answer
+	if !held {
+		a.out = append(a.out, out...)
+		if hit != nil && a.hit == nil {
+			a.hit, a.hitter = hit, ruleOf(a.verdict, hit.ID)
+		}
+		return
+	}
+	if n := len(out); n > 0 {
+		x.each(out, func(event []byte) { x.writeMain(c, event) })
+		a.held = a.held[:copy(a.held, a.held[n:])]
+	}
+	if hit == nil {
+		return
+	}
+	rule := ruleOf(a.verdict, hit.ID)
+	if hit.Cause == filter.Unreadable || !x.await(c, rule, "output", x.heldExcerpt()) {
+		if a.hit == nil {
+			a.hit, a.hitter = hit, rule
+		}
+		return
+	}
+	// A person let it go on: what waits, and all that follows.
+	a.hold = nil
+	x.each(a.held, func(event []byte) { x.writeMain(c, event) })
+	a.held = nil
+}
+
+// heldExcerpt is the text of the events that wait.
+func (x *exchange) heldExcerpt() []byte {
+	texts, ok := x.wr.(wire.Texts)
+	if !ok {
+		return nil
+	}
+	var all, scratch []byte
+	framer := wire.NewFramer(x.rt)
+	x.each(x.answer.held, func(event []byte) {
+		if data, ok := framer.Data(event, nil); ok {
+			for _, p := range texts.AppendPieces(nil, x.rt, data, &scratch) {
+				all = append(all, p.Text...)
+			}
+		}
+	})
+	return all
+}
+
+// each calls fn for each event of a part of the stream that holds whole ones.
+func (x *exchange) each(events []byte, fn func([]byte)) {
+	framer := wire.NewFramer(x.rt)
+	for len(events) > 0 {
+		n := framer.Frame(events)
+		if n == 0 {
+			n = len(events)
+		}
+		fn(events[:n])
+		events = events[n:]
+	}
+}
+
+// settleHold asks the classifiers whose finds a person judges.
+func (x *exchange) settleHold(c *call) {
+	a := &x.answer
+	for a.hold != nil && a.hit == nil && a.hold.Waiting() {
+		ctx, stop := c.wait(x.r.Context())
+		out, hit := a.hold.Await(ctx)
+		over := ctx.Err() != nil
+		stop()
+		if over {
+			x.left(c)
+			return
+		}
+		x.emit(c, true, out, hit)
+	}
+}
+
+// judge asks the classifiers, for as long as the call runs.
+func (x *exchange) judge(c *call) {
+	a := &x.answer
+	for a.hit == nil && a.main.Waiting() {
+		ctx, stop := c.wait(x.r.Context())
+		out, hit := a.main.Await(ctx)
+		over := ctx.Err() != nil
+		stop()
+		if over {
+			x.left(c)
+			return
+		}
+		x.emit(c, false, out, hit)
+	}
+}
+
+// left ends the call if what it waited for was ended by its client.
+func (x *exchange) left(c *call) {
+	if x.r.Context().Err() != nil {
+		c.depart()
+	}
+}
+
+// finish lets out what may still go at the end of the stream.
+func (x *exchange) finish(c *call, rest []byte) {
+	a := &x.answer
+	if len(rest) > 0 {
+		x.write(c, rest)
+	}
+	if a.hold != nil && a.hit == nil {
+		out, hit := a.hold.End()
+		x.emit(c, true, out, hit)
+		x.settleHold(c)
+	}
+	if a.main != nil && a.hit == nil {
+		out, hit := a.main.End()
+		x.emit(c, false, out, hit)
+		x.judge(c)
+		if a.hit == nil {
+			out, hit = a.main.End()
+			x.emit(c, false, out, hit)
+		}
+	}
+}
+
+// screenPlain holds a whole answer against the filters. It returns what may go
+// out, or why nothing does and the model that may serve instead.
+func (x *exchange) screenPlain(c *call, body []byte) (out []byte, why *reason, fallback string) {
+	rl, v := x.again(c)
+	p, broken := rl.guards(v, false)
+	if broken != nil {
+		return nil, cannotLook(rl, broken), ""
+	}
+	if p.none() {
+		return body, nil, ""
+	}
+	ctx, stop := c.wait(x.r.Context())
+	defer stop()
+	if _, hit := p.hold.Plain(ctx, x.wr, x.rt, body); hit != nil {
+		rule := ruleOf(v, hit.ID)
+		if hit.Cause == filter.Unreadable || !x.await(c, rule, "output", x.excerpt(rl, rule, body, false)) {
+			return nil, x.found(rl, rule, hit), ""
+		}
+	}
+	out, hit := p.main.Plain(ctx, x.wr, x.rt, body)
+	if hit != nil {
+		rule := ruleOf(v, hit.ID)
+		return nil, x.found(rl, rule, hit), x.instead(c, rule, hit)
+	}
+	return out, nil, ""
+}
+
+// screensPlain reports whether an answer has to be read to its end before any
+// of it goes out, because something may be found in it.
+func (x *exchange) screensPlain(c *call) bool {
+	rl, v := x.again(c)
+	p, broken := rl.guards(v, false)
+	return broken != nil || !p.none()
+}
+
+func cannotLook(rl *ruling, rule *correction.Rule) *reason {
+	return &reason{ruling: rl, refused: []*correction.Rule{rule}, detail: "A filter that is in force for now can not look at this."}
+}
