@@ -17,6 +17,7 @@ type automaton struct {
 	shift             uint8    // log₂ of the length of a row
 	dense             uint32   // number of states with a row; they come first
 	rows              []uint32 // codes
+	depths            []uint16 // of the states with a row, where they lie close together
 	nodes             []node   // of all states
 	labels            []uint8  // classes of the children of states that have several
 	codes             []uint32 // the children
@@ -101,9 +102,14 @@ func (a *automaton) arrive(code uint32) (pattern uint32, length int, next uint32
 }
 
 // depth is how many (folded) bytes lead to a code.
-func (a *automaton) depth(code uint32) int { return int(a.nodes[a.state(code)].depth) }
+func (a *automaton) depth(code uint32) int {
+	if code < uint32(len(a.rows)) {
+		return int(a.depths[code>>a.shift])
+	}
+	return int(a.nodes[code-uint32(len(a.rows))+a.dense].depth)
+}
 
 // size is the memory that the automaton takes.
 func (a *automaton) size() int {
-	return 4*cap(a.rows) + 16*cap(a.nodes) + cap(a.labels) + 4*cap(a.codes) + 2*cap(a.length) + 4*cap(a.number) + a.filter.size()
+	return 4*cap(a.rows) + 2*cap(a.depths) + 16*cap(a.nodes) + cap(a.labels) + 4*cap(a.codes) + 2*cap(a.length) + 4*cap(a.number) + a.filter.size()
 }

@@ -186,6 +186,7 @@ func (a *automaton) lay(t *trie, n numbering) {
 	a.dense = n.dense
 	a.rows = make([]uint32, a.dense<<a.shift)
 	a.nodes = make([]node, len(t.label))
+	a.depths = make([]uint16, a.dense)
 	code := func(s uint32) uint32 {
 		if n.of[s] < a.dense {
 			return n.of[s] << a.shift
@@ -245,6 +246,7 @@ func (a *automaton) lay(t *trie, n numbering) {
 			}
 		}
 		row[a.rare] = ask
+		a.depths[n.of[s]] = t.depth[s]
 	}
 }
 

@@ -20,6 +20,8 @@ type filter struct {
 type gram struct {
 	bytes uint64 // in lower case if case does not count
 	code  uint32
+	more  uint32 // how all of these words go on: up to four bytes
+	mask  uint32 // of those bytes
 }
 
 // filterBytes is how much of the text a filter looks at, minFilter the length
@@ -52,7 +54,8 @@ func newFilter(a *automaton, words []string, fold bool) *filter {
 		f.set[h>>setShift] |= 1<<(h>>32&63) | 1<<(h>>40&63)
 		for at := f.place(h); ; at = (at + 1) & (len(f.table) - 1) {
 			if f.table[at].code == 0 {
-				f.table[at] = gram{x, code}
+				f.table[at] = gram{bytes: x, code: code}
+				f.table[at].goOn(a, w[f.k:])
 			}
 			if f.table[at].bytes == x {
 				break
@@ -60,6 +63,16 @@ func newFilter(a *automaton, words []string, fold bool) *filter {
 		}
 	}
 	return f
+}
+
+// goOn sets how the words go on, if all do alike; w is the rest of one.
+func (g *gram) goOn(a *automaton, w string) {
+	code := g.code
+	for i := 0; i < 4 && code < hit && a.nodes[a.state(code)].n == 1; i++ {
+		g.more |= uint32(w[i]) << (8 * i)
+		g.mask |= 0xFF << (8 * i)
+		code = a.nodes[a.state(code)].next
+	}
 }
 
 const (
@@ -95,8 +108,8 @@ places:
 	}
 }
 
-// next returns the first place from p on where a word may begin, and the code
-// to which its first k bytes lead; or, with code 0, the first one with fewer
+// next returns the first place from p on where a word begins, so far as twelve
+// bytes tell, and the code to which its first k bytes lead; or, with code 0, the first one with fewer
 // than filterBytes behind it.
 func (f *filter) next(b []byte, p int) (at int, code uint32) {
 	set, mask, lower := &f.set, f.mask, f.lower
@@ -104,7 +117,7 @@ func (f *filter) next(b []byte, p int) (at int, code uint32) {
 		x := binary.LittleEndian.Uint64(b[p:]) & mask
 		h := (x | lower) * filterHash
 		if w := set[h>>setShift]; w>>(h>>32&63)&1 != 0 && w>>(h>>40&63)&1 != 0 {
-			if code := f.lookup(x); code != 0 {
+			if code := f.lookup(x, b[p+f.k:]); code != 0 {
 				return p, code
 			}
 		}
@@ -112,15 +125,31 @@ func (f *filter) next(b []byte, p int) (at int, code uint32) {
 	return p, 0
 }
 
-func (f *filter) lookup(x uint64) uint32 {
+// lookup returns where x leads, unless what follows shows that no word goes on
+// like this.
+func (f *filter) lookup(x uint64, rest []byte) uint32 {
 	at := f.place((x | f.lower) * filterHash)
 	if f.lower != 0 {
 		x = lowered(x)
 	}
 	for ; ; at = (at + 1) & (len(f.table) - 1) {
-		if g := &f.table[at]; g.bytes == x || g.code == 0 {
-			return g.code
+		g := &f.table[at]
+		if g.code == 0 {
+			return 0
 		}
+		if g.bytes != x {
+			continue
+		}
+		if len(rest) >= 4 {
+			more := uint64(binary.LittleEndian.Uint32(rest))
+			if f.lower != 0 {
+				more = lowered(more)
+			}
+			if uint32(more)&g.mask != g.more {
+				return 0
+			}
+		}
+		return g.code
 	}
 }
 
@@ -137,5 +166,5 @@ func (f *filter) size() int {
 	if f == nil {
 		return 0
 	}
-	return 8*len(f.set) + 16*len(f.table)
+	return 8*len(f.set) + 24*len(f.table)
 }

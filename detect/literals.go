@@ -13,6 +13,8 @@ type literalScan struct {
 	code  uint32 // where the automaton stands, without hit
 	pos   int64  // offset of the next byte that the automaton reads
 	found spans
+	last  [filterBytes]byte // the last bytes of the last chunk, at the end
+	kept  int               // how many of them are there
 
 	// The rest is for folded text.
 	carry  carry
@@ -28,7 +30,7 @@ type shift struct{ at, by int64 }
 
 func (l *literalScan) reset(set *Set) {
 	l.auto, l.fold = set.lits, set.fold
-	l.code, l.pos, l.carry, l.run, l.folded = 0, 0, carry{}, 0, 0
+	l.code, l.pos, l.kept, l.carry, l.run, l.folded = 0, 0, 0, carry{}, 0, 0
 	l.found.reset()
 	if l.auto == nil || l.fold == nil {
 		return
@@ -74,6 +76,12 @@ func (l *literalScan) write(b []byte) {
 // automaton does not need to have been.
 func (l *literalScan) scan(b []byte) {
 	f, i := l.auto.filter, 0
+	if f != nil && len(b) >= filterBytes {
+		l.pass(b)
+		l.kept = copy(l.last[:], b[len(b)-filterBytes:])
+	} else {
+		l.kept = 0
+	}
 	for f != nil && len(b)-i > filterBytes {
 		// A word that has begun in b, and is not as long yet as the filter
 		// looks, can be left to the filter.
@@ -91,6 +99,21 @@ func (l *literalScan) scan(b []byte) {
 	}
 	l.walk(b, i)
 	l.pos += int64(len(b))
+}
+
+// pass drops what is under way since the last chunk if the filter shows that no
+// word has begun there.
+func (l *literalScan) pass(b []byte) {
+	d := l.auto.depth(l.code)
+	if d == 0 || d >= l.auto.filter.k || d > l.kept {
+		return
+	}
+	var both [2 * filterBytes]byte
+	copy(both[:], l.last[filterBytes-d:])
+	copy(both[d:], b[:filterBytes])
+	if _, code := l.auto.filter.next(both[:d+filterBytes-1], 0); code == 0 {
+		l.code = 0
+	}
 }
 
 // walk leads the automaton over b[i:].
@@ -126,6 +149,7 @@ func (l *literalScan) hit(code uint32, end, folded int64) uint32 {
 
 // rune reads a character that takes w bytes of the text.
 func (l *literalScan) rune(r rune, w int) {
+	l.kept = 0
 	l.pos += int64(w)
 	if r == utf8.RuneError && w == 1 { // no pattern has it
 		l.code, l.run = 0, 0

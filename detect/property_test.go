@@ -84,6 +84,36 @@ func TestLiteralsCoverWhatTheOracleCovers(t *testing.T) {
 	}
 }
 
+// Words long enough for the filter, in texts made of their parts.
+func TestLongLiteralsCoverWhatTheOracleCovers(t *testing.T) {
+	found := 0
+	sc := &Scanner{}
+	rapid.Check(t, func(t *rapid.T) {
+		s := Spec{Fold: rapid.Bool().Draw(t, "fold")}
+		runes := rapid.SampledFrom([][]rune{[]rune("ab"), []rune("abc[{@`"), []rune("aAbB\uFF41é"), []rune("aaaab")}).Draw(t, "runes")
+		s.Literals = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string {
+			return string(rapid.SliceOfN(rapid.SampledFrom(runes), 4, 30).Draw(t, "literal"))
+		}), 1, 8).Draw(t, "literals")
+		set, err := compile(s, rapid.SampledFrom([]uint32{1, 20, maxRows}).Draw(t, "rows"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			var text strings.Builder
+			for range rapid.IntRange(0, 12).Draw(t, "parts") {
+				l := rapid.SampledFrom(s.Literals).Draw(t, "of")
+				from := rapid.IntRange(0, len(l)).Draw(t, "from")
+				text.WriteString(l[from:rapid.IntRange(from, len(l)).Draw(t, "to")])
+				text.WriteString(genText(t, runes, 3, "between"))
+			}
+			found += verify(t, s, set, sc, text.String(), genCuts(t, text.String()))
+		}
+	})
+	if found < 100 {
+		t.Errorf("only %d matches: the property was hardly tested", found)
+	}
+}
+
 func TestRegexpsCoverWhatTheOracleCovers(t *testing.T) {
 	found := 0
 	sc := &Scanner{}
@@ -170,6 +200,8 @@ func FuzzChunks(f *testing.F) {
 	specs := []Spec{
 		{Literals: []string{"forbidden phrase", "phrase book", "a", "aba", "世界"}},
 		{Literals: []string{"forbidden phrase", "Maße", "\uFF41b", "kelvin"}, Fold: true},
+		{Literals: []string{"forbidden", "forbidden phrase", "dden phr", "bidden phrase book", "aaaaaaaaab"}},
+		{Literals: []string{"Forbidden", "forbidden phrase", "dden phr", "world{peace", "\uFF41aaaaaaab"}, Fold: true},
 		{Regexps: []string{`\b(?:\d[ -]?){3,6}\b`, `(?i)ab{0,3}c?$`, `(?m)^x.{1,4}y$`}},
 		{Literals: []string{"ab", "b世"}, Regexps: []string{`\Bb\b`, `[^a]{2}z`, `\AK`}, Fold: true},
 	}
