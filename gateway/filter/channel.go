@@ -182,16 +182,21 @@ func (c *channel) keep(text []byte, g *Guard) {
 	}
 }
 
-// sentence is the end of the last sentence in text, 0 if there is none.
+// sentence is where the last sentence in text ends, blanks after it included; 0
+// if none does.
 func sentence(text []byte) int {
+	end := len(text)
 	for i := len(text); i > 0; i-- {
 		switch text[i-1] {
 		case '\n':
-			return i
+			return end
 		case '.', '!', '?':
 			if i == len(text) || text[i] == ' ' || text[i] == '\n' {
-				return i
+				return end
 			}
+		}
+		if text[i-1] != ' ' {
+			end = i - 1
 		}
 	}
 	return 0

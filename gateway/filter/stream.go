@@ -173,7 +173,7 @@ func (s *Stream) running(p *wire.Piece) {
 	}
 	rule, partly := s.g.denied(p, c.name)
 	if c.part = partly; rule >= 0 {
-		s.forbid(s.g.hit(rule, Tool, p.Kind), s.number)
+		s.forbid(s.g.hit(rule, Tool, p.Kind), s.eventOf(c, c.total-int64(len(c.name))))
 	}
 }
 
