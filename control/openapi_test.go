@@ -14,6 +14,7 @@ import (
 	"andon/bus"
 	"andon/correction"
 	"andon/order"
+	"andon/propose"
 )
 
 func document(t *testing.T) map[string]any {
@@ -93,7 +94,8 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 		"Params": reflect.TypeFor[correction.Params](), "Scope": reflect.TypeFor[correction.Scope](), "Correction": reflect.TypeFor[correctionView](),
 		"Effect": reflect.TypeFor[effectView](), "PointEffect": reflect.TypeFor[pointEffect](), "Change": reflect.TypeFor[change](),
 		"Lift": reflect.TypeFor[reasoned](), "Extend": reflect.TypeFor[extension](), "Ratify": reflect.TypeFor[ratification](),
-		"Preview": reflect.TypeFor[previewView](), "Coverage": reflect.TypeFor[coverageView](), "Reach": reflect.TypeFor[reachView](), "Dependant": reflect.TypeFor[dependantView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
+		"Case": reflect.TypeFor[proposalAsk](), "Threat": reflect.TypeFor[propose.Threat](), "ThreatList": reflect.TypeFor[threatList](),
+		"ProposalList": reflect.TypeFor[proposalList](), "Proposal": reflect.TypeFor[proposalView](), "Preview": reflect.TypeFor[previewView](), "Coverage": reflect.TypeFor[coverageView](), "Reach": reflect.TypeFor[reachView](), "Dependant": reflect.TypeFor[dependantView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
 		"Decision": reflect.TypeFor[order.Decision](), "Request": reflect.TypeFor[requestView](), "Model": reflect.TypeFor[ModelInfo](),
 		"Operator": reflect.TypeFor[whoamiView](), "Ledger": reflect.TypeFor[ledgerView](), "Problem": reflect.TypeFor[Problem](), "Health": reflect.TypeFor[healthView](),
 		"List": reflect.TypeFor[listView](), "ListPoint": reflect.TypeFor[listPoint](), "ListList": reflect.TypeFor[listList](), "ListEdit": reflect.TypeFor[listEdit](),
@@ -163,6 +165,8 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"POST", "/corrections", "/corrections", stopLarge},
 		{"GET", "/corrections", "/corrections", ""},
 		{"POST", "/corrections/preview", "/corrections/preview", stopLarge},
+		{"POST", "/proposals", "/proposals", `{"threat":"data_exfiltration","scope":{"orgs":["a"],"models":["sim-large"]},"patterns":["x"],"tools":["t"],"use_case":"u"}`},
+		{"GET", "/proposals/threats", "/proposals/threats", ""},
 		{"GET", "/corrections/c-1", "/corrections/{id}", ""},
 		{"POST", "/corrections/c-1/extend", "/corrections/{id}/extend", `{"reason":"r","expires_at":"2100-01-02T00:00:00Z"}`},
 		{"POST", "/corrections/c-1/ratify", "/corrections/{id}/ratify", `{"reason":"r"}`},

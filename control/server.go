@@ -46,6 +46,8 @@ var table = []route{
 	{"GET", "/api/v1/corrections", "", false, (*Control).getCorrections},
 	{"POST", "/api/v1/corrections/preview", "", false, (*Control).postPreview},
 	{"GET", "/api/v1/corrections/{id}", "", false, (*Control).getCorrection},
+	{"POST", "/api/v1/proposals", "", false, (*Control).postProposals},
+	{"GET", "/api/v1/proposals/threats", "", false, (*Control).getThreats},
 	{"POST", "/api/v1/corrections/{id}/lift", "correction.lift", false, (*Control).postLift},
 	{"POST", "/api/v1/corrections/{id}/extend", "correction.extend", false, (*Control).postExtend},
 	{"POST", "/api/v1/corrections/{id}/ratify", "correction.ratify", false, (*Control).postRatify},
@@ -219,10 +221,10 @@ func decode[T any](cl *call) (T, error) {
 	if errors.As(err, &sem) && errors.Is(sem.Err, json.ErrUnknownName) {
 		p := problem("unknown_field", "unknown field "+short(sem.JSONPointer.LastToken()))
 		p.Field = short(strings.ReplaceAll(strings.TrimPrefix(string(sem.JSONPointer), "/"), "/", "."))
-		t := reflect.TypeFor[T]()
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-			p.Allowed = append(p.Allowed, name)
+		for _, f := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+				p.Allowed = append(p.Allowed, name)
+			}
 		}
 		return v, p
 	}
