@@ -43,6 +43,12 @@ func (p *provider) last() (*http.Request, string) {
 	return p.got[len(p.got)-1], p.body[len(p.body)-1]
 }
 
+func (p *provider) forget() {
+	p.mu.Lock()
+	p.got, p.body = nil, nil
+	p.mu.Unlock()
+}
+
 func toProvider(pr *provider, key string) func(*Config) {
 	return func(c *Config) {
 		c.Upstreams = []Upstream{{Name: "sim", Wire: "all", BaseURL: pr.URL, Key: key}}

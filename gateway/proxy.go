@@ -100,7 +100,9 @@ func (x *exchange) run(c *call, asked *model) {
 			continue
 		}
 		if why == nil {
-			why, fallback = x.screenInput(c, rl)
+			if why, fallback = x.screenInput(c, rl); c.state.Load() != running {
+				why = nil // ended while it was looked at: it is decided again
+			}
 		}
 		if why == nil && c.state.Load() == running {
 			why, fallback = x.admit(c, rl)
@@ -121,10 +123,12 @@ func (x *exchange) run(c *call, asked *model) {
 			}
 		}
 		g.live.remove(c)
-		if x.late != nil && c.state.Load() != gone {
+		if x.late != nil {
 			// The provider has answered, and was paid for it.
 			x.settle(c)
-			why, fallback = x.late, x.lateFallback
+			if c.state.Load() == running {
+				why, fallback = x.late, x.lateFallback
+			}
 			x.late, x.lateFallback, x.answer = nil, "", screened{}
 		}
 		if c.state.Load() == gone {
