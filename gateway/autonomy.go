@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"andon/correction"
+	"andon/wire"
 )
 
 // autonomy is the sessions whose autonomy is bounded: clamps session_steps,
@@ -107,6 +108,7 @@ func onlySession(r *correction.Rule) bool {
 func (x *exchange) enter(c *call, rl *ruling) (*reason, string) {
 	x.acct.call = c
 	x.leave(false) // of an attempt before this
+	x.acct.outcome, x.acct.tied, x.usage, x.counted = wire.Outcome{}, [3]string{}, wire.Usage{}, 0
 	rules := x.verdict.Sessions
 	var shadows []*correction.Rule
 	for _, r := range x.verdict.Shadow {

@@ -110,7 +110,9 @@ func limitedFleet(t *testing.T, dirs []string, text string, seed uint64) (gs []*
 	ctx, cancel := context.WithCancel(context.Background())
 	for i, dir := range dirs {
 		e := &busEnd{s: b, state: signed, inbox: map[string]chan bus.Msg{}, ctx: ctx}
+		b.mu.Lock()
 		b.ends = append(b.ends, e)
+		b.mu.Unlock()
 		g := must(New(Config{Name: fmt.Sprintf("gw-%d", i), Data: dir, Lease: 15 * time.Second, Bus: e, Identity: Identity{Mode: "open"},
 			Trust:     order.Trust{Control: []order.PublicKey{signer.Public()}},
 			Upstreams: []Upstream{{Name: "none", Wire: "all", BaseURL: "http://127.0.0.1:1"}},
