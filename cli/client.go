@@ -147,7 +147,11 @@ func (cl *client) do(ctx context.Context, method, path string, header http.Heade
 // send returns a 2xx response, or a *problem.
 func (cl *client) send(ctx context.Context, method, path string, header http.Header, in any) (*http.Response, error) {
 	var body io.Reader
-	if in != nil {
+	text, isText := in.(upload)
+	switch {
+	case isText:
+		body = text.body
+	case in != nil:
 		b, err := json.Marshal(in)
 		if err != nil {
 			return nil, fmt.Errorf("write request: %w", err)
@@ -162,7 +166,11 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 		req.Header[k] = v
 	}
 	req.Header.Set("Authorization", "Bearer "+cl.token)
-	if in != nil {
+	switch {
+	case isText:
+		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+		req.ContentLength = text.size
+	case in != nil:
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := cl.http.Do(req)

@@ -33,6 +33,12 @@ type toldBody struct {
 		ID  string `json:"id"`
 		Org string `json:"org"`
 	} `json:"key"`
+	List *struct {
+		Name      string `json:"name"`
+		Dimension string `json:"dimension"`
+		Entries   uint64 `json:"entries"`
+	} `json:"list"`
+	Action string        `json:"action"`
 	Points []pointEffect `json:"points"`
 }
 
@@ -126,6 +132,8 @@ func entryWords(t *told) string {
 		return text + because(b.Correction.Reason)
 	case b.Key != nil:
 		return b.Key.ID + " by " + t.Actor + ", org " + b.Key.Org
+	case b.List != nil:
+		return fmt.Sprintf("%s %s by %s, now %s of %s%s", b.List.Name, b.Action, t.Actor, entries(b.List.Entries), b.List.Dimension, because(b.Reason))
 	}
 	id := b.ID
 	if id == "" {

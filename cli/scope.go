@@ -29,6 +29,7 @@ var dimensions = []dimension{
 	{"attribute", "verified attributes, name=value", func(s *correction.Scope) *[]string { return &s.Attributes }},
 	{"tool", "tools by name or type", func(s *correction.Scope) *[]string { return &s.Tools }},
 	{"use-case", "declared use cases", func(s *correction.Scope) *[]string { return &s.UseCases }},
+	{"list", "named lists", func(s *correction.Scope) *[]string { return &s.Lists }},
 }
 
 // scopeFlags are the flags of one command that say what it reaches.
@@ -119,7 +120,7 @@ func (f *scopeFlags) scopes() (correction.Scope, *correction.Scope, error) {
 
 // given tells whether any condition stands in a scope.
 func given(s *correction.Scope) bool {
-	if s.When != "" || len(s.Lists) > 0 {
+	if s.When != "" {
 		return true
 	}
 	for _, d := range dimensions {

@@ -112,6 +112,7 @@ func TestWatchLeavesOutWhatSaysNothingNew(t *testing.T) {
 			"effect.measured  revision 8 in force on a after 3.2 ms, cut 2 running requests; NOT on b, whose lease has run out"},
 		{"", `{"type":"correction.lifted","actor":"op-1","body":{"id":"c-1","reason":"patched"}}`, "correction.lifted  c-1 by op-1 (patched)"},
 		{"", `{"type":"key.created","actor":"op-1","body":{"key":{"id":"k-2","org":"clinic"}}}`, "key.created  k-2 by op-1, org clinic"},
+		{"", `{"type":"list.put","actor":"op-1","body":{"list":{"name":"banned","dimension":"users","entries":2},"action":"added","reason":"r"}}`, "list.put  banned added by op-1, now 2 entries of users (r)"},
 		{"", `{"type":"point.joined","actor":"control","body":{"name":"gw-1"}}`, "point.joined  gw-1 by control"},
 	} {
 		if got := v.line(event{name: tc.name, data: []byte(tc.data)}); got != tc.want {
