@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,32 +23,61 @@ func (c *command) kindsCmd() *cobra.Command {
 				if i > 0 {
 					c.printf("\n")
 				}
-				c.printf("%s  %s; a refusal has status %d\n", k.Kind, k.Summary, k.Status)
-				rows := [][]string{}
-				for _, p := range k.Params {
-					rows = append(rows, []string{"  " + p.Name, p.Type, p.Summary, paramBounds(&p)})
-				}
-				for _, group := range []struct {
-					name   string
-					values []correction.ValueInfo
-				}{{"level", k.Levels}, {"feature", k.Features}, {"clamp", k.Clamps}} {
-					for _, v := range group.values {
-						rows = append(rows, []string{"  " + v.Name, group.name, v.Summary})
-					}
-				}
-				table(c.Stdout, rows)
+				c.printKind(&k)
 			}
+			c.printf("\nrank: 1 takes least away; wires: the APIs that have it; effect: the first that keeps the request's meaning\n")
 			return nil
 		},
 	}
 }
+
+func (c *command) printKind(k *correction.KindInfo) {
+	c.printf("%s  %s\n", k.Kind, k.Summary)
+	c.printf("  rank %d; a refusal has status %d; lifting gives back %s\n\n", k.Narrowness, k.Status, k.Reversible)
+	rows := [][]string{{"  PARAMETER", "TYPE", "WHAT IT SAYS", ""}}
+	for _, p := range k.Params {
+		rows = append(rows, []string{"  " + p.Name, p.Type, p.Summary, paramBounds(&p)})
+	}
+	table(c.Stdout, rows)
+	if len(k.Levels) > 0 {
+		rows = [][]string{{"  LEVEL", "RANK", "WHAT IT DOES", "LIFTING GIVES BACK"}}
+		for _, v := range k.Levels {
+			rows = append(rows, []string{"  " + v.Name, strconv.Itoa(v.Narrowness), v.Summary, v.Reversible})
+		}
+		c.printf("\n")
+		table(c.Stdout, rows)
+	}
+	for _, group := range []struct {
+		name   string
+		values []correction.ValueInfo
+	}{{"  FEATURE", k.Features}, {"  CLAMP", k.Clamps}} {
+		if len(group.values) == 0 {
+			continue
+		}
+		rows = [][]string{{group.name, "WIRES", "EFFECT", "WHAT IT IS", ""}}
+		for _, v := range group.values {
+			rows = append(rows, []string{"  " + v.Name, strings.Join(v.Wires, " "), strings.Join(v.Effects, " or "), v.Summary, v.Bounds})
+		}
+		c.printf("\n")
+		table(c.Stdout, rows)
+	}
+}
+
+// manyAllowed is how many words a row of the table can still hold; more stand in
+// a table of their own.
+const manyAllowed = 8
 
 func paramBounds(p *correction.ParamInfo) string {
 	var parts []string
 	if p.Required {
 		parts = append(parts, "required")
 	}
-	if len(p.Allowed) > 0 {
+	if p.Narrowness != 0 {
+		parts = append(parts, "rank "+strconv.Itoa(p.Narrowness))
+	}
+	if n := len(p.Allowed); n > manyAllowed {
+		parts = append(parts, "of those below")
+	} else if n > 0 {
 		parts = append(parts, strings.Join(p.Allowed, " | "))
 	}
 	if p.Default != "" {
@@ -55,6 +85,9 @@ func paramBounds(p *correction.ParamInfo) string {
 	}
 	if p.Bounds != "" {
 		parts = append(parts, p.Bounds)
+	}
+	if p.Status != 0 {
+		parts = append(parts, "a refusal has status "+strconv.Itoa(p.Status))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -46,9 +46,10 @@ func TestExplain(t *testing.T) {
 
 func TestKindsListsTheWholeCatalogue(t *testing.T) {
 	env := Env{Args: []string{"kinds"}}
-	runWith(t, env).want(t, 0, "stop  takes a model away", "access  ", "use  ", "capability  ", "rate  ", "block | allow_only", "streaming", "output_tokens", "L4")
+	runWith(t, env).want(t, 0, "stop  takes a model away", "access  ", "use  ", "capability  ", "rate  ", "block | allow_only", "streaming", "output_tokens", "L4",
+		"rank 1; a refusal has status 422", "removed or refused", "a number of 0 to 2", "never", "a refusal has status 403")
 	env.Args = append(env.Args, "-o", "json")
-	runWith(t, env).want(t, 0, `"kind":"rate"`, `"on_exceed"`)
+	runWith(t, env).want(t, 0, `"kind":"rate"`, `"on_exceed"`, `"$schema":"https://json-schema.org/draft/2020-12/schema"`, `"wires":["openai","gemini"]`)
 }
 
 func TestKeys(t *testing.T) {

@@ -116,24 +116,3 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 	}
 	return result
 }
-
-// words writes a JSON value in a line.
-func words(v any) string {
-	switch v := v.(type) {
-	case []any:
-		parts := make([]string, len(v))
-		for i, one := range v {
-			parts[i] = words(one)
-		}
-		return strings.Join(parts, ", ")
-	case map[string]any:
-		var parts []string
-		for _, k := range sortedKeys(v) {
-			parts = append(parts, strings.ReplaceAll(k, "_", " ")+" "+words(v[k]))
-		}
-		return strings.Join(parts, ", ")
-	case string:
-		return v
-	}
-	return fmt.Sprint(v)
-}

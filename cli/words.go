@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -21,6 +22,21 @@ func (v *view) kindText() string {
 		if s != "" {
 			text += " " + s
 		}
+	}
+	if v.Params.Basis == "inferred" {
+		text += " inferred by " + v.Params.Detector
+	}
+	if by := v.Params.AcknowledgeBy; !by.IsZero() {
+		text += " to be acknowledged by " + by.UTC().Format(time.RFC3339)
+	}
+	if len(v.Params.Linked) > 0 {
+		text += " and accounts with the same " + strings.Join(v.Params.Linked, " or ")
+	}
+	if f := v.Params.Filter; f != nil {
+		text += " " + filterText(f)
+	}
+	if v.Params.Pin != "" {
+		text += " pinned to version " + v.Params.Pin
 	}
 	if v.Params.Drain > 0 {
 		text += " drain " + v.Params.Drain.String()
@@ -44,6 +60,23 @@ func (v *view) kindText() string {
 		text += " (shadow)"
 	}
 	return text
+}
+
+// filterText is what a filter looks for and what it does, without the words that
+// it looks for: they are what nobody should read.
+func filterText(f *correction.Filter) string {
+	what := "detector " + f.Detector
+	if n := int64(len(f.Patterns) + len(f.Regexps)); n > 0 {
+		what = plural(n, "pattern")
+	}
+	if f.Threshold > 0 {
+		what += fmt.Sprintf(" from %v on", f.Threshold)
+	}
+	where := f.Direction
+	if where == "both" {
+		where = "input and output"
+	}
+	return fmt.Sprintf("filter of %s by %s: %s", where, what, f.Action)
 }
 
 // reach is whom a correction reaches, and whom it spares.
@@ -70,11 +103,6 @@ func (d *draft) describe() string {
 	}
 	if err != nil {
 		return string(d.Kind) + ": " + d.Scope.String()
-	}
-	for _, name := range []string{"filter", "pin"} {
-		if p := d.Params[name]; p != nil {
-			return fmt.Sprintf("%s %s %s: %s", v.Kind, name, words(p), v.reach())
-		}
 	}
 	return v.words()
 }

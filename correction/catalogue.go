@@ -89,7 +89,7 @@ type KindInfo struct {
 	Features   []ValueInfo    `json:"features,omitempty"` // that capability can disable
 	Clamps     []ValueInfo    `json:"clamps,omitempty"`   // that capability can clamp
 	Levels     []ValueInfo    `json:"levels,omitempty"`   // of stop
-	Status     int            `json:"status"`             // HTTP status of a refusal; see Correction.Status for what differs
+	Status     int            `json:"status"`             // HTTP status of a refusal; stop L5 and L6 answer 410
 	Schema     jsontext.Value `json:"schema"`             // JSON Schema (draft 2020-12) of params
 }
 
@@ -103,6 +103,7 @@ type ParamInfo struct {
 	Bounds     string   `json:"bounds,omitempty"`
 	Summary    string   `json:"summary"`
 	Narrowness int      `json:"narrowness,omitzero"` // where a kind does different things by parameter
+	Status     int      `json:"status,omitzero"`     // of a refusal, where it is not the kind's
 }
 
 // ValueInfo describes one member of a closed set.
@@ -163,7 +164,7 @@ var catalogue = []KindInfo{
 		Params: []ParamInfo{
 			{Name: "disable", Type: "list", Allowed: disableNames, Narrowness: 3, Summary: "features, and tools by name or type, that are taken out of requests or refused; either this, clamp, filter or pin"},
 			{Name: "clamp", Type: "object", Allowed: clampNames, Narrowness: 1, Summary: "largest values; a request that asks for more gets this much, or is refused where that would change its meaning"},
-			{Name: "filter", Type: "object", Narrowness: 2, Summary: "looks for text in prompts or answers: direction, detector, patterns, regexps, exact, threshold, on_error, action"},
+			{Name: "filter", Type: "object", Narrowness: 2, Status: 403, Summary: "looks for text in prompts or answers: direction, detector, patterns, regexps, exact, threshold, on_error, action"},
 			{Name: "pin", Type: "text", Bounds: "at most 512 bytes; scope.models required", Narrowness: 4, Summary: "the version of the model that is served"},
 		},
 	},

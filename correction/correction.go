@@ -238,6 +238,7 @@ type Request struct {
 	Choices       int64    // answers asked for; 0 and 1 mean one
 	Temperature   float64  // asked for; negative means not said
 	Reasoning     int64    // reasoning tokens asked for; 0 means no number was said
+	Effort        bool     // reasoning is asked for in words, which no number can bound
 
 	Continues bool // goes on with a session that this gateway, or the provider, knows
 	Live      bool // already running: asked again because the policy changed

@@ -59,6 +59,9 @@ func (s *Scope) describe(write func(*strings.Builder, *dimension, []string)) str
 		sep()
 		write(&b, &dimension{name: "lists", one: "list", subject: true}, s.Lists)
 	}
+	if s.Unknown == include {
+		b.WriteString(" or unknown")
+	}
 	if s.When != "" {
 		sep()
 		b.WriteString("when ")

@@ -180,7 +180,7 @@ func (e *effect) rewrites() bool {
 // exceeded says whether the request is beyond a clamp that it cannot be
 // rewritten to: it would be another conversation.
 func (e *effect) exceeded(r *Request) bool {
-	return e.context > 0 && r.InputTokens > e.context || e.messages > 0 && r.Messages > e.messages
+	return e.context > 0 && r.InputTokens > e.context || e.messages > 0 && r.Messages > e.messages || e.reasoning > 0 && r.Effort
 }
 
 // within says whether the request would be rewritten to what it is. A provider's
@@ -193,7 +193,7 @@ func (e *effect) within(r *Request) bool {
 	return (e.output == 0 || r.OutputTokens > 0 && r.OutputTokens <= e.output) &&
 		(e.choices == 0 || r.Choices <= e.choices) &&
 		(e.temperature < 0 || temperature <= e.temperature) &&
-		(e.reasoning == 0 || r.Reasoning <= e.reasoning && (r.Reasoning > 0 || r.Features&ReasoningEffort == 0))
+		(e.reasoning == 0 || r.Reasoning <= e.reasoning)
 }
 
 func (e *effect) hasAcknowledged(r *Request) bool { return e.orgs.has(r.Org) || e.keys.has(r.Key) }

@@ -296,7 +296,7 @@ func TestShadowOfClamps(t *testing.T) {
 		{map[string]float64{"choices": 1}, Request{}, false},
 		{map[string]float64{"choices": 1}, Request{Choices: 2}, true},
 		{map[string]float64{"reasoning_tokens": 10}, Request{}, false},
-		{map[string]float64{"reasoning_tokens": 10}, Request{Features: ReasoningEffort}, true},
+		{map[string]float64{"reasoning_tokens": 10}, Request{Effort: true}, true},
 		{map[string]float64{"reasoning_tokens": 10}, Request{Features: ReasoningEffort, Reasoning: 10}, false},
 		{map[string]float64{"reasoning_tokens": 10, "choices": 1}, Request{Choices: 3}, true},
 		{map[string]float64{"context_tokens": 10}, Request{InputTokens: 10}, false},

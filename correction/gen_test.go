@@ -234,6 +234,7 @@ func genRequest(t *rapid.T) Request {
 		Messages:     rapid.Int64Range(0, 6).Draw(t, "messages"),
 		Choices:      rapid.Int64Range(0, 5).Draw(t, "choices"),
 		Reasoning:    rapid.SampledFrom([]int64{0, 0, 1, 40, 300}).Draw(t, "reasoning"),
+		Effort:       rapid.IntRange(0, 3).Draw(t, "effort") == 0,
 		Temperature:  rapid.SampledFrom([]float64{-1, 0, 0.7, 1, 1.5}).Draw(t, "temperature"),
 		Derivative:   rapid.SampledFrom([]string{"", "ft:m1:o1"}).Draw(t, "derivative"),
 		Generates:    rapid.Bool().Draw(t, "generates"),

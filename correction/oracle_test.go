@@ -285,7 +285,8 @@ func oracleClamps(clamp map[string]float64, r *Request, d *does) {
 			if d.reasoning = int64(n); n == 0 {
 				d.reasoning, n = 1, 1
 			}
-			d.clamps, changes = true, float64(r.Reasoning) > n || r.Reasoning == 0 && r.Features&ReasoningEffort != 0
+			d.clamps, changes = true, float64(r.Reasoning) > n
+			d.refuses = d.refuses || r.Effort
 		case "temperature":
 			d.temperature = n
 			asked := r.Temperature

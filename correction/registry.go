@@ -13,10 +13,8 @@ const (
 )
 
 var (
-	everyWire     = []string{wireOpenAI, wireAnthropic, wireGemini}
-	openaiGemini  = []string{wireOpenAI, wireGemini}
-	openaiClaude  = []string{wireOpenAI, wireAnthropic}
-	anthropicGoog = []string{wireAnthropic, wireGemini}
+	everyWire    = []string{wireOpenAI, wireAnthropic, wireGemini}
+	openaiGemini = []string{wireOpenAI, wireGemini}
 )
 
 // What happens to a request that uses a disabled feature, or goes beyond a clamp.
@@ -43,7 +41,7 @@ var features = []feature{
 	{ValueInfo{Name: "computer_use", Summary: "a screen, browser or editor is operated", Wires: everyWire, Effects: []string{removed, refused}}, ComputerUse},
 	{ValueInfo{Name: "file_search", Summary: "the provider searches in stored files", Wires: openaiGemini, Effects: []string{removed, refused}}, FileSearch},
 	{ValueInfo{Name: "mcp", Summary: "a Model Context Protocol server, connector or app", Wires: everyWire, Effects: []string{removed, refused}}, MCP},
-	{ValueInfo{Name: "parallel_tool_calls", Summary: "several tool calls in one turn", Wires: openaiClaude, Effects: []string{removed, refused}}, ParallelToolCalls},
+	{ValueInfo{Name: "parallel_tool_calls", Summary: "several tool calls in one turn", Wires: everyWire, Effects: []string{removed, refused}}, ParallelToolCalls},
 	{ValueInfo{Name: "image_input", Summary: "pictures or video in the request", Wires: everyWire, Effects: []string{refused}}, ImageInput},
 	{ValueInfo{Name: "audio_input", Summary: "audio in the request", Wires: openaiGemini, Effects: []string{refused}}, AudioInput},
 	{ValueInfo{Name: "file_input", Summary: "documents in the request, inline or by id", Wires: everyWire, Effects: []string{refused}}, FileInput},
@@ -59,7 +57,7 @@ var features = []feature{
 	{ValueInfo{Name: "logprobs", Summary: "probabilities of tokens asked for", Wires: openaiGemini, Effects: []string{refused}}, Logprobs},
 	{ValueInfo{Name: "reasoning_effort", Summary: "reasoning (thinking) asked for, or its amount set", Wires: everyWire, Effects: []string{refused}}, ReasoningEffort},
 	{ValueInfo{Name: "structured_output", Summary: "the answer's form prescribed (JSON mode, schema)", Wires: everyWire, Effects: []string{refused}}, StructuredOutput},
-	{ValueInfo{Name: "realtime", Summary: "a session over WebSocket", Wires: []string{wireOpenAI}, Effects: []string{refused}}, Realtime},
+	{ValueInfo{Name: "realtime", Summary: "a session over WebSocket", Wires: openaiGemini, Effects: []string{refused}}, Realtime},
 }
 
 // toolFeatures are the features of which an answer can make use although the
@@ -101,7 +99,7 @@ var clamps = []clamp{
 	{ValueInfo{Name: clampMessages, Summary: "turns of the conversation that the request shows", Wires: everyWire, Effects: []string{refused}}, 1, maxWhole, true, false},
 	{ValueInfo{Name: clampChoices, Summary: "answers to one request", Wires: openaiGemini, Effects: []string{rewritten}}, 1, maxWhole, true, false},
 	{ValueInfo{Name: clampTemperature, Summary: "temperature; what a request does not say counts as 1", Wires: everyWire, Effects: []string{rewritten}}, 0, 2, false, false},
-	{ValueInfo{Name: clampReasoningTokens, Summary: "tokens of reasoning", Wires: anthropicGoog, Effects: []string{rewritten}}, 0, maxWhole, true, false},
+	{ValueInfo{Name: clampReasoningTokens, Summary: "tokens of reasoning; a request that asks for reasoning in words is refused", Wires: everyWire, Effects: []string{rewritten, refused}}, 0, maxWhole, true, false},
 	{ValueInfo{Name: clampSteps, Summary: "calls in one session", Wires: everyWire, Effects: []string{refused}}, 1, maxWhole, true, false},
 	{ValueInfo{Name: clampToolCalls, Summary: "tool calls in one session", Wires: everyWire, Effects: []string{refused}}, 1, maxWhole, true, false},
 	{ValueInfo{Name: clampSeconds, Summary: "seconds from a session's first call on", Wires: everyWire, Effects: []string{refused, cut}}, 1, maxWhole, true, false},

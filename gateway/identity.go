@@ -198,6 +198,7 @@ func (g *Gateway) describe(q *correction.Request, x *exchange, c *caller) {
 		q.Generates = true
 	}
 	q.OutputTokens, q.Choices, q.Messages, q.Temperature, q.Reasoning = e.MaxTokens, e.Choices, e.Messages, e.Temperature, e.Reasoning
+	q.Effort = e.Effort
 	q.InputTokens = int64(len(x.body))/bytesPerToken + 1
 }
 
