@@ -62,10 +62,11 @@ type Spec struct {
 
 // Set is a compiled Spec. It is immutable and safe for concurrent use.
 //
-// Its literals take at most 13 bytes for each of their bytes, 6 bytes each, and
-// 2 MiB. A Scanner takes 4 bytes for each instruction and 16 for each that is
-// under way, 24 for each match that it has not reported, and with Fold 16 for
-// each byte of the longest literal.
+// Its literals take at most 21 bytes for each of their bytes, 66 for each of
+// them, and 2.2 MiB. A Scanner takes 4 bytes for each instruction and 32 for each
+// that is under way, 24 for each match that it has not reported (there are at
+// most as many as bytes that are pending or were in the last chunk), and with
+// Fold up to 32 for each byte of the longest literal.
 type Set struct {
 	lits    *automaton // nil without literals
 	prog    *program   // nil without expressions

@@ -13,6 +13,7 @@ type filter struct {
 	mask  uint64          // of those bytes
 	lower uint64          // 0x20 in each of them if case does not count; that mixes up more than letters
 	set   [1 << 13]uint64 // two bits in one of them for each hash
+	heads [1 << 11]uint64 // a bit for the hash of the first minFilter bytes of each word
 	table []gram          // open addressing; at most four fifths full
 }
 
@@ -20,8 +21,7 @@ type filter struct {
 type gram struct {
 	bytes uint64 // in lower case if case does not count
 	code  uint32
-	more  uint32 // how all of these words go on: up to four bytes
-	mask  uint32 // of those bytes
+	more  uint64 // a bit for each way in which one of these words goes on for four bytes
 }
 
 // filterBytes is how much of the text a filter looks at, minFilter the length
@@ -52,28 +52,51 @@ func newFilter(a *automaton, words []string, fold bool) *filter {
 		x := binary.LittleEndian.Uint64(b[:]) & f.mask
 		h := (x | f.lower) * filterHash
 		f.set[h>>setShift] |= 1<<(h>>32&63) | 1<<(h>>40&63)
-		for at := f.place(h); ; at = (at + 1) & (len(f.table) - 1) {
-			if f.table[at].code == 0 {
-				f.table[at] = gram{bytes: x, code: code}
-				f.table[at].goOn(a, w[f.k:])
-			}
-			if f.table[at].bytes == x {
-				break
-			}
+		head := headHash(uint32(x) | uint32(f.lower))
+		f.heads[head>>6] |= 1 << (head & 63)
+		at := f.place(h)
+		for f.table[at].code != 0 && f.table[at].bytes != x {
+			at = (at + 1) & (len(f.table) - 1)
+		}
+		g := &f.table[at]
+		g.bytes, g.code = x, code
+		if rest := w[f.k:]; len(rest) < 4 {
+			g.more = ^uint64(0)
+		} else {
+			g.more |= 1 << goesOn(uint32(rest[0])|uint32(rest[1])<<8|uint32(rest[2])<<16|uint32(rest[3])<<24)
 		}
 	}
 	return f
 }
 
-// goOn sets how the words go on, if all do alike; w is the rest of one.
-func (g *gram) goOn(a *automaton, w string) {
-	code := g.code
-	for i := 0; i < 4 && code < hit && a.nodes[a.state(code)].n == 1; i++ {
-		g.more |= uint32(w[i]) << (8 * i)
-		g.mask |= 0xFF << (8 * i)
-		code = a.nodes[a.state(code)].next
+// across says whether a word may begin in the last seven bytes of x, where y
+// comes after it.
+func (f *filter) across(x, y uint64) bool {
+	some := uint64(0)
+	for j := 8; j < 64; j += 8 {
+		h := ((x>>(j&63)|y<<((64-j)&63))&f.mask | f.lower) * filterHash
+		w := f.set[h>>setShift]
+		some |= w >> (h >> 32 & 63) & (w >> (h >> 40 & 63))
 	}
+	return some&1 != 0
 }
+
+func headHash(x uint32) uint32 { return x * 0x9E3779B1 >> (32 - 17) }
+
+// tail returns the first place from p on where a word may begin that b does not
+// show in whole, or the first one with fewer than minFilter bytes behind it.
+func (f *filter) tail(b []byte, p int) int {
+	for ; p <= len(b)-minFilter; p++ {
+		h := headHash(binary.LittleEndian.Uint32(b[p:]) | uint32(f.lower))
+		if f.heads[h>>6]>>(h&63)&1 != 0 {
+			break
+		}
+	}
+	return p
+}
+
+// goesOn is the bit of four bytes in gram.more.
+func goesOn(x uint32) uint32 { return x * 0x9E3779B1 >> 26 }
 
 const (
 	filterHash = 0x9E3779B97F4A7C15
@@ -145,7 +168,7 @@ func (f *filter) lookup(x uint64, rest []byte) uint32 {
 			if f.lower != 0 {
 				more = lowered(more)
 			}
-			if uint32(more)&g.mask != g.more {
+			if g.more>>goesOn(uint32(more))&1 == 0 {
 				return 0
 			}
 		}
@@ -166,5 +189,5 @@ func (f *filter) size() int {
 	if f == nil {
 		return 0
 	}
-	return 8*len(f.set) + 24*len(f.table)
+	return 8*len(f.set) + 8*len(f.heads) + 24*len(f.table)
 }

@@ -13,8 +13,8 @@ type literalScan struct {
 	code  uint32 // where the automaton stands, without hit
 	pos   int64  // offset of the next byte that the automaton reads
 	found spans
-	last  [filterBytes]byte // the last bytes of the last chunk, at the end
-	kept  int               // how many of them are there
+	last  uint64 // the last eight bytes of the last chunk, if kept
+	kept  bool
 
 	// The rest is for folded text.
 	carry  carry
@@ -30,7 +30,7 @@ type shift struct{ at, by int64 }
 
 func (l *literalScan) reset(set *Set) {
 	l.auto, l.fold = set.lits, set.fold
-	l.code, l.pos, l.kept, l.carry, l.run, l.folded = 0, 0, 0, carry{}, 0, 0
+	l.code, l.pos, l.kept, l.carry, l.run, l.folded = 0, 0, false, carry{}, 0, 0
 	l.found.reset()
 	if l.auto == nil || l.fold == nil {
 		return
@@ -78,15 +78,16 @@ func (l *literalScan) scan(b []byte) {
 	f, i := l.auto.filter, 0
 	if f != nil && len(b) >= filterBytes {
 		l.pass(b)
-		l.kept = copy(l.last[:], b[len(b)-filterBytes:])
+		l.last, l.kept = binary.LittleEndian.Uint64(b[len(b)-filterBytes:]), true
 	} else {
-		l.kept = 0
+		l.kept = false
 	}
 	for f != nil && len(b)-i > filterBytes {
 		// A word that has begun in b, and is not as long yet as the filter
 		// looks, can be left to the filter.
 		if d := l.auto.depth(l.code); d < f.k && d <= i {
 			if l.code, i = l.auto.seek(b, i-d); l.code == 0 {
+				i = f.tail(b, i)
 				break
 			}
 			if l.code >= hit {
@@ -104,14 +105,7 @@ func (l *literalScan) scan(b []byte) {
 // pass drops what is under way since the last chunk if the filter shows that no
 // word has begun there.
 func (l *literalScan) pass(b []byte) {
-	d := l.auto.depth(l.code)
-	if d == 0 || d >= l.auto.filter.k || d > l.kept {
-		return
-	}
-	var both [2 * filterBytes]byte
-	copy(both[:], l.last[filterBytes-d:])
-	copy(both[d:], b[:filterBytes])
-	if _, code := l.auto.filter.next(both[:d+filterBytes-1], 0); code == 0 {
+	if l.code != 0 && l.kept && l.auto.depth(l.code) < l.auto.filter.k && !l.auto.filter.across(l.last, binary.LittleEndian.Uint64(b)) {
 		l.code = 0
 	}
 }
@@ -149,7 +143,7 @@ func (l *literalScan) hit(code uint32, end, folded int64) uint32 {
 
 // rune reads a character that takes w bytes of the text.
 func (l *literalScan) rune(r rune, w int) {
-	l.kept = 0
+	l.kept = false
 	l.pos += int64(w)
 	if r == utf8.RuneError && w == 1 { // no pattern has it
 		l.code, l.run = 0, 0

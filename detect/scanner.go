@@ -5,7 +5,7 @@ type Match struct {
 	Start, End int64
 	// Pattern is the occurrence's that starts first: the index of a literal,
 	// or the number of literals + the index of an expression, or Invisible. Of
-	// several that start at one place and end at another it is any.
+	// several literals that start there it is the longest, of expressions, too.
 	Pattern int
 }
 

@@ -15,7 +15,7 @@ func (q *spans) add(m Match) {
 		if last.End <= m.Start {
 			break
 		}
-		if last.Start <= m.Start {
+		if last.Start < m.Start {
 			last.End = m.End
 			return
 		}
