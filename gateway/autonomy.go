@@ -36,8 +36,9 @@ import (
 // message, with every call begins a session each time. Rate corrections by key or
 // user hold all the same.
 //
-// There is room for 2^18 names. Beyond it the ones that were idle longest make room
-// among those that have reached no bound and of which nothing runs; where all have, no
+// There is room for 2^18 names. Beyond it those make room that have reached no bound
+// and of which nothing runs: the ones of the fewest steps first, so that many new names
+// do not push out what has been counted for long. Where there is none, no
 // further session begins.
 type autonomy struct {
 	seed   maphash.Seed
@@ -308,26 +309,26 @@ func (t *autonomy) put(name uint64, a *agency, mono int64) *agency {
 	return a
 }
 
-// evictLocked makes room: the one that was idle longest, of a sample or else of
-// all, among those that nothing is lost of.
+// evictLocked makes room: the one of the fewest steps, and of those the one that
+// was idle longest, of a sample or else of all, among those that may go.
 func (s *autonomyShard) evictLocked(mono int64) bool {
-	var oldest uint64
-	var since int64
+	var least uint64
+	var steps, since int64
 	seen, found := 0, false
 	for name, a := range s.names {
 		a.mu.Lock()
 		spare := a.parallel == 0 && (!a.full || mono-a.last > autonomyIdle)
-		last := a.last
+		n, last := a.steps, a.last
 		a.mu.Unlock()
-		if spare && (!found || last < since) {
-			oldest, since, found = name, last, true
+		if spare && (!found || n < steps || n == steps && last < since) {
+			least, steps, since, found = name, n, last, true
 		}
 		if seen++; seen >= 64 && found {
 			break
 		}
 	}
 	if found {
-		delete(s.names, oldest)
+		delete(s.names, least)
 	}
 	return found
 }

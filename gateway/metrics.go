@@ -75,6 +75,7 @@ func newMetrics(g *Gateway) *metrics {
 		}
 		return 1
 	})
+	gauge("andon_limit_gateways", "Other gateways that share limits with this one.", func() float64 { return float64(g.counted.peers.Load()) })
 	gauge("andon_limit_buckets", "Rate limit buckets held.", func() float64 { return float64(g.limits.Len()) })
 	reg.MustRegister(requests, refusals, m.sweep, m.orders, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

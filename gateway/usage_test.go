@@ -348,3 +348,48 @@ func TestRateHeadersTellTheTruth(t *testing.T) {
 		t.Errorf("%d %v %s", b.status, b.header, b.body)
 	}
 }
+
+// Three gateways on a real bus: 600 calls at once, on all of them.
+func TestGatewaysOnOneBusShareALimit(t *testing.T) {
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"id":"c","choices":[]}`) })
+	p, s := newPlane(t), startSim(t)
+	var gs []*Gateway
+	for i := range 3 {
+		gs = append(gs, p.start(s, func(c *Config) {
+			toProvider(pr, "")(c)
+			c.Name = fmt.Sprintf("gw-%d", i)
+		}))
+	}
+	const limit = 100
+	p.apply(3, `{"kind":"rate","params":{"metric":"requests","limit":100,"window":"1h","per":"org"},"scope":{"all":true},"reason":"t"}`)
+	p.await("the gateways to hear each other", func() bool {
+		for _, g := range gs {
+			if g.counted.peers.Load() != 2 {
+				return false
+			}
+		}
+		return true
+	})
+	time.Sleep(2 * time.Second) // a round in which all take part
+	var ok, limited atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			for range 100 {
+				switch a := send(t, gs[i%3], "/v1/chat/completions", chat("sim-large", "x")); a.status {
+				case 200:
+					ok.Add(1)
+				case 429:
+					limited.Add(1)
+				default:
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d admitted of 600 on 3 gateways, limit %d: excess %d", ok.Load(), limit, max(0, ok.Load()-limit))
+	if ok.Load() != limit {
+		t.Errorf("%d admitted, %d refused, limit %d", ok.Load(), limited.Load(), limit)
+	}
+}

@@ -144,7 +144,7 @@ func (l *log) most(window time.Duration) (most int64) {
 func TestFleetIsExactWhileAllAreHeard(t *testing.T) {
 	for _, n := range []int{2, 3, 8} {
 		worst, best := 0.0, 0.0
-		for seed := range uint64(30) {
+		for seed := range uint64(12) {
 			w := newWorld(t, n, seed)
 			w.delay = time.Duration(1+w.rng.Int64N(80)) * time.Millisecond
 			w.pass(2*time.Second, nil)
@@ -165,7 +165,7 @@ func TestFleetIsExactWhileAllAreHeard(t *testing.T) {
 			})
 			most := l.most(spec.Window)
 			worst = max(worst, float64(most-limit)/float64(limit))
-			best += float64(most) / float64(limit) / 30
+			best += float64(most) / float64(limit) / 12
 			if most > limit {
 				t.Errorf("%d gateways, seed %d: %d admitted in %v, limit %d", n, seed, most, spec.Window, limit)
 			}
@@ -334,4 +334,96 @@ func FuzzFleetTake(f *testing.F) {
 			t.Fatalf("%d admitted, limit 30", admitted)
 		}
 	})
+}
+
+// A call that is larger than one gateway's part of a round gets what it asks
+// for after a few, as long as that much is left; and a smaller one waits for none.
+func TestFleetGathersForALargeCall(t *testing.T) {
+	w := newWorld(t, 3, 1)
+	w.pass(2*time.Second, nil)
+	spec, k := Spec{10_000, time.Hour}, Key{"c-1", ""}
+	for i, n := range []int64{100, 6000, 3000} {
+		from, ok := w.now, false
+		var g Grant
+		w.pass(400*time.Millisecond, func() {
+			if !ok {
+				if g, _, ok = w.gws[i%3].l.Take(k, spec, w.now, Ask{N: n, AtMost: true}); ok {
+					t.Logf("%d of what was left: after %v", n, time.Duration(w.now-from))
+				}
+			}
+		})
+		if !ok || g.n != n {
+			t.Errorf("%d: %v, reserved %d", n, ok, g.n)
+		}
+	}
+}
+
+// Places are shared, too: never more are held together than there are, none is
+// lost, and those of a gateway that is gone are free again in the end.
+func TestFleetSharesPlaces(t *testing.T) {
+	for seed := range uint64(10) {
+		n := 2 + int(seed)%4
+		w := newWorld(t, n, seed)
+		w.pass(2*time.Second, nil)
+		const limit = 7
+		spec, k := Spec{limit, 0}, Key{"c-1", ""}
+		type place struct {
+			g  Grant
+			of *gw
+		}
+		var held []place
+		most := 0
+		w.pass(10*time.Second, func() {
+			if g := w.gws[w.rng.IntN(n)]; w.rng.IntN(3) > 0 {
+				if grant, _, ok := g.l.Take(k, spec, w.now, Ask{N: 1}); ok {
+					held = append(held, place{grant, g})
+				}
+			} else if len(held) > 0 && w.rng.IntN(4) == 0 {
+				i := w.rng.IntN(len(held))
+				held[i].g.Free(w.now)
+				held[i] = held[len(held)-1]
+				held = held[:len(held)-1]
+			}
+			most = max(most, len(held))
+		})
+		if most > limit || most < limit-1 {
+			t.Errorf("seed %d, %d gateways: %d places held at most, of %d", seed, n, most, limit)
+		}
+		w.gws[0].down = true
+		for _, p := range held {
+			if p.of != w.gws[0] {
+				p.g.Free(w.now)
+			}
+		}
+		w.pass(lost+Silent, nil)
+		got := 0
+		w.pass(2*time.Second, func() {
+			if _, _, ok := w.gws[1].l.Take(k, spec, w.now, Ask{N: 1}); ok {
+				got++
+			}
+		})
+		if got != limit {
+			t.Errorf("seed %d: %d places a minute after a gateway was lost, want %d", seed, got, limit)
+		}
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	for _, n := range []int{0, 1, 3} {
+		b.Run(fmt.Sprint("others=", n), func(b *testing.B) {
+			w := newWorld(b, n+1, 1)
+			w.pass(2*time.Second, nil)
+			l := w.gws[0].l
+			if n == 0 {
+				l = New()
+			}
+			spec, k := Spec{1 << 50, time.Minute}, Key{"c-1", "u"}
+			now := w.now
+			b.ReportAllocs()
+			for b.Loop() {
+				now++
+				l.Take(k, spec, now, Ask{N: 1})
+			}
+		})
+	}
 }

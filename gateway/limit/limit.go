@@ -94,6 +94,12 @@ func New() *Limiter {
 	return &Limiter{buckets: xsync.NewMap[Key, *bucket](), hashed: xsync.NewMap[Hash, *bucket](), hungry: make(chan struct{}, 1)}
 }
 
+func (l *Limiter) change() {
+	if !l.changed.Load() { // callers share no memory that they write to
+		l.changed.Store(true)
+	}
+}
+
 // Now is the limiter's time at monotonic time mono: later where an earlier life
 // of this gateway has counted before.
 func (l *Limiter) Now(mono int64) int64 { return l.offset.Load() + mono }
@@ -127,7 +133,7 @@ type bucket struct {
 	others []claim // what other gateways have said
 	round  uint64  // in which rest was last added to
 	rest   int64   // what may be reserved beside sum before others have to hear of it
-	used   int64   // reserved in this round
+	used   int64   // reserved in this round, or asked for and not there
 	told   int64   // what others were told last
 	listed bool    // in the fleet's list of what was told
 	said   uint64  // the fleet's closing in which it was looked at
@@ -194,7 +200,7 @@ func (b *bucket) takeLocked(l *Limiter, spec Spec, now int64, a Ask) (g Grant, n
 	var v uint64
 	if a.Each {
 		if v = value(b.key.Rule, a.Value); b.seenLocked(v, now) {
-			l.changed.Store(true)
+			l.change()
 			return g, no, true
 		}
 		n = 1
@@ -209,6 +215,7 @@ func (b *bucket) takeLocked(l *Limiter, spec Spec, now int64, a Ask) (g Grant, n
 		b.openLocked(t, left)
 		avail = min(left, b.rest)
 		if avail < min(n, left) && left > 0 && (n <= left || a.AtMost) && !(a.Last && a.AtMost && avail > 0) {
+			b.used = max(b.used, min(n, left)) // so that it grows over rounds
 			return g, Denial{Wait: shareWait, Share: true}, false
 		}
 	}
@@ -225,7 +232,7 @@ func (b *bucket) takeLocked(l *Limiter, spec Spec, now int64, a Ask) (g Grant, n
 	b.rest = max(0, b.rest-n)
 	b.used += n
 	b.last = now
-	l.changed.Store(true)
+	l.change()
 	if a.AtMost {
 		b.held++
 	}
@@ -340,7 +347,7 @@ func (g *Grant) Settle(now, used int64) {
 	if diff == 0 {
 		return
 	}
-	g.l.changed.Store(true)
+	g.l.change()
 	g.l.touchLocked(b)
 	if b.spec.Window == 0 {
 		g.n += diff
