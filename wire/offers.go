@@ -28,10 +28,9 @@ const StoredPrompt = correction.Tools | UnknownTool | correction.ParallelToolCal
 // edits are the places of a body that Rewrite may change, as Read found them.
 // Offsets are into the body.
 type edits struct {
-	Into     Into   // where members go that the body lacks
-	TopCount int    // members of the body's outermost object
-	TempAt   Region // the temperature's value, null included; zero if the body has none
-	TempKey  string // JSON text for a temperature that is not there; "" if the body cannot have one
+	Into    Into   // where members go that the body lacks
+	TempAt  Region // the temperature's value, null included; zero if the body has none
+	TempKey string // JSON text for a temperature that is not there; "" if the body cannot have one
 
 	ChoicesAt []Region // every count of answers, the values only
 	Parallel  Fix      // what forbids parallel tool calls
@@ -39,7 +38,6 @@ type edits struct {
 
 	parts   []part
 	budgets []budget
-	tags    uint8               // of the lists that were opened
 	fixed   correction.Features // used in ways that cannot be taken out
 	kept    bool                // every tool has to stay: one is forced, or the conversation so far needs them
 	named   bool                // no tool can be taken out by its name alone
@@ -48,8 +46,11 @@ type edits struct {
 	changes []splicing          // room for Rewrite
 }
 
-func (d edits) reset() edits {
-	return edits{ChoicesAt: d.ChoicesAt[:0], parts: d.parts[:0], budgets: d.budgets[:0], text: d.text[:0], changes: d.changes[:0]}
+func (d *edits) reset() {
+	d.Into, d.TempAt, d.TempKey = Into{}, Region{}, ""
+	d.ChoicesAt, d.parts, d.budgets, d.text, d.changes = d.ChoicesAt[:0], d.parts[:0], d.budgets[:0], d.text[:0], d.changes[:0]
+	d.Parallel, d.Store = Fix{}, Fix{}
+	d.fixed, d.kept, d.named, d.needed = 0, false, false, false
 }
 
 // Into is the object that missing members are put into.
@@ -111,7 +112,6 @@ type budget struct {
 // an element. Close ends it. up is the part that holds it, or -1; index counts
 // the members or elements before it there.
 func (e *Envelope) AddList(start, up, index int, tag uint8) int {
-	e.tags |= tag
 	return e.add(part{at: Region{Start: start}, up: int32(up), index: int32(index), kind: aList, tags: tag})
 }
 
@@ -217,13 +217,24 @@ func (e *Envelope) Settle() {
 	if e.Store.Set() {
 		e.Optional |= correction.StoredConversations
 	}
-	if e.Parallel.Set() && e.tags&ListTools != 0 {
+	if e.Parallel.Set() && e.several(nil) {
 		e.Optional |= correction.ParallelToolCalls
 	}
 	if !e.kept && len(e.parts) > 0 {
 		e.settleTools()
 	}
 	e.Optional &= e.Features &^ e.fixed
+}
+
+// several says whether there is a tool, beside those that have gone, of which
+// several could be called at once.
+func (e *Envelope) several(gone []bool) bool {
+	for i := range e.parts {
+		if p := &e.parts[i]; p.kind == aTool && e.parts[p.up].tags&(ListTools|ListServers) != 0 && (gone == nil || !gone[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Envelope) settleTools() {

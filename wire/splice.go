@@ -269,7 +269,7 @@ func (w *rewriting) insertion() {
 		c.OutputTokens > 0 && e.InsertKey != "",
 		c.Temperature >= 0 && c.Temperature < 1 && e.TempKey != "",
 		e.Store.Key != "" && w.strips(correction.StoredConversations),
-		e.Parallel.Key != "" && w.strips(correction.ParallelToolCalls) && w.toolsLeft(),
+		e.Parallel.Key != "" && w.strips(correction.ParallelToolCalls) && e.several(w.gone),
 	}
 	if w.lacks != [4]bool{} {
 		w.add(splicing{at: e.Into.At, kind: putMissing})
@@ -298,16 +298,6 @@ func (w *rewriting) appendMembers(dst []byte) []byte {
 		}
 	}
 	return dst
-}
-
-// toolsLeft says whether a list of tools stays.
-func (w *rewriting) toolsLeft() bool {
-	for i := range w.e.parts {
-		if p := &w.e.parts[i]; p.kind == aList && p.up < 0 && p.tags&ListTools != 0 && (w.gone == nil || !w.gone[i]) {
-			return true
-		}
-	}
-	return false
 }
 
 // appendMissing appends what putMissing stands for.

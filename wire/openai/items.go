@@ -129,9 +129,9 @@ func (r *reader) item() {
 		case "output":
 			output |= r.content()
 		case "tools":
-			had := e.Features
+			had, many := e.Features, r.many
 			tools |= r.tools(inside, 0)
-			e.Features = had
+			e.Features, r.many = had, many
 			offers = true
 		default:
 			s.Other(name, itemNames)
@@ -140,6 +140,9 @@ func (r *reader) item() {
 	if offers && tools != 0 {
 		if typ == "mcp_list_tools" {
 			tools = correction.MCP // those of a server, as it listed them
+		} else {
+			r.many = true
+			e.Keep() // what is said of the list of tools holds for these
 		}
 		e.Use(correction.Tools | tools)
 		e.Unnamed()

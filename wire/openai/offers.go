@@ -63,7 +63,7 @@ func (r *reader) tools(list, depth int) (all correction.Features) {
 		return 0
 	}
 	for i := 0; s.Element(); i++ {
-		r.e.HasTools = true
+		r.e.HasTools, r.many = true, true
 		s.Kind()
 		from := s.Offset()
 		if !s.Object() {
@@ -155,9 +155,13 @@ func (r *reader) within(id string) {
 	}
 }
 
-// environment reads where a shell runs.
+// environment reads where a shell runs; of a computer, it is one word.
 func (r *reader) environment() {
 	s := r.s
+	if s.Kind() == '"' {
+		s.Skip()
+		return
+	}
 	if !s.Object() {
 		return
 	}

@@ -43,7 +43,8 @@ type reader struct {
 	bound        bool   // an output bound was given
 	nullAt       scan.Span
 	nullKey      string // the member of nullAt, which is null
-	serial       bool   // parallel tool calls are forbidden
+	many         bool   // tools are offered of which several may be called in one turn: not the older functions
+	serial       bool   // that is forbidden
 	unstored     bool   // the provider is told to keep nothing
 	nullStore    scan.Span
 }
@@ -132,7 +133,7 @@ func (r *reader) missing(rt wire.Route) {
 	if e.Background {
 		e.Use(correction.StoredConversations)
 	}
-	if rt.API != Completions && e.HasTools && !r.serial {
+	if r.many && !r.serial {
 		e.Features |= correction.ParallelToolCalls
 		if !e.Parallel.Set() {
 			e.Parallel = wire.Fix{Key: `"parallel_tool_calls":`, Text: "false"}
@@ -266,6 +267,7 @@ func (r *reader) responses() {
 			if !s.Null() {
 				e.Stored = true
 				e.Use(wire.StoredPrompt)
+				e.Keep() // a list of tools, gone, would let the prompt's own come in
 				s.Skip()
 			}
 		case "instructions":
