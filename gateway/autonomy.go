@@ -81,8 +81,9 @@ type work struct {
 
 // ending is when a running call has to end, and why.
 type ending struct {
-	at  int64
-	why *reason
+	at   int64
+	rule *correction.Rule
+	why  *reason
 }
 
 // The clamps over a session.
@@ -127,7 +128,7 @@ func (x *exchange) enter(c *call, rl *ruling) (*reason, string) {
 		if len(rules) == 0 {
 			return nil, ""
 		}
-		return &reason{ruling: rl, refused: rules[:1:1]}, fallbackOf(rules[0])
+		return &reason{ruling: rl, refused: slices.Clone(rules[:1])}, fallbackOf(rules[0])
 	}
 	price := c.model.Price
 	expected := 0.0
@@ -151,7 +152,7 @@ func (x *exchange) enter(c *call, rl *ruling) (*reason, string) {
 			if name == "" {
 				if n, ok := r.Correction.Params.Clamp[sessionSeconds]; ok && !w.parallel {
 					if at := a.began + int64(n*1e9); end == nil || at < end.at {
-						end = &ending{at, &reason{ruling: rl, refused: []*correction.Rule{r}}}
+						end = &ending{at, r, &reason{ruling: rl, refused: []*correction.Rule{r}}}
 					}
 				}
 				continue
@@ -177,10 +178,7 @@ func (x *exchange) enter(c *call, rl *ruling) (*reason, string) {
 	}
 	x.acct.price = price
 	x.shadowed(c, would)
-	if end != nil {
-		c.end.Store(end)
-		g.autonomy.timed.Add(1)
-	}
+	g.autonomy.timed.Add(present(end) - present(c.end.Swap(end)))
 	return nil, ""
 }
 
@@ -370,8 +368,8 @@ func (x *exchange) follow(data []byte) {
 // leave ends the call's part in its sessions: as counted, if it reached the
 // provider, or as if it had not been.
 func (x *exchange) leave(counted bool) {
-	if c := x.acct.call; c != nil && c.end.Swap(nil) != nil {
-		x.g.autonomy.timed.Add(-1)
+	if c := x.acct.call; c != nil {
+		x.g.autonomy.timed.Add(-present(c.end.Swap(nil)))
 	}
 	if len(x.acct.work) == 0 {
 		return
@@ -432,25 +430,36 @@ func (t *autonomy) watch(g *Gateway) {
 }
 
 // bound gives a running call the end that sessions have under a new ruling.
-// One that was not counted in a session counts from now.
+// Under a correction by which it was not counted yet, it counts from now.
 func (t *autonomy) bound(c *call, v *correction.Verdict, rl *ruling, mono int64) {
-	e := c.end.Load()
+	old := c.end.Load()
+	if old == nil && len(v.Sessions) == 0 {
+		return
+	}
+	var next *ending
 	for _, r := range v.Sessions {
 		n, ok := r.Correction.Params.Clamp[sessionSeconds]
 		if !ok {
 			continue
 		}
-		if e == nil || e.at > mono+int64(n*1e9) {
-			if e == nil {
-				t.timed.Add(1)
-			}
-			e = &ending{mono + int64(n*1e9), &reason{ruling: rl, refused: []*correction.Rule{r}}}
-			c.end.Store(e)
+		e := old
+		if old == nil || old.rule.Correction.ID != r.Correction.ID {
+			e = &ending{mono + int64(n*1e9), r, &reason{ruling: rl, refused: []*correction.Rule{r}}}
+		}
+		if next == nil || e.at < next.at {
+			next = e
 		}
 	}
-	if e != nil && !slices.ContainsFunc(v.Sessions, func(r *correction.Rule) bool { return r.Correction.Params.Clamp[sessionSeconds] > 0 }) && c.end.CompareAndSwap(e, nil) {
-		t.timed.Add(-1) // lifted
+	if next != old && c.end.CompareAndSwap(old, next) {
+		t.timed.Add(present(next) - present(old))
 	}
+}
+
+func present(e *ending) int64 {
+	if e == nil {
+		return 0
+	}
+	return 1
 }
 
 // Price is what a model's tokens cost, in USD for a million.

@@ -345,3 +345,61 @@ func TestOnlyWhatWasServedCounts(t *testing.T) {
 		}
 	}
 }
+
+// Ids that a provider has given out name a session on every wire, and what a
+// caller says in metadata names one of its own.
+func TestSessionsAreKnownOnEveryWire(t *testing.T) {
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1beta") {
+			io.WriteString(w, `{"responseId":"r","candidates":[{"content":{"role":"model","parts":[{"text":"x"}]}}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}`)
+			return
+		}
+		io.WriteString(w, `{"id":"msg_1","type":"message","role":"assistant","content":[],"container":{"id":"container_7","expires_at":"2030-01-01T00:00:00Z"},"usage":{"input_tokens":1,"output_tokens":1}}`)
+	})
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, toProvider(pr, ""))
+	p.apply(1, `{"kind":"capability","params":{"clamp":{"session_steps":2}},"scope":{"all":true},"reason":"t"}`)
+	const messages = `{"model":"sim-large","max_tokens":9,"messages":[{"role":"user","content":"task %d"}]%s}`
+	const contents = `{"contents":[{"role":"user","parts":[{"text":"task %d"}]},{"role":"model","parts":[{"text":"a"}]},{"role":"user","parts":[{"text":"on"}]}]}`
+	send2 := func(path, body string, want int) {
+		t.Helper()
+		if a := send(t, g, path, body); a.status != want {
+			t.Errorf("%s: %d, want %d: %s", body, a.status, want, a.body)
+		}
+	}
+	// The first answer names its container: the next two go on with it.
+	send2("/v1/messages", fmt.Sprintf(messages, 1, ""), 200)
+	send2("/v1/messages", fmt.Sprintf(messages, 2, `,"container":"container_7"`), 200)
+	send2("/v1/messages", fmt.Sprintf(messages, 3, `,"container":"container_7"`), 422)
+	send2("/v1/messages", fmt.Sprintf(messages, 3, `,"container":"container_8"`), 200)
+	gemini := "/v1beta/models/sim-large:generateContent"
+	send2(gemini, fmt.Sprintf(contents, 1), 200)
+	send2(gemini, fmt.Sprintf(contents, 1), 200)
+	send2(gemini, fmt.Sprintf(contents, 1), 422)
+	send2(gemini, fmt.Sprintf(contents, 2), 200)
+	named := func(session string, n int) string {
+		return chat("sim-large", fmt.Sprint("step ", n), fmt.Sprintf(`,"metadata":{"session_id":%q}`, session))
+	}
+	send2("/v1/chat/completions", named("s-1", 1), 200)
+	send2("/v1/chat/completions", named("s-1", 2), 200)
+	send2("/v1/chat/completions", named("s-1", 3), 422)
+	send2("/v1/chat/completions", named("s-2", 1), 200)
+}
+
+// A lifted bound ends nothing that another one would let run for longer.
+func TestLiftedSessionSecondsEndNothing(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, nil)
+	short := p.apply(1, `{"kind":"capability","params":{"clamp":{"session_seconds":1}},"scope":{"all":true},"reason":"t"}`)
+	p.apply(1, `{"kind":"capability","params":{"clamp":{"session_seconds":3600}},"scope":{"all":true},"reason":"t"}`)
+	st := openStream(t, g, "/v1/chat/completions", chat("sim-large", "sim: tokens=150 interval=10ms", `,"stream":true`))
+	st.next(t)
+	p.lift(1, short)
+	events := st.rest(t)
+	if end := events[len(events)-1]; !strings.Contains(end, "[DONE]") {
+		t.Errorf("its end is %q", end)
+	}
+	if n := g.autonomy.timed.Load(); n != 0 {
+		t.Errorf("%d calls are still watched", n)
+	}
+}

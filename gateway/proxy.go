@@ -445,6 +445,7 @@ func (x *exchange) deadline(c *call) {
 
 // settle replaces what was reserved by what was used.
 func (x *exchange) settle(c *call) {
+	x.acct.call = c
 	x.leave(true)
 	if len(x.grants) == 0 {
 		return

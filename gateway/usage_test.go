@@ -270,7 +270,31 @@ func TestCountsSurviveARestart(t *testing.T) {
 			stop()
 		})
 	}
-	dirs := []string{t.TempDir(), t.TempDir()}
+	crashed := t.TempDir()
+	dirs := []string{t.TempDir()}
+	synctest.Test(t, func(t *testing.T) { // a crash: as the files stood a second after the last call
+		gs, _, stop := limitedFleet(t, dirs, text, 1)
+		for range 7 {
+			decide(gs[0], "alice")
+		}
+		time.Sleep(keepEvery + 2*watchEvery)
+		if err := os.CopyFS(filepath.Join(crashed, "d"), os.DirFS(dirs[0])); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		gs, _, stop = limitedFleet(t, []string{filepath.Join(crashed, "d")}, text, 1)
+		defer stop()
+		n := 0
+		for range 10 {
+			if decide(gs[0], "alice").Code == http.StatusBadGateway {
+				n++
+			}
+		}
+		if n != 3 {
+			t.Errorf("%d admitted after a crash, want 3", n)
+		}
+	})
+	dirs = []string{t.TempDir(), t.TempDir()}
 	synctest.Test(t, func(t *testing.T) { // the time between is vouched for
 		gs, _, stop := limitedFleet(t, dirs, text, 1)
 		for range 10 {

@@ -92,9 +92,10 @@ type turn struct {
 // free' add up to free'.
 //
 // This rests on three things, and where one fails the excess is bounded:
-//   - All know who takes part. When a gateway comes, or was not heard for
-//     [Silent], those that know it and those that do not divide differently: by no
-//     more than was left at that time.
+//   - All know who takes part. A gateway that comes takes half of what is left
+//     as far as it knows, at most, before it has heard the others; kept counts are
+//     what it knows then. Where some know it and others do not, or one was not
+//     heard for [Silent], they divide differently in that round: by no more than was left.
 //   - All words come. After 300 ms a round goes on without a gateway that is not
 //     heard, and counts what it said last. Groups that hear nothing of each
 //     other for a window admit one limit each: in the worst case N.
