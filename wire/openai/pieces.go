@@ -35,17 +35,36 @@ func (api) AppendPieces(dst []wire.Piece, rt wire.Route, data []byte, scratch *[
 	}
 	r := pieces{wire.ReadPieces(dst, data, scratch)}
 	if r.S.Kind() == '{' {
-		r.object(true)
+		r.object(answer)
 	} else {
 		r.Walk(0, wire.Channel{}, 0)
 	}
 	return r.Done(scratch)
 }
 
+// level is what an object is.
+type level uint8
+
+const (
+	answer level = iota // or an event
+	item                // an unknown type is a tool's, for all that is known
+	part
+)
+
+// requested says whether a member of an answer repeats what the request said.
+func requested(name []byte, kind byte) bool {
+	switch string(name) {
+	case "instructions", "metadata", "tool_choice", "user", "safety_identifier", "prompt_cache_key", "truncation", "include":
+		return true
+	case "prompt", "conversation":
+		return kind == '{'
+	}
+	return false
+}
+
 // object reads an answer, an event, an output item or a content part: they name
-// different things, and none means two. item says that an unknown type is a
-// tool's, for all that is known.
-func (r *pieces) object(item bool) {
+// different things, and none means two.
+func (r *pieces) object(level level) {
 	s := r.S
 	s.Object()
 	from := len(r.Dst)
@@ -67,22 +86,19 @@ func (r *pieces) object(item bool) {
 			deltaFrom = len(r.Dst)
 			r.Walk(0, wire.Channel{Text: wire.Name("delta")}, wire.Running)
 			deltaTo = len(r.Dst)
-		case "response", "item":
-			r.objects(true)
-		case "part":
-			r.objects(false)
-		case "output", "data":
-			r.objects(true)
-		case "content":
-			r.objects(false)
+		case "response":
+			r.objects(answer)
+		case "item", "output", "data":
+			r.objects(item)
+		case "part", "content":
+			r.objects(part)
 		case "summary":
 			r.Walk(wire.PieceReasoning, wire.Channel{Group: wire.Name(name)}, 0)
 		case "logprobs":
 			r.Tokens(wire.Channel{})
 		case "name", "server_label", "namespace":
-			r.String(wire.PieceToolName, wire.Channel{Group: wire.Name(name)}, wire.Fixed)
-			if kind != '"' {
-				s.Skip()
+			if !r.String(wire.PieceToolName, wire.Channel{Group: wire.Name(name)}, wire.Fixed) {
+				r.Walk(wire.PieceToolArguments, wire.Channel{Group: wire.Name(name)}, wire.Fixed)
 			}
 		case "arguments", "input", "action", "operation", "queries":
 			mode := wire.Fixed
@@ -92,30 +108,32 @@ func (r *pieces) object(item bool) {
 			r.Walk(wire.PieceToolArguments, wire.Channel{Group: wire.Name(name)}, mode)
 		case "outputs", "results", "error":
 			r.Walk(wire.PieceOther, wire.Channel{Group: wire.Name(name)}, 0)
-		case "instructions", "metadata", "tool_choice", "prompt", "user", "safety_identifier", "prompt_cache_key", "usage", "reasoning", "conversation",
-			"truncation", "include":
-			s.Skip() // what the request said, and counts
+		case "usage":
+			s.Skip()
 		case "tools":
 			if kind == '[' {
 				s.Skip()
 			} else {
 				r.Walk(0, wire.Channel{Group: wire.Name(name)}, 0)
 			}
-		case "text":
+		case "text", "reasoning":
 			if kind == '{' {
-				r.textObject()
+				r.configured()
 			} else {
 				r.Walk(0, wire.Channel{Group: wire.Name(name)}, 0)
 			}
 		default:
-			if kind == '"' && (wire.Unsaid(name) || string(name) == "result" && typ == "image_generation_call") {
+			switch {
+			case level == answer && requested(name, kind):
 				s.Skip()
-			} else {
+			case kind == '"' && (wire.Unsaid(name) || string(name) == "result" && typ == "image_generation_call"):
+				s.Skip()
+			default:
 				r.Walk(0, wire.Channel{Group: wire.Name(name)}, 0)
 			}
 		}
 	}
-	r.typed(typ, from, item)
+	r.typed(typ, from, level)
 	r.continued(typ, from, deltaFrom, deltaTo, wire.Channel{Group: group, Text: sub})
 }
 
@@ -162,16 +180,16 @@ func (r *pieces) continued(typ string, from, deltaFrom, deltaTo int, at wire.Cha
 }
 
 // objects reads a list of objects, or one, or whatever else is there.
-func (r *pieces) objects(item bool) {
+func (r *pieces) objects(level level) {
 	s := r.S
 	switch s.Kind() {
 	case '{':
-		r.object(item)
+		r.object(level)
 	case '[':
 		s.Array()
 		for s.Element() {
 			if s.Kind() == '{' {
-				r.object(item)
+				r.object(level)
 			} else {
 				r.Walk(0, wire.Channel{}, 0)
 			}
@@ -181,15 +199,16 @@ func (r *pieces) objects(item bool) {
 	}
 }
 
-// textObject reads a text that is an object. The configuration of a response's
-// text is what the request said.
-func (r *pieces) textObject() {
+// configured reads a text or a reasoning that is an object. How it was asked for
+// is what the request said.
+func (r *pieces) configured() {
 	s := r.S
 	s.Object()
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
-		if string(name) == "format" || string(name) == "verbosity" {
+		switch string(name) {
+		case "format", "verbosity", "effort", "summary", "generate_summary", "context":
 			s.Skip()
-		} else {
+		default:
 			r.Walk(0, wire.Channel{Group: wire.Name(name)}, 0)
 		}
 	}
@@ -197,7 +216,7 @@ func (r *pieces) textObject() {
 
 // typed gives the pieces of an object their kinds by its type, and tells the
 // tool call that it is.
-func (r *pieces) typed(typ string, from int, item bool) {
+func (r *pieces) typed(typ string, from int, level level) {
 	call, f := "", correction.Features(0)
 	if event, ok := strings.CutPrefix(typ, "response."); ok {
 		event, _, _ = strings.Cut(event, ".")
@@ -207,7 +226,7 @@ func (r *pieces) typed(typ string, from int, item bool) {
 			call = event
 		}
 		f = toolOf(call)
-	} else if item && len(typ) > 0 {
+	} else if level != part && typ != "" {
 		call = strings.TrimSuffix(typ, "_output")
 		if f = toolOf(call); f == 0 {
 			call = ""
@@ -268,9 +287,11 @@ func toolOf(call string) correction.Features {
 // choices reads the choices of a chat or a legacy completion.
 func (r *pieces) choices() {
 	s := r.S
-	if !s.Array() {
+	if s.Kind() != '[' {
+		r.Walk(wire.PieceText, wire.Channel{}, 0)
 		return
 	}
+	s.Array()
 	for s.Element() {
 		if s.Kind() != '{' {
 			r.Walk(wire.PieceText, wire.Channel{}, 0)
