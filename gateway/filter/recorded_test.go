@@ -137,6 +137,24 @@ func streams(t testing.TB) (all []recorded) {
 	return all
 }
 
+// answers are the recorded whole answers, as one event each.
+func answers(t testing.TB) (all []recorded) {
+	t.Helper()
+	if _, err := os.Stat(recordings); err != nil {
+		t.Skipf("NOT RUN: the recorded exchanges are not at %s", recordings)
+	}
+	for _, pattern := range []string{"vercel-ai-fixtures/*/*.json", "vercel-ai-fixtures/*/*/*.json"} {
+		for _, file := range must(filepath.Glob(recordings + "/" + pattern)) {
+			if strings.Contains(file, "interactions") || strings.Contains(file, "skills") || strings.Contains(file, "embedding") {
+				continue
+			}
+			w, rt := target(t, strings.Replace(routeOf(file), "streamGenerate", "generate", 1))
+			all = append(all, recorded{filepath.Base(file), w, rt, []string{string(must(os.ReadFile(file)))}})
+		}
+	}
+	return all
+}
+
 // filter sends a body through s, in reads of random sizes, as a gateway does.
 func filter(s *Stream, rt wire.Route, body string, rnd *rand.Rand) (out string, hit *Hit) {
 	framer := wire.NewFramer(rt)

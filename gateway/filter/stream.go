@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 
 	"andon/detect"
 	"andon/wire"
@@ -18,7 +19,7 @@ type Stream struct {
 	whole   bool // one event is all there is, and it is bare data
 	inputs  bool // a request
 	hit     *Hit
-	found1  *Hit  // the hit that stands earliest so far
+	due     *Hit  // the hit that stands earliest so far
 	stop    int64 // number of the event it stands in
 	number  int64 // of the last event
 	pieces  []wire.Piece
@@ -255,14 +256,14 @@ func (s *Stream) eventOf(c *channel, offset int64) int64 {
 
 // forbid notes a hit that stands in this event. The earliest one counts.
 func (s *Stream) forbid(h *Hit, event int64) {
-	if s.found1 == nil || event < s.stop {
-		s.found1, s.stop = h, event
+	if s.due == nil || event < s.stop {
+		s.due, s.stop = h, event
 	}
 }
 
 // release lets go out what may. event is the one at hand, nil if there is none.
 func (s *Stream) release(event []byte) (out []byte, hit *Hit) {
-	if s.found1 != nil {
+	if s.due != nil {
 		// Here the answer ends, and with it all its texts.
 		for _, c := range s.channels {
 			if c.open {
@@ -289,11 +290,11 @@ func (s *Stream) release(event []byte) (out []byte, hit *Hit) {
 			event = nil
 		}
 	}
-	if event != nil && s.found1 == nil {
+	if event != nil && s.due == nil {
 		s.hold(event)
 	}
-	if s.found1 != nil {
-		s.hit = s.found1
+	if s.due != nil {
+		s.hit = s.due
 		s.held, s.events, s.recs, s.channels, s.free = nil, nil, nil, nil, nil
 		return s.out, s.hit
 	}
@@ -303,7 +304,7 @@ func (s *Stream) release(event []byte) (out []byte, hit *Hit) {
 
 // may says whether an event may go out.
 func (s *Stream) may(e *waiting) bool {
-	if s.found1 != nil && e.number >= s.stop {
+	if s.due != nil && e.number >= s.stop {
 		return false
 	}
 	judges := len(s.g.judges) > 0
@@ -352,13 +353,14 @@ func (s *Stream) hold(event []byte) {
 		s.forbid(s.g.hit(0, TooMuch, 0), 0)
 		return
 	}
-	if s.head > roomy && s.head > len(s.held)/2 {
+	// What has gone out is dropped when it is most of what there is.
+	if s.head > len(s.held)/2 && s.head > 1<<10 {
 		s.held, s.head = s.held[:copy(s.held, s.held[s.head:])], 0
 	}
-	if s.first > 64 && s.first > len(s.events)/2 {
+	if s.first > 16 && s.first > len(s.events)/2 {
 		s.events, s.first = s.events[:copy(s.events, s.events[s.first:])], 0
 	}
-	if s.rec > 64 && s.rec > len(s.recs)/2 {
+	if s.rec > 16 && s.rec > len(s.recs)/2 {
 		s.recs, s.rec = s.recs[:copy(s.recs, s.recs[s.rec:])], 0
 	}
 	s.held = append(s.held, event...)
@@ -398,7 +400,7 @@ func (s *Stream) Update(g *Guard) (out []byte, hit *Hit) {
 	events := append([]waiting(nil), s.events[s.first:]...)
 	kept := s.channels[:0]
 	for _, c := range s.channels {
-		if c.whole() || c.floor == 0 || !c.open && c.recs == 0 || s.kept(kept, c) {
+		if c.whole() || c.floor == 0 || !c.open && c.recs == 0 || has(kept, c.key) {
 			continue // all of it is held, and comes again; or nothing is
 		}
 		// It stands where it stood when the last of it went out.
@@ -431,12 +433,7 @@ func (s *Stream) Update(g *Guard) (out []byte, hit *Hit) {
 	return all, nil
 }
 
-// kept says whether there is a channel of c's key already.
-func (s *Stream) kept(list []*channel, c *channel) bool {
-	for _, o := range list {
-		if o.key == c.key {
-			return true
-		}
-	}
-	return false
+// has says whether there is a channel of this key.
+func has(list []*channel, key wire.Channel) bool {
+	return slices.ContainsFunc(list, func(c *channel) bool { return c.key == key })
 }
