@@ -140,11 +140,12 @@ func (s *sheet) coverage(v *coverage, now time.Time) {
 		s.line("  %s requests recorded since %s (%s), until %s", number(v.Recorded), v.Since.UTC().Format("2006-01-02 15:04 UTC"), span(now.Sub(v.Since)), until(v.Until, now))
 	}
 	for _, d := range v.Dimensions {
-		text := fmt.Sprintf("for %s of traffic the value of %s is unknown: %s", percent(d.Share), tidy(strings.ReplaceAll(d.Dimension, "_", " ")), rules[d.Rule])
-		if d.Share > 0 {
-			text = s.warn(text)
+		name := tidy(strings.ReplaceAll(d.Dimension, "_", " "))
+		if d.Unknown == 0 {
+			s.line("  for all of it the value of %s is known", name)
+			continue
 		}
-		s.line("  %s", text)
+		s.line("  %s", s.warn(fmt.Sprintf("for %s of traffic the value of %s is unknown: %s", percent(d.Share), name, rules[d.Rule])))
 	}
 	if v.Lost > 0 {
 		s.line("  %s", s.warn(plural(v.Lost, "request")+" had no room in the record"))

@@ -90,7 +90,7 @@ func (x *exchange) remember(c *call) {
 		return
 	}
 	now := time.Now()
-	r := record.Call{Request: c.req, At: c.began, Took: now.Sub(c.began), Outcome: c.outcome(), Input: x.usage.Input, Output: x.usage.Output}
+	r := record.Call{Request: c.req, At: c.began, Took: now.Sub(c.began), Outcome: c.outcome(), Input: x.usage.Input, Output: x.usage.Output, ToolCalls: x.acct.outcome.ToolCalls}
 	c.asked.describe(&r.Request)
 	if m := c.model; m != nil && (m.as != c.asked.as || m.Version != c.asked.Version) {
 		r.Served, r.ServedVersion = m.as, m.Version

@@ -26,7 +26,7 @@ var threats = []struct {
 	{Threat{"account_misuse", "Misuse by known accounts",
 		"One account, or a few that are known, use the model to do harm or prepare it.",
 		"users, keys or orgs; linked attributes, by which the same person would come back"},
-		[]rung{blockHere, blockThem, blockKeys, blockOrgs, filterInput, prohibit, infer, limitEach, stopHere, stopEverywhere}},
+		[]rung{blockHere, blockThem, blockKeys, blockOrgs, filterInput, prohibit, infer, noNewSessions, stopHere, stopEverywhere}},
 	{Threat{"misuse_campaign", "A campaign of misuse",
 		"Many accounts act together, or new ones take the place of those that were blocked.",
 		"patterns or a detector by which its requests are recognised; linked attributes; trusted orgs"},

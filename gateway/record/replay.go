@@ -5,11 +5,14 @@ import (
 	"container/heap"
 	"fmt"
 	"hash/maphash"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"andon/correction"
 	"andon/gateway/limit"
 )
 
@@ -18,6 +21,7 @@ type arrival struct {
 	at       int64
 	bucket   uint64
 	seg, row uint32
+	refused  bool // by the limit, once it is replayed
 }
 
 var bucketSeed = maphash.MakeSeed()
@@ -55,27 +59,32 @@ func (w *worker) arrive(seg, i int, p *profile, x *row) {
 // nothing of each other, so each worker takes some of them.
 func (w *worker) replay(segments []segment, workers int) {
 	all := w.arrivals
-	slices.SortFunc(all, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
-	refusedAt := make([]bool, len(all))
+	parts := make([][]arrival, workers)
+	for _, a := range all {
+		i := a.bucket % uint64(workers)
+		parts[i] = append(parts[i], a)
+	}
 	var wait sync.WaitGroup
-	for i := range workers {
-		wait.Go(func() { w.pass(segments, refusedAt, uint64(i), uint64(workers)) })
+	for _, part := range parts {
+		wait.Go(func() { w.pass(segments, part) })
 	}
 	wait.Wait()
-	for i, a := range all {
-		s := &segments[a.seg]
-		x := &s.rows[a.row]
-		e := reached
-		if refusedAt[i] {
-			e = limited
+	for _, part := range parts {
+		for _, a := range part {
+			s := &segments[a.seg]
+			x := &s.rows[a.row]
+			e := reached
+			if a.refused {
+				e = limited
+			}
+			w.count(e, w.byProfile[s.profiles[x.profile]], x)
 		}
-		w.count(e, w.byProfile[s.profiles[x.profile]], x)
 	}
 	w.p.notes = append(w.p.notes, "the limit is replayed over recorded times by each gateway on its own, from an empty start")
 	switch metric := w.p.c.Params.Metric; metric {
-	case "input_tokens", "output_tokens", "total_tokens":
+	case "input_tokens", "output_tokens", "total_tokens", "tool_calls":
 		if n := int64(len(all)); n > w.measured {
-			w.p.notes = append(w.p.notes, fmt.Sprintf("for %d of %d requests the provider's token count is not known: the estimate that is reserved stands for it", n-w.measured, n))
+			w.p.notes = append(w.p.notes, fmt.Sprintf("for %d of %d requests nobody counted what the answer used: the estimate that is reserved stands for it", n-w.measured, n))
 		}
 	}
 	if w.p.c.Params.OnExceed == "queue" {
@@ -103,23 +112,35 @@ func (s *settlements) Pop() any {
 	return x
 }
 
-// pass replays the buckets of one worker.
-func (w *worker) pass(segments []segment, refusedAt []bool, part, parts uint64) {
+// pass replays some buckets, one after the other.
+func (w *worker) pass(segments []segment, part []arrival) {
+	slices.SortFunc(part, func(a, b arrival) int { return cmp.Or(cmp.Compare(a.bucket, b.bucket), cmp.Compare(a.at, b.at)) })
+	params := &w.p.c.Params
+	ones := params.Metric == "requests" || params.Metric == "concurrent" || strings.HasPrefix(params.Metric, "distinct_")
+	limiter := limit.New()
+	for from, to := 0, 0; from < len(part); from = to {
+		for to = from + 1; to < len(part) && part[to].bucket == part[from].bucket; to++ {
+		}
+		if ones && int64(to-from) <= *params.Limit {
+			continue // each asks for one, and there is one for each
+		}
+		w.bucket(segments, limiter, part[from:to])
+	}
+}
+
+// bucket replays the arrivals at one bucket, in the order in which they came.
+func (w *worker) bucket(segments []segment, limiter *limit.Limiter, arrivals []arrival) {
 	params := &w.p.c.Params
 	spec := limit.Spec{Limit: *params.Limit, Window: time.Duration(params.Window)}
-	limiter := limit.New()
-	keys := map[uint64]limit.Key{}
+	key := limit.Key{Rule: ruleID, Value: strconv.FormatUint(arrivals[0].bucket, 16)}
+	base := arrivals[0].at - int64(time.Second)
+	settled := params.Metric != "requests" && !strings.HasPrefix(params.Metric, "distinct_") // later, when it is known
 	var later settlements
-	var base int64
-	if len(w.arrivals) > 0 {
-		base = w.arrivals[0].at - int64(time.Second)
-	}
-	counted := params.Metric == "requests"
-	for i := range w.arrivals {
-		a := &w.arrivals[i]
-		if a.bucket%parts != part {
-			continue
+	for i := range arrivals {
+		if i%yield == yield-1 {
+			runtime.Gosched() // requests go first
 		}
+		a := &arrivals[i]
 		now := a.at - base
 		for len(later) > 0 && later[0].at <= now {
 			s := heap.Pop(&later).(pending)
@@ -132,57 +153,63 @@ func (w *worker) pass(segments []segment, refusedAt []bool, part, parts uint64) 
 				s.grant.Settle(s.at, s.used)
 			}
 		}
-		key, ok := keys[a.bucket]
-		if !ok {
-			key = limit.Key{Rule: ruleID, Value: strconv.FormatUint(a.bucket, 16)}
-			keys[a.bucket] = key
-		}
 		s := &segments[a.seg]
 		x := &s.rows[a.row]
-		n, used := amounts(params.Metric, x, s.profiles[x.profile].req.Generates)
-		g, _, ok := limiter.Reserve(key, spec, now, n, params.Metric != "requests" && params.Metric != "concurrent")
-		if !ok {
-			refusedAt[i] = true
-			continue
-		}
-		if !counted {
+		ask, used := asks(params.Metric, x, s.profiles[x.profile])
+		g, _, ok := limiter.Take(key, spec, now, ask)
+		if a.refused = !ok; ok && settled {
 			heap.Push(&later, pending{at: now + int64(x.took)*int64(tick), grant: g, used: used})
 		}
 	}
 }
 
-// amounts is what the gateway reserves for a request, and what it settles for; -1
-// is what was reserved.
-func amounts(metric string, x *row, generates bool) (n, used int64) {
+// asks is what the gateway asks of the limit for a request, and what it settles
+// for; -1 is what was reserved.
+func asks(metric string, x *row, p *profile) (a limit.Ask, used int64) {
 	in, out := int64(x.in), int64(x.asked)
 	if out == 0 {
 		out = UnboundedAsks
 	}
 	out *= max(int64(x.choices), 1)
-	if !generates {
+	if !p.req.Generates {
 		out = 0
 	}
-	measured := x.usedIn > 0 || x.usedOut > 0
-	usedIn := int64(x.usedIn)
+	usedIn, usedOut := int64(x.usedIn), int64(x.usedOut)
 	if usedIn == 0 {
 		usedIn = in
 	}
 	switch metric {
 	case "input_tokens":
-		return in, usedIn
+		return limit.Ask{N: in, AtMost: true}, usedIn
 	case "output_tokens":
-		n, used = out, int64(x.usedOut)
+		a, used = limit.Ask{N: out, AtMost: true}, usedOut
 	case "total_tokens":
-		n, used = in+out, usedIn+int64(x.usedOut)
+		a, used = limit.Ask{N: in + out, AtMost: true}, usedIn+usedOut
 	case "tool_calls":
-		return 1, int64(x.calls)
+		if a.AtMost, used = true, int64(x.calls); p.req.Features&correction.Tools != 0 {
+			a.N = 1
+		}
+	case "distinct_users":
+		return limit.Ask{N: 1, Each: true, Value: text(x.users[0])}, 0
+	case "distinct_apps":
+		return limit.Ask{N: 1, Each: true, Value: app(p)}, 0
 	default:
-		return 1, -1
+		return limit.Ask{N: 1}, -1
 	}
-	if !measured {
+	if x.usedIn == 0 && x.usedOut == 0 {
 		used = -1
 	}
-	return n, used
+	return a, used
+}
+
+// app is the application that calls, as the gateway takes it.
+func app(p *profile) string {
+	for _, a := range p.req.Attributes {
+		if strings.HasPrefix(a, "app=") {
+			return a
+		}
+	}
+	return "key:" + p.req.Key
 }
 
 // UnboundedAsks is how many output tokens are reserved for a call that names no
