@@ -100,10 +100,11 @@ type programBuilder struct {
 	p       *program
 	entries []uint32
 	classes map[string]uint32
+	known   map[*rune]uint32 // by the first of their pairs: repetitions share them
 }
 
 func newProgramBuilder(fold *foldTable) *programBuilder {
-	return &programBuilder{p: &program{fold: fold, insts: []inst{{}}}, classes: map[string]uint32{}}
+	return &programBuilder{p: &program{fold: fold, insts: []inst{{}}}, classes: map[string]uint32{}, known: map[*rune]uint32{}}
 }
 
 // add compiles an expression and returns its longest match.
@@ -134,7 +135,7 @@ func (b *programBuilder) add(expr string, pattern int) (longest int, err error) 
 			to.op, to.arg = opMatch, uint32(pattern)
 		case syntax.InstFail:
 		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
-			to.op, to.arg = opRune, b.class(ranges(from))
+			to.op, to.arg = opRune, b.shared(ranges(from))
 		default:
 			return 0, errors.New("has an instruction that is not known")
 		}
@@ -162,6 +163,19 @@ func ranges(i *syntax.Inst) []rune {
 		}
 	}
 	return out
+}
+
+// shared returns the number of a class, and knows it the next time.
+func (b *programBuilder) shared(pairs []rune) uint32 {
+	if len(pairs) == 0 {
+		return b.class(pairs)
+	}
+	n, ok := b.known[&pairs[0]]
+	if !ok {
+		n = b.class(pairs)
+		b.known[&pairs[0]] = n
+	}
+	return n
 }
 
 // class returns the number of a class, folded.
