@@ -106,6 +106,36 @@ func benchCorrections(many bool) []Correction {
 	return cs
 }
 
+// benchToolkit are ten of each of the kinds that do more than refuse, for the
+// models that requests name, with lists and links.
+func benchToolkit() ([]Correction, Lists) {
+	var cs []Correction
+	add := func(k Kind, p Params, s Scope) {
+		cs = append(cs, Correction{ID: fmt.Sprintf("t-%04d", len(cs)), Reason: "bench", Kind: k, Params: p, Scope: s})
+	}
+	lists := Lists{"users": benchList{benchUser(1): true}}
+	for i := range 10 {
+		s := Scope{Models: []string{fmt.Sprintf("model-%d", i)}}
+		add(Capability, Params{Disable: []string{"web_search", "mcp", "tool:shell", fmt.Sprintf("tool:tool-%d", i)}}, s)
+		add(Capability, Params{Clamp: map[string]float64{"output_tokens": 100, "temperature": 1, "messages": 50, "session_steps": 9}}, s)
+		add(Capability, Params{Filter: &Filter{Direction: "both", Detector: "patterns", Patterns: []string{"p"}, Action: "cut"}}, s)
+		add(Capability, Params{Pin: "v1"}, s)
+		add(Use, Params{UseCase: fmt.Sprintf("area-%d", i), Action: "acknowledge", AcknowledgeBy: at.Add(time.Hour)}, s)
+		add(Use, Params{UseCase: "weapons", Basis: inferred, Detector: "d"}, s)
+		add(Access, Params{Mode: "block"}, Scope{Models: s.Models, Lists: []string{"users"}})
+		add(Access, Params{Mode: "block"}, Scope{Models: s.Models, Countries: []string{"FR"}, Unknown: include})
+		add(Access, Params{Mode: "block", Linked: []string{"org"}}, Scope{Users: []string{benchUser(2 + i)}})
+		cs[len(cs)-1].Links = []string{fmt.Sprintf("org=org-%d", i), fmt.Sprintf("cohort=%d", i)}
+	}
+	return cs, lists
+}
+
+type benchList map[string]bool
+
+func (benchList) Dimension() string       { return "users" }
+func (l benchList) Has(v string) bool     { return l[v] }
+func (benchList) HasAddr(netip.Addr) bool { return false }
+
 // benchRequest is a request with two users, two attributes, three tools and a
 // use case; hit names a blocked user and a blocked prefix's neighbourhood.
 func benchRequest(rng *rand.Rand, hit bool) Request {
@@ -124,12 +154,16 @@ func benchRequest(rng *rand.Rand, hit bool) Request {
 		Attributes: []string{n("cohort=%d", 600), "verified=yes"},
 		UseCases:   []string{fmt.Sprintf("area-%d/topic-%d/detail", rng.IntN(20), rng.IntN(40))},
 		Tools:      []string{"function", n("tool-%d", 400), n("tool-%d", 400)},
-		Features:   Tools | Streaming, OutputTokens: 4096,
+		Features:   Tools | Streaming | WebSearch, OutputTokens: 4096,
+		Generates: true, Optional: WebSearch, Messages: 4, InputTokens: 900, Temperature: -1,
 	}
 }
 
 func benchmarkDecide(b *testing.B, many, hit bool) {
-	p := compile(b, benchCorrections(many)...)
+	benchmarkDecisions(b, compile(b, benchCorrections(many)...), hit)
+}
+
+func benchmarkDecisions(b *testing.B, p *Policy, hit bool) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	requests := make([]Request, benchRequests)
 	for i := range requests {
@@ -168,6 +202,17 @@ func benchmarkDecide(b *testing.B, many, hit bool) {
 		slices.Sort(batches)
 		b.ReportMetric(batches[len(batches)/2], "median-ns/op")
 	}
+}
+
+// Everything of the toolkit beside the 1,000 scoped ones and a million users: for
+// every second request some eight of them reach.
+func BenchmarkDecideToolkit(b *testing.B) {
+	cs, lists := benchToolkit()
+	p, err := CompileWith(append(cs, benchCorrections(false)...), lists)
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkDecisions(b, p, true)
 }
 
 func BenchmarkDecideOneRuleMiss(b *testing.B)   { benchmarkDecide(b, false, false) }

@@ -16,7 +16,10 @@
 // # What is unknown
 //
 // An empty value in a request is an unknown one and is never in any list. So it
-// escapes a scope, is not spared by an except, and is refused by allow_only.
+// escapes a scope, is not spared by an except, and is refused by allow_only. A
+// scope that says unknown "include" reaches it: no country, no user or one that is
+// empty beside others, no attribute of a name that the scope lists, no attribute
+// at all for a list of attributes.
 // A CEL expression that fails at run time counts as a match in a scope and as
 // none in an except. A clock in doubt is judged against the caller (Span).
 //
@@ -25,6 +28,41 @@
 // At once, as soon as it is in a policy, whatever the clock says; unless
 // StartsAt is later than AppliedAt, and then from StartsAt on. Until just before
 // ExpiresAt. A drain is counted from AppliedAt or StartsAt, whichever is later.
+//
+// # Named lists
+//
+// The lists that a scope names are one more dimension: any one of them suffices
+// to reach, and for an except or an allow_only one of them has to hold all values.
+// While a list of its scope is missing a correction is not in force (Waiting); a
+// list that is missing in an except spares nobody; for Lost see there.
+//
+// # Linked accounts
+//
+// A block with Links reaches, beside its subjects, every request of an org or with
+// an attribute that is linked. What else the scope asks (models, tools, when and
+// so on), the share and the except hold for both.
+//
+// # What a correction does
+//
+// Stop, access and a declared use refuse. The rest says more in the Verdict:
+//
+//   - disable: a request that uses what is disabled is refused, unless all of that
+//     can be taken out of it (Request.Optional, OptionalTools); then it is stripped.
+//     One that runs already can only be refused. Where tools are disabled, the
+//     answer of every call in scope is guarded too, whether or not the request
+//     offers one. scope.tools narrows both to requests that offer such a tool: to
+//     guard every answer, name the tool in disable and not in the scope.
+//   - clamp: output_tokens, choices, temperature and reasoning_tokens are rewritten,
+//     but for a running request. Beyond context_tokens and messages a request is
+//     refused: it would be another conversation; so it is where reasoning is asked
+//     for in words. session_ clamps are for the gateway to count.
+//   - filter, and a use that is inferred: for the gateway to look at what is said,
+//     in calls that generate. Running ones are looked at from then on.
+//   - pin: two pins of different versions refuse, all of them.
+//   - acknowledge: before its deadline the caller is asked (Verdict.Acknowledge), from
+//     then on refused, unless its org or key is in Acknowledged.
+//   - in shadow, what would have refused or changed the request is counted, and
+//     limits, session clamps and filters are handed out to be tried.
 //
 // # Names the caller can add
 //
@@ -44,8 +82,12 @@
 //   - when: CEL, at most 2,048 bytes, result bool, at most 10,000 cost units an
 //     evaluation
 //   - reason: 1 to 4,096 bytes; public_reason: at most 1,024 bytes
-//   - limit: at least 1, in requests, tokens or calls at once; window: 1s to
-//     31d; drain: up to 24h, 2m unless said; clamp: at least 1
+//   - limit: at least 1, in requests, tokens, calls or names; window: 1s to 31d;
+//     drain: up to 24h, 2m unless said
+//   - clamps: as the catalogue says; temperature 0 to 2, session_spend in US dollars
+//   - tools in disable: 1 to 256 bytes; names of lists: 1 to 64 bytes of a-z 0-9 . _ -
+//   - patterns: 1 to 1,024 bytes, at most 10,000; regexps: RE2, at most 1,000
+//   - links and acknowledged: at most 10,000 each
 //   - share: 0 < share <= 1, a part of the subjects
 //   - times: nanoseconds; beyond the years 1678 to 2261 they mean always, never
 package correction
@@ -129,7 +171,7 @@ type Params struct {
 	Threshold     float64   `json:"threshold,omitzero"`      // inferred: the score from which on it is this use; default 0.5
 
 	// stop
-	Level string   `json:"level,omitempty"` // L0 to L4
+	Level string   `json:"level,omitempty"` // L0 to L4; L5 and L6 by a workflow of the control plane
 	Drain Duration `json:"drain,omitzero"`  // L2: how long running work may go on; default 2m, at most 24h
 }
 
@@ -218,6 +260,7 @@ type Request struct {
 
 	Org        string
 	Users      []string // the key's own user first, then what the body claims; at most 4
+	Folded     []string // FoldUser of those that it changes: by it they are reached, and never spared
 	Key        string   // id of the key
 	Tier       string
 	IP         netip.Addr // unmapped

@@ -17,7 +17,14 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"kind":"access","params":{"mode":"allow_only"},"scope":{"ips":["::ffff:10.0.0.1","10.0.0.0/8"],"countries":["de"]},"except":{"when":"users[0] == user"},"reason":"r","share":0.5}`))
 	f.Add([]byte(`{"kind":"capability","params":{"clamp":{"output_tokens":1}},"scope":{"attributes":["a=b"],"tools":["x"]},"reason":"r"}`))
 	f.Add([]byte(`{"kind":"use","params":{"use_case":"a/b"},"scope":{"use_cases":["a"]},"reason":"r","expires_at":"9999-12-31T23:59:59Z"}`))
-	r := Request{Model: "m", Users: []string{"u"}, IP: netip.MustParseAddr("10.0.0.1"), Country: "DE", Attributes: []string{"a=b"}, UseCases: []string{"a/b/c"}, Tools: []string{"x"}}
+	f.Add([]byte(`{"kind":"capability","params":{"filter":{"direction":"both","detector":"patterns","patterns":["a"],"regexps":["b{1,3}"],"exact":true,"action":"redact"}},"scope":{"lists":["l.1"],"unknown":"include"},"reason":"r"}`))
+	f.Add([]byte(`{"kind":"capability","params":{"disable":["mcp","tool:x"]},"scope":{"countries":["DE"],"unknown":"include"},"except":{"lists":["l"]},"reason":"r"}`))
+	f.Add([]byte(`{"kind":"capability","params":{"clamp":{"temperature":0.5,"session_spend":1e-3,"messages":9007199254740992}},"scope":{"all":true},"reason":"r"}`))
+	f.Add([]byte(`{"kind":"capability","params":{"pin":"v1"},"scope":{"models":["m"]},"reason":"r"}`))
+	f.Add([]byte(`{"kind":"use","params":{"use_case":"a","action":"acknowledge","acknowledge_by":"2030-01-01T00:00:00Z"},"scope":{"all":true},"reason":"r","acknowledged":["key:k"],"applied_at":"2026-11-23T11:00:00Z"}`))
+	f.Add([]byte(`{"kind":"use","params":{"use_case":"a","basis":"inferred","detector":"d","threshold":0.9},"scope":{"all":true},"reason":"r"}`))
+	f.Add([]byte(`{"kind":"access","params":{"mode":"block","linked":["org"]},"scope":{"users":["v"]},"reason":"r","links":["org=o","a=b"],"applied_at":"2026-11-23T11:00:00Z"}`))
+	r := Request{Generates: true, Features: Tools | MCP, Model: "m", Users: []string{"u"}, IP: netip.MustParseAddr("10.0.0.1"), Country: "DE", Attributes: []string{"a=b"}, UseCases: []string{"a/b/c"}, Tools: []string{"x"}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse(data)
 		var fe *FieldError
@@ -44,7 +51,13 @@ func FuzzParse(f *testing.F) {
 		if d := cmp.Diff(c, again); d != "" {
 			t.Fatal(d)
 		}
-		p, err := Compile([]Correction{c})
+		lists := Lists{}
+		for i, name := range c.Scope.Lists {
+			if lists[name] = Lost; i%2 == 0 {
+				lists[name] = &testList{dimension: "users", values: []string{"u"}}
+			}
+		}
+		p, err := CompileWith([]Correction{c}, lists)
 		if err != nil {
 			t.Fatalf("is valid, but: %v", err)
 		}
