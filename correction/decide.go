@@ -52,14 +52,24 @@ func (l *layer) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verdi
 	for _, value := range q.several(d) {
 		if d == dimNode {
 			l.lookUpNodes(m, value, &done, q, now, v)
-			continue
+		} else {
+			l.lookUpOne(m, d, value, &done, q, now, v)
 		}
-		if value == "" || !l.ix.may(d, value) {
-			continue
+	}
+	if d == dimUser {
+		for _, value := range q.r.Folded {
+			l.lookUpOne(m, d, value, &done, q, now, v)
 		}
-		if at, ok := m[value]; ok && done.add(at) {
-			l.judgeAll(at, q, now, v)
-		}
+	}
+}
+
+// lookUpOne looks up one of several values.
+func (l *layer) lookUpOne(m map[string]posting, d dim, value string, done *seen, q *query, now Span, v *Verdict) {
+	if value == "" || !l.ix.may(d, value) {
+		return
+	}
+	if at, ok := m[value]; ok && done.add(at) {
+		l.judgeAll(at, q, now, v)
 	}
 }
 

@@ -66,8 +66,12 @@ func (s *Scope) lists() [len(dimensions)]*[]string {
 	}
 }
 
-// values is the list of one dimension; nil if it is none of a scope's.
+// values is the list of one dimension, users in their folded form, too; nil if
+// it is none of a scope's.
 func (s *Scope) values(d dim) []string {
+	if d == dimUser {
+		return foldUsers(s.Users)
+	}
 	for i, l := range s.lists() {
 		if dimensions[i].dim == d {
 			return *l

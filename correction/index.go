@@ -163,7 +163,7 @@ func literals(c *Correction, to []literal) []literal {
 		if len(*l) == 0 || allowOnly && dimensions[i].subject || unknown && dimensions[i].unknown {
 			continue // it reaches those who are not listed, or have no value to be found by
 		}
-		to = append(to, literal{dimensions[i].dim, *l})
+		to = append(to, literal{dimensions[i].dim, c.Scope.values(dimensions[i].dim)})
 	}
 	return to
 }

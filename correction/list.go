@@ -79,6 +79,13 @@ func (l *namedList) any(q *query) bool {
 				return true
 			}
 		}
+		if l.dim == dimUser {
+			for _, v := range q.r.Folded {
+				if l.Has(v) {
+					return true
+				}
+			}
+		}
 		return false
 	}
 	v := q.one(l.dim)

@@ -190,6 +190,13 @@ func (c *cond) any(q *query) bool {
 				return true
 			}
 		}
+		if c.dim == dimUser {
+			for _, v := range q.r.Folded {
+				if c.has(v) {
+					return true
+				}
+			}
+		}
 		return false
 	}
 	return c.has(q.one(c.dim))

@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -327,4 +328,43 @@ func TestNothingPicksAStoppedModel(t *testing.T) {
 func hashOf(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
+}
+
+// An end user that is blocked stays blocked under another spelling, in every
+// field that names an end user, and shares one limit with it.
+func TestAnotherSpellingOfAUserIsNoWayOut(t *testing.T) {
+	s, p := startSim(t), newPlane(t)
+	g := p.start(s, nil)
+	spellings := []string{"Mallory", "mallory", "MALLORY", " mallory ", "mal\u200blory", "\uff4dallory", "m\u0061llory"}
+	call := func(user string) int {
+		return send(t, g, "/v1/chat/completions", `{"model":"sim-small","messages":[{"role":"user","content":"x"}],"user":`+strconv.Quote(user)+`}`).status
+	}
+	block := p.apply(1, `{"kind":"access","params":{"mode":"block"},"scope":{"users":["Mallory"]},"reason":"test"}`)
+	for _, user := range spellings {
+		if got := call(user); got != 403 {
+			t.Errorf("user %q: %d", user, got)
+		}
+		for path, body := range map[string]string{
+			"/v1/messages":  `{"model":"sim-small","max_tokens":5,"messages":[],"metadata":{"user_id":` + strconv.Quote(user) + `}}`,
+			"/v1/responses": `{"model":"sim-small","input":"x","safety_identifier":` + strconv.Quote(user) + `,"user":"someone"}`,
+		} {
+			if a := send(t, g, path, body); a.status != 403 {
+				t.Errorf("user %q on %s: %d", user, path, a.status)
+			}
+		}
+	}
+	if got := call("mallory2"); got != 200 {
+		t.Errorf("another user: %d", got)
+	}
+	p.lift(1, block)
+	p.apply(1, `{"kind":"rate","params":{"metric":"requests","limit":2,"window":"1h","per":"user"},"scope":{"all":true},"reason":"test"}`)
+	passed := 0
+	for _, user := range spellings {
+		if call(user) == 200 {
+			passed++
+		}
+	}
+	if passed != 2 {
+		t.Errorf("%d spellings of one user passed a limit of 2", passed)
+	}
 }

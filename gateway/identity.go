@@ -176,6 +176,11 @@ func (g *Gateway) describe(q *correction.Request, x *exchange, c *caller) {
 			q.Users = append(q.Users, strings.Clone(u))
 		}
 	}
+	for _, u := range q.Users {
+		if f := correction.FoldUser(u); f != u && f != "" {
+			q.Folded = append(q.Folded, f)
+		}
+	}
 	q.UseCases = c.useCases
 	if h := r.Header[headerUseCase]; len(h) > 0 {
 		q.UseCases = append(q.UseCases[:len(q.UseCases):len(q.UseCases)], split(strings.Join(h, ","))...)

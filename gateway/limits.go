@@ -151,7 +151,7 @@ func (x *exchange) ask(r *correction.Rule, q *correction.Request) (limit.Key, li
 	case "input_tokens", "output_tokens", "total_tokens", "tool_calls":
 		a.AtMost = true
 	case "distinct_users":
-		a.Each, a.Value = true, first(q.Users)
+		a.Each, a.Value = true, correction.FoldUser(first(q.Users))
 	case "distinct_apps":
 		a.Each, a.Value = true, appOf(q)
 	}
@@ -203,7 +203,7 @@ func (x *exchange) estimate(metric string) (input, n int64) {
 func bucketOf(per string, q *correction.Request) string {
 	switch per {
 	case "user":
-		return first(q.Users)
+		return correction.FoldUser(first(q.Users)) // another spelling is no other user
 	case "org":
 		return q.Org
 	case "key":

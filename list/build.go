@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"andon/correction"
 )
 
 // LineError says which line of a list can not be taken.
@@ -57,7 +59,11 @@ func Build(dimension string, r io.Reader, progress func(entries int)) (*Set, err
 			if err != nil {
 				return nil, &LineError{n, err.Error()}
 			}
-			if s.hashes = append(s.hashes, h); len(s.hashes) > MaxEntries {
+			s.hashes = append(s.hashes, h)
+			if f, ok := s.folded(string(line)); ok {
+				s.hashes = append(s.hashes, sum(s.key, f))
+			}
+			if len(s.hashes) > MaxEntries {
 				return nil, ErrLong
 			}
 			if progress != nil && len(s.hashes)%progressEvery == 0 {
@@ -118,6 +124,9 @@ func (s *Set) change(add, remove []string) (*Set, int, error) {
 		if !s.find(h) {
 			come = append(come, h)
 		}
+		if f, ok := s.folded(e); ok && !s.find(sum(s.key, f)) {
+			come = append(come, sum(s.key, f))
+		}
 	}
 	lengths := next.header
 	for i, e := range remove {
@@ -153,4 +162,15 @@ func (s *Set) change(add, remove []string) (*Set, int, error) {
 		return nil, 0, ErrEmpty
 	}
 	return next, len(come) + len(go_), next.index()
+}
+
+// folded is the form by which another spelling of a user is recognised
+// (correction.FoldUser), where the entry is not in it already. It is an entry of
+// its own.
+func (s *Set) folded(entry string) (string, bool) {
+	if dimensions[s.dimension] != "users" {
+		return "", false
+	}
+	f := correction.FoldUser(entry)
+	return f, f != entry && f != ""
 }
