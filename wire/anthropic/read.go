@@ -20,7 +20,7 @@ var (
 	messageNames  = scan.NewNames(false, "role", "content", "output_config")
 	partNames     = scan.NewNames(false, "type", "name", "content", "source", "tool")
 	sourceNames   = scan.NewNames(false, "content")
-	changeNames   = scan.NewNames(false, "type", "definition")
+	changeNames   = scan.NewNames(false, "definition")
 	heldNames     = scan.NewNames(false, "id")
 	thinkingNames = scan.NewNames(false, "type", "budget_tokens")
 	outputNames   = scan.NewNames(false, "effort", "format")

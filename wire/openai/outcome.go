@@ -41,8 +41,8 @@ func tellsChat(data []byte, o *wire.Outcome) bool {
 	if o.ID == "" || o.Model == "" {
 		return true
 	}
-	return bytes.Contains(data, []byte(`_call`)) || bytes.Contains(data, []byte(`"refusal"`)) || bytes.Contains(data, []byte(`"finish_reason"`)) ||
-		bytes.Contains(data, []byte(`"tool`))
+	return bytes.Contains(data, []byte(`_call`)) || bytes.Contains(data, []byte(`"refusal"`)) || bytes.Contains(data, []byte(`"finish_reason":"`)) ||
+		bytes.Contains(data, []byte(`"finish_reason": "`))
 }
 
 // tellsResponse likewise. Most events are pieces of text, which are known by
