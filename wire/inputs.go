@@ -46,12 +46,10 @@ func AppendInputs(dst []Piece, body []byte, scratch *[]byte) []Piece {
 			r.input(ch, false)
 		case "model", "user", "safety_identifier", "prompt_cache_key", "previous_response_id", "cachedContent", "cached_content", "service_tier":
 			s.Skip()
+		case "tools", "functions", "response_format", "text", "output_format", "output_config", "generationConfig", "generation_config", "mcp_servers":
+			r.Walk(PieceOther, Channel{}, Fixed|Every|Schema)
 		default:
-			if s.Kind() == '"' {
-				r.Walk(PieceOther, Channel{}, 0)
-			} else {
-				r.Walk(PieceOther, Channel{}, Fixed|Every)
-			}
+			r.Walk(PieceOther, Channel{}, Fixed)
 		}
 	}
 	return r.Done(scratch)

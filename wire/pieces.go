@@ -82,6 +82,7 @@ const (
 	Running Mode = 1 << iota // strings continue, each by its place; else they are whole
 	Fixed                    // strings must not be rewritten
 	Every                    // no string is left out for its name, and names of members are pieces, too
+	Schema                   // JSON Schema's own words are left out, as names and as strings
 )
 
 // PieceReader reads pieces; the wires' packages use it.
@@ -190,7 +191,10 @@ func (r *PieceReader) walk(kind PieceKind, ch Channel, mode Mode) (index uint32,
 		if mode&Running == 0 {
 			ch.Text = 0
 		}
-		r.String(kind, ch, mode)
+		from := len(r.Dst)
+		if r.String(kind, ch, mode); mode&Schema != 0 && len(r.Dst) > from && schemaWord(r.Dst[from].Text) {
+			r.Dst = r.Dst[:from]
+		}
 	case '[':
 		s.Array()
 		for n := uint32(0); s.Element(); n++ {
@@ -211,7 +215,13 @@ func (r *PieceReader) walk(kind PieceKind, ch Channel, mode Mode) (index uint32,
 				inner.Group += Name(name)
 			}
 			if mode&Every != 0 {
-				r.key(kind, name)
+				switch {
+				case mode&Schema == 0 || !schemaWord(name) && !secret(name):
+					r.key(kind, name)
+				case secret(name):
+					s.Skip()
+					continue
+				}
 				r.walk(kind, inner, mode)
 				continue
 			}
@@ -240,6 +250,30 @@ func (r *PieceReader) walk(kind PieceKind, ch Channel, mode Mode) (index uint32,
 		s.Skip()
 	}
 	return index, indexed
+}
+
+// schemaWord says whether a text is a word of JSON Schema, or of the APIs' lists
+// of tools around it, which every request with tools has.
+func schemaWord(text []byte) bool {
+	switch string(text) {
+	case "type", "properties", "items", "required", "description", "name", "parameters", "function", "strict", "enum", "title", "default", "anyOf", "allOf", "oneOf",
+		"additionalProperties", "format", "json_schema", "json_object", "schema", "input_schema", "inputSchema", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern",
+		"const", "$defs", "$ref", "$schema", "definitions", "nullable", "cache_control", "ephemeral", "ttl", "functionDeclarations", "function_declarations",
+		"responseSchema", "response_schema", "responseJsonSchema", "responseMimeType", "response_mime_type", "application/json", "propertyOrdering",
+		"object", "string", "number", "integer", "boolean", "null", "array", "custom", "text", "OBJECT", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "verbosity", "low", "medium", "high":
+		return true
+	}
+	return false
+}
+
+// secret says whether a tool's member holds a credential, which no model reads
+// and no classifier may.
+func secret(name []byte) bool {
+	switch string(name) {
+	case "authorization", "authorization_token", "headers", "http_headers", "httpHeaders":
+		return true
+	}
+	return false
 }
 
 // key makes the name that was just read a piece.

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"bytes"
 	"context"
 
 	"andon/wire"
@@ -8,8 +9,22 @@ import (
 
 // Plain filters a whole answer: out is body, or body redacted. With a hit, out is
 // nil. If ctx ends before classifiers have judged, that is a hit.
+//
+// An answer of several lines, each an answer of its own, as batches have them, is
+// filtered line by line.
 func (g *Guard) Plain(ctx context.Context, w wire.Wire, rt wire.Route, body []byte) (out []byte, hit *Hit) {
-	return g.all(ctx, w, rt, body, false)
+	out, hit = g.all(ctx, w, rt, body, false)
+	if hit == nil || hit.Cause != Unreadable {
+		return out, hit
+	}
+	for line := range bytes.Lines(body) {
+		text, hit := bytes.TrimRight(line, "\r\n"), (*Hit)(nil)
+		if text, hit = g.all(ctx, w, rt, text, false); hit != nil {
+			return nil, hit
+		}
+		out = append(append(out, text...), line[len(bytes.TrimRight(line, "\r\n")):]...)
+	}
+	return out, nil
 }
 
 // Input is Plain for the body of a request.

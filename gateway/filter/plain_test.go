@@ -43,6 +43,40 @@ func TestInput(t *testing.T) {
 	}
 }
 
+func TestAnswersLineByLine(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct{ where, line, call string }{
+		{"/v1/responses", `{"id":"b","custom_id":"1","response":{"status_code":200,"body":{"choices":[{"index":0,"message":{"content":"X"}}]}},"error":null}`,
+			`{"custom_id":"2","response":{"body":{"choices":[{"index":0,"message":{"tool_calls":[{"function":{"name":"n","arguments":"{}"}}]}}]}}}`},
+		{"/v1/messages", `{"custom_id":"1","result":{"type":"succeeded","message":{"content":[{"type":"text","text":"X"}]}}}`,
+			`{"custom_id":"2","result":{"type":"succeeded","message":{"content":[{"type":"tool_use","name":"n","input":{}}]}}}`},
+		{"/v1beta/models/m:generateContent", `{"key":"1","response":{"candidates":[{"content":{"parts":[{"text":"X"}]}}]}}`,
+			`{"key":"2","response":{"candidates":[{"content":{"parts":[{"functionCall":{"name":"n","args":{}}}]}}]}}`},
+	} {
+		w, rt := target(t, c.where)
+		lines := func(says ...string) string {
+			var b strings.Builder
+			for _, s := range says {
+				b.WriteString(strings.ReplaceAll(c.line, "X", s) + "\r\n")
+			}
+			return b.String() + c.call + "\n"
+		}
+		body := lines("well", "forbidden", "and well")
+		redact := guard(t, Rule{ID: "r", Set: literals(t, "forbidden"), Action: Redact})
+		if out, hit := redact.Plain(ctx, w, rt, []byte(body)); hit != nil || string(out) != lines("well", Marker, "and well") {
+			t.Errorf("%s\n%s, hit %+v", body, out, hit)
+		}
+		for _, r := range []Rule{{ID: "b", Set: literals(t, "forbidden")}, {ID: "t", ToolNames: []string{"n"}}} {
+			if out, hit := guard(t, r).Plain(ctx, w, rt, []byte(body)); hit == nil || out != nil {
+				t.Errorf("%s: %s", r.ID, out)
+			}
+		}
+		if out, hit := redact.Plain(ctx, w, rt, []byte(body+"{")); hit == nil || out != nil {
+			t.Errorf("a line that cannot be read: %s", out)
+		}
+	}
+}
+
 func TestInputIsJudgedOnce(t *testing.T) {
 	w, rt := target(t, "/v1/chat/completions")
 	body := []byte(`{"messages":[{"role":"system","content":"Be brief. Be kind."},{"role":"user","content":[{"type":"text","text":"is it for"},{"type":"text","text":"bidden?"}]}]}`)

@@ -86,7 +86,7 @@ func (r *pieces) object(level level) {
 			deltaFrom = len(r.Dst)
 			r.Walk(0, wire.Channel{Text: wire.Name("delta")}, wire.Running)
 			deltaTo = len(r.Dst)
-		case "response":
+		case "response", "body": // in a batch's line, one in the other
 			r.objects(answer)
 		case "item", "output", "data":
 			r.objects(item)

@@ -264,6 +264,7 @@ func TestInputs(t *testing.T) {
 		{"/v1/messages", `{"system":[{"type":"text","text":"sys"},{"type":"text","text":"tem"}],"messages":[{"role":"user","content":[{"type":"document","title":"t","source":{"type":"text","media_type":"text/plain","data":"plain"}},{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}},{"type":"tool_result","tool_use_id":"x","content":[{"type":"text","text":"res"},{"type":"text","text":"ult"}]}]}]}`, []string{"system", "t", "plain", "result"}},
 		{"/v1/messages", `{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"x","name":"n","input":{"id":"deep"}},{"type":"thinking","thinking":"hm","signature":"s"},{"type":"redacted_thinking","data":"zz"}]}]}`, []string{"n", "id", "deep", "hm"}},
 		{"/v1beta/models/m:generateContent", `{"contents":[{"role":"user","parts":[{"text":"a "},{"text":"b"},{"inlineData":{"mimeType":"text/plain","data":"aGlkZGVu"}},{"inline_data":{"mime_type":"image/png","data":"AAAA"}}]}],"system_instruction":{"parts":[{"text":"s"}]},"tools":[{"functionDeclarations":[{"name":"f"}]}]}`, []string{"a b", "hidden", "s", "f"}},
+		{"/v1/messages", `{"messages":[],"mcp_servers":[{"type":"url","url":"https://x","authorization_token":"zz"}],"tools":[{"name":"n","input_schema":{"type":"object","properties":{"place":{"type":["string","null"]}}}}]}`, []string{"https://x", "n", "place"}},
 		{"/v1/chat/completions", `not json`, []string{"unreadable"}},
 		{"/v1/chat/completions", `{"messages":[],"messages":[]}`, []string{"unreadable"}},
 		{"/v1/chat/completions", ``, nil},
@@ -292,7 +293,7 @@ func TestInputs(t *testing.T) {
 				t.Errorf("%s: %q is missing in %v", c.body, s, got)
 			}
 		}
-		if len(c.want) == 0 != (len(got) == 0) || got["bob u"] || got["AAAA"] || got["JVBERi0="] || got["zz"] || got["5m"] {
+		if len(c.want) == 0 != (len(got) == 0) || got["bob u"] || got["AAAA"] || got["JVBERi0="] || got["zz"] || got["object"] || got["properties"] || got["null"] || got["5m"] {
 			t.Errorf("%s: %v", c.body, got)
 		}
 	}
