@@ -268,7 +268,7 @@ func (t *autonomy) caller(c *call) uint64 {
 	h.WriteString("caller")
 	writeCaller(&h, c)
 	h.WriteByte(0)
-	h.WriteString(first(c.req.Users))
+	h.WriteString(userOf(&c.req))
 	return h.Sum64()
 }
 

@@ -199,16 +199,23 @@ func (x *exchange) estimate(metric string) (input, n int64) {
 }
 
 // bucketOf is the value that a rate correction counts by. Callers whose value
-// is unknown share one bucket: leaving it out must not be a way around.
+// is unknown share one bucket: leaving it out must not be a way around. Nor must
+// another spelling of a user, or another address of the same IPv6 network (/64),
+// which one caller has 2^64 of.
 func bucketOf(per string, q *correction.Request) string {
 	switch per {
 	case "user":
-		return correction.FoldUser(first(q.Users)) // another spelling is no other user
+		return userOf(q)
 	case "org":
 		return q.Org
 	case "key":
 		return q.Key
 	case "ip":
+		if q.IP.Is6() {
+			if p, err := q.IP.Prefix(64); err == nil {
+				return p.String()
+			}
+		}
 		if q.IP.IsValid() {
 			return q.IP.String()
 		}
@@ -218,6 +225,10 @@ func bucketOf(per string, q *correction.Request) string {
 	}
 	return ""
 }
+
+// userOf is who is counted as the user: the key's own, else the first that the
+// body claims; however it is spelled.
+func userOf(q *correction.Request) string { return correction.FoldUser(first(q.Users)) }
 
 // settle replaces the estimate by what was used. A stream that reported no
 // usage, or was cut before it could, counts an output token for each event. Tool calls count as

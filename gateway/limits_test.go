@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"andon/correction"
 )
 
 func TestRequestLimitIsExactUnderConcurrentLoad(t *testing.T) {
@@ -120,6 +123,30 @@ func TestUnknownUsersShareABucket(t *testing.T) {
 		}
 		if a := send(t, g, "/v1/chat/completions", chat("sim-large", "hello", user)); a.status != c.want {
 			t.Errorf("call %d by %q: %d, want %d", i, c.user, a.status, c.want)
+		}
+	}
+}
+
+// Neither another spelling of a user nor another address of its network is a
+// bucket of its own.
+func TestBucketsAreNotMultiplied(t *testing.T) {
+	ip := netip.MustParseAddr
+	for _, c := range []struct {
+		per  string
+		a, b correction.Request
+		same bool
+	}{
+		{"user", correction.Request{Users: []string{"mallory"}}, correction.Request{Users: []string{"\uff2dALLORY\u200b "}}, true},
+		{"user", correction.Request{Users: []string{"mallory"}}, correction.Request{Users: []string{"malory"}}, false},
+		{"user", correction.Request{}, correction.Request{Users: []string{"\u200b"}}, true},
+		{"user", correction.Request{Users: []string{"key's"}}, correction.Request{Users: []string{"key's", "claimed"}}, true},
+		{"ip", correction.Request{IP: ip("2001:db8::1")}, correction.Request{IP: ip("2001:db8::ffff:1")}, true},
+		{"ip", correction.Request{IP: ip("2001:db8:0:1::1")}, correction.Request{IP: ip("2001:db8::1")}, false},
+		{"ip", correction.Request{IP: ip("192.0.2.1")}, correction.Request{IP: ip("192.0.2.2")}, false},
+		{"org", correction.Request{Org: "acme"}, correction.Request{Org: "globex"}, false},
+	} {
+		if got := bucketOf(c.per, &c.a) == bucketOf(c.per, &c.b); got != c.same {
+			t.Errorf("%s: %v and %v share a bucket: %v, want %v", c.per, c.a.Users, c.b.Users, got, c.same)
 		}
 	}
 }
