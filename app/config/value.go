@@ -40,6 +40,9 @@ func (a Amount) Dollars() (float64, bool) {
 
 func parseAmount(text string) (Amount, error) {
 	t := strings.TrimSpace(text)
+	if t == "" {
+		return "", nil
+	}
 	n, err := strconv.ParseFloat(t, 64)
 	if err != nil || !(n >= 0 && n <= 1e6) || strings.ContainsAny(t, "xXpP_+") {
 		return "", fmt.Errorf("%q is not an amount of dollars: write a number from 0 to 1000000, such as 2.50", text)
