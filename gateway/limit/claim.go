@@ -71,10 +71,7 @@ func (f *Fleet) hear(p *peer, c *Count, now int64) {
 		return
 	}
 	if _, ok := f.l.hashed.Load(c.Hash); !ok {
-		if c.N == 0 {
-			return
-		}
-		if f.overflow = f.l.hashed.Size() >= maxBuckets; f.overflow {
+		if c.N == 0 || f.l.hashed.Size() >= maxBuckets {
 			return
 		}
 	}

@@ -102,6 +102,9 @@ type turn struct {
 //   - All enforce the same limit. While an order that changes it is on its
 //     way, the larger limit holds.
 //
+// Beyond 256 gateways, and 2^20 buckets on one, further ones are not heard: there
+// each gateway counts on its own.
+//
 // Tokens are settled when a call ends; what it used beyond its estimate exceeds
 // the limit on many gateways as it does on one.
 type Fleet struct {
@@ -123,7 +126,6 @@ type Fleet struct {
 	retell     bool      // somebody has come who knows nothing
 	started    int64
 	begun      bool
-	overflow   bool
 }
 
 // NewFleet begins a gateway's part, at time now. Until it knows better it
