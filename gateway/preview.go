@@ -35,7 +35,7 @@ func (g *Gateway) preview(data []byte) (*order.Preview, error) {
 		}
 		out.LiveStreams++
 		for _, u := range q.Users {
-			out.Users.Add(g.pseudo.Number(u))
+			out.Users.Add(g.pseudo.Number(correction.FoldUser(u)))
 		}
 		if q.Org != "" {
 			out.Orgs.Add(record.HashName(q.Org))

@@ -15,7 +15,7 @@ import (
 
 // files keeps segments on disk: one file each, to which frames are appended.
 //
-//	file:  "andonrec1" key-id frame…
+//	file:  "andonrec2" key-id frame…
 //	frame: length of the payload (4 bytes), CRC-32C of it (4), payload
 //	payload: profiles (4), rows (4), then each profile with its length before
 //	         it, and each row
@@ -34,7 +34,7 @@ type files struct {
 }
 
 const (
-	magic     = "andonrec1"
+	magic     = "andonrec2"
 	suffix    = ".rec"
 	every     = time.Second
 	maxFrame  = 64 << 20
@@ -160,7 +160,7 @@ func (r *Recorder) frame(s *segment, data []byte) ([]byte, error) {
 	have := len(s.rows)
 	for i := range int(rows) {
 		var x row
-		if x.read(payload[i*rowBytes:]); int(x.profile) >= len(s.profiles)+len(fresh) || x.outcome > Broken {
+		if x.read(payload[i*rowBytes:]); !x.sound(len(s.profiles) + len(fresh)) {
 			s.rows = s.rows[:have]
 			return nil, fmt.Errorf("a row says what none can")
 		}

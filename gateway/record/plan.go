@@ -21,6 +21,7 @@ type plan struct {
 
 	users, addr bool // what full can not judge of a request that has one
 	names       bool // it asks for tools or use cases, of which a profile may lack some
+	cutUsers    bool // it asks for users, of which a row may lack some
 	byProfile   bool // nothing is asked that differs within a profile
 
 	dims    []known
@@ -39,16 +40,16 @@ func (r *Recorder) plan(c correction.Correction, lists correction.Lists, now cor
 		p.notes = append(p.notes, "as it is from the deadline on, if nobody acknowledges until then")
 	}
 	open := c // what could not be judged is left out, so that it reaches more
-	scope, left := r.mask(&c.Scope, lists, p)
+	allowOnly := c.Kind == correction.Access && c.Params.Mode == "allow_only"
+	scope, left := r.mask(&c.Scope, lists, p, !allowOnly)
 	c.Scope = scope
 	open.Scope = left
 	if p.users || p.addr {
 		open.Except = nil
 	}
-	allowOnly := c.Kind == correction.Access && c.Params.Mode == "allow_only"
 	if c.Except != nil {
 		scopeOpen := p.users || p.addr
-		except, _ := r.mask(c.Except, lists, p)
+		except, _ := r.mask(c.Except, lists, p, false)
 		c.Except = &except
 		if open.Except = c.Except; scopeOpen || p.users || p.addr {
 			open.Except = nil
@@ -76,6 +77,7 @@ func (r *Recorder) plan(c correction.Correction, lists correction.Lists, now cor
 			continue
 		}
 		p.byProfile = p.byProfile && s.When == "" && len(s.Users) == 0 && len(s.IPs) == 0 && len(s.Countries) == 0
+		p.cutUsers = p.cutUsers || len(s.Users) > 0
 		p.names = p.names || len(s.Tools) > 0 || len(s.UseCases) > 0 || s.When != ""
 	}
 	p.names = p.names || c.Params.UseCase != "" || slices.ContainsFunc(c.Params.Disable, func(f string) bool { return strings.HasPrefix(f, "tool:") })
@@ -114,13 +116,17 @@ func whole(s *correction.Scope) {
 }
 
 // mask replaces users and addresses by their pseudonyms, and notes what cannot
-// be judged by those. left is the scope without it.
-func (r *Recorder) mask(s *correction.Scope, lists correction.Lists, p *plan) (masked, left correction.Scope) {
+// be judged by those. left is the scope without it. Where the scope reaches rather
+// than spares, a user is also meant by its folded form.
+func (r *Recorder) mask(s *correction.Scope, lists correction.Lists, p *plan, reaches bool) (masked, left correction.Scope) {
 	m := *s
 	if s.Users != nil {
-		m.Users = make([]string, len(s.Users))
-		for i, u := range s.Users {
-			m.Users[i] = r.names.User(u)
+		m.Users = make([]string, 0, len(s.Users))
+		for _, u := range s.Users {
+			m.Users = append(m.Users, r.names.User(u))
+			if f := correction.FoldUser(u); reaches && f != u && f != "" {
+				m.Users = append(m.Users, r.names.User(f))
+			}
 		}
 	}
 	if s.IPs != nil {
@@ -237,7 +243,7 @@ func (k known) missing(p *profile, x *row) bool {
 	case "use_cases":
 		return len(p.req.UseCases) == 0
 	case "users":
-		return x.users[0] == 0
+		return x.names&15 == 0
 	case "ips":
 		return x.flags&(flagIPv4|flagIPv6) == 0
 	case "countries":

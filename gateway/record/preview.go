@@ -167,11 +167,8 @@ func (w *worker) count(e effect, t *tally, x *row) {
 	if x.outcome == Refused || x.outcome == Limited || x.outcome == Cut {
 		w.already++
 	}
-	for _, u := range x.users {
-		if u == 0 {
-			break
-		}
-		w.distinct.Add(u)
+	for i := range x.written() {
+		w.distinct.Add(x.user(i))
 	}
 }
 
@@ -187,6 +184,9 @@ func (w *worker) judge(p *profile, x *row) effect {
 		if w.ask(q, p) == refused {
 			e = refused
 		}
+	}
+	if x.flags&flagCut != 0 && w.p.cutUsers && e <= reached {
+		return undecided
 	}
 	if p.served != "" && e < limited {
 		q.Model, q.Version = p.served, p.servedVersion

@@ -90,8 +90,8 @@ type Recorder struct {
 	segments []*segment // oldest first; the last one grows
 	total    int
 	table    table
-	users    map[string]uint64 // pseudonyms that were needed lately
-	files    *files            // nil: nothing is kept on disk
+	users    map[string]alias // pseudonyms that were needed lately
+	files    *files           // nil: nothing is kept on disk
 }
 
 const (
@@ -117,7 +117,7 @@ func New(cfg Config, names *Pseudonyms) *Recorder {
 		cfg.Now = time.Now
 	}
 	r := &Recorder{cfg: cfg, names: names, queue: xsync.NewMPMCQueue[Call](queued), wake: make(chan struct{}, 1),
-		table: newTable(), users: map[string]uint64{}}
+		table: newTable(), users: map[string]alias{}}
 	if cfg.Dir != "" {
 		r.open()
 	}

@@ -35,7 +35,7 @@ func fill(r *Recorder, calls []Call) {
 }
 
 var (
-	someUsers     = []string{"u-1", "u-2", "u-3", "Ä-4", "u-5"}
+	someUsers     = []string{"u-1", "u-2", "U-2", "Ä-4", "ä-4", "ｕ-1"}
 	someOrgs      = []string{"acme", "globex", ""}
 	someKeys      = []string{"k-1", "k-2", "k-3", ""}
 	someModels    = []string{"large", "small", "tiny"}
@@ -54,7 +54,7 @@ func some(t *rapid.T, of []string, least, most int, what string) []string {
 func anyCall(t *rapid.T) Call {
 	q := correction.Request{
 		Model: rapid.SampledFrom(someModels).Draw(t, "model"), Surface: "api", Org: rapid.SampledFrom(someOrgs).Draw(t, "org"),
-		Key: rapid.SampledFrom(someKeys).Draw(t, "key"), Users: some(t, someUsers, 0, 3, "users"),
+		Key: rapid.SampledFrom(someKeys).Draw(t, "key"), Users: some(t, someUsers, 0, 2, "users"),
 		Country:    rapid.SampledFrom(someCountries).Draw(t, "country"),
 		Attributes: some(t, someTags, 0, 2, "attributes"), UseCases: some(t, someUses, 0, 2, "uses"),
 		Tools:     some(t, someTools, 0, 3, "tools"),
@@ -64,6 +64,11 @@ func anyCall(t *rapid.T) Call {
 		Choices: rapid.Int64Range(0, 5).Draw(t, "choices"), Temperature: rapid.SampledFrom([]float64{-1, 0, 0.7, 0.8, 1.3, 2}).Draw(t, "temperature"),
 	}
 	q.Version = q.Model + "-1"
+	for _, u := range q.Users { // as the gateway does
+		if f := correction.FoldUser(u); f != u {
+			q.Folded = append(q.Folded, f)
+		}
+	}
 	if a := rapid.SampledFrom(someAddrs).Draw(t, "ip"); a != "" {
 		q.IP = netip.MustParseAddr(a)
 	}
@@ -168,7 +173,7 @@ func TestPreviewIsWhatIsEnforced(t *testing.T) {
 			want[e]++
 			if e >= changed {
 				for _, u := range q.Users {
-					users[u] = true
+					users[correction.FoldUser(u)] = true
 				}
 				orgs[q.Org], keys[q.Key] = true, true
 			}
@@ -237,6 +242,20 @@ func TestEveryModelOfACallCounts(t *testing.T) {
 		got, err := r.Preview(c, nil, correction.At(noon))
 		if err != nil || got.Refused != want[0] || got.Already != want[1] {
 			t.Errorf("%s: %+v %v", model, got, err)
+		}
+	}
+}
+
+// A request that names more users than a row has room for is not judged by some.
+func TestTooManyUsersAreNotGuessedAt(t *testing.T) {
+	r := New(Config{Now: fixed}, names)
+	fill(r, []Call{{At: noon, Request: correction.Request{Model: "large", Users: []string{"U-1", "U-2", "U-3"}, Folded: []string{"u-1", "u-2", "u-3"}}},
+		{At: noon, Request: correction.Request{Model: "large", Users: []string{"u-1", "u-2", "u-3", "u-4"}}}})
+	for user, want := range map[string][2]int64{"u-2": {2, 0}, "u-3": {1, 1}, "u-9": {0, 1}} {
+		c := correction.Correction{Kind: correction.Access, Params: correction.Params{Mode: "block"}, Scope: correction.Scope{Users: []string{user}}, Reason: "x"}
+		got, err := r.Preview(c, nil, correction.At(noon))
+		if err != nil || got.Refused != want[0] || got.Undecided != want[1] {
+			t.Errorf("%s: %+v %v", user, got, err)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (w *worker) arrive(seg, i int, p *profile, x *row) {
 	name := ""
 	switch w.p.c.Params.Per {
 	case "user":
-		a.bucket = x.users[0]
+		a.bucket = x.first()
 	case "ip":
 		if x.flags&(flagIPv4|flagIPv6) != 0 {
 			a.bucket = maphash.Bytes(bucketSeed, append(x.ip[:], x.flags&(flagIPv4|flagIPv6)))
@@ -190,7 +190,7 @@ func asks(metric string, x *row, p *profile) (a limit.Ask, used int64) {
 			a.N = 1
 		}
 	case "distinct_users":
-		return limit.Ask{N: 1, Each: true, Value: text(x.users[0])}, 0
+		return limit.Ask{N: 1, Each: true, Value: text(x.first())}, 0
 	case "distinct_apps":
 		return limit.Ask{N: 1, Each: true, Value: app(p)}, 0
 	default:

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"net/netip"
 	"time"
 
@@ -15,12 +16,12 @@ const rowBytes = 96
 // row is one call: what tells it from others with the same profile. It holds no
 // pointer, so that the garbage collector has nothing to look at.
 type row struct {
-	at          int64 // when it began, Unix ns
-	users       [4]uint64
-	ip          [16]byte // pseudonym; IPv4 in the first four
-	profile     uint32   // place in its segment's profiles
-	in          uint32   // tokens of the request, estimated
-	asked       uint32   // bound on the answer's tokens that was asked for
+	at          int64     // when it began, Unix ns
+	users       [4]uint64 // as written; then the folded forms of those that folding changes
+	ip          [16]byte  // pseudonym; IPv4 in the first four
+	profile     uint32    // place in its segment's profiles
+	in          uint32    // tokens of the request, estimated
+	asked       uint32    // bound on the answer's tokens that was asked for
 	reasoning   uint32
 	usedIn      uint32 // tokens as the provider reported them; 0: not known
 	usedOut     uint32
@@ -32,7 +33,7 @@ type row struct {
 	outcome     Outcome
 	country     [2]byte
 	flags       uint8
-	_           uint8
+	names       uint8 // how many users there are, in the low 4 bits; which of them are folded, in the others
 }
 
 // The flags of a row.
@@ -40,6 +41,7 @@ const (
 	flagContinues = 1 << iota
 	flagIPv4
 	flagIPv6
+	flagCut // there were more users than have room
 )
 
 const tick = 100 * time.Microsecond
@@ -74,13 +76,7 @@ func (r *Recorder) rowLocked(c *Call, profile uint32) row {
 		usedIn: small(c.Input), usedOut: small(c.Output), took: small(int64(c.Took / tick)),
 		messages: uint16(min(small(q.Messages), math.MaxUint16)), calls: uint16(min(small(c.ToolCalls), math.MaxUint16)),
 		choices: uint8(min(small(q.Choices), math.MaxUint8)), outcome: c.Outcome}
-	n := 0
-	for _, u := range q.Users {
-		if u != "" && n < len(x.users) {
-			x.users[n] = r.userLocked(u)
-			n++
-		}
-	}
+	x.name(r, q.Users)
 	if q.Temperature >= 0 {
 		x.temperature = uint16(math.Round(min(q.Temperature, 60)*1000)) + 1
 	}
@@ -101,16 +97,74 @@ func (r *Recorder) rowLocked(c *Call, profile uint32) row {
 	return x
 }
 
-func (r *Recorder) userLocked(name string) uint64 {
-	if n, ok := r.users[name]; ok {
-		return n
+// name notes the users, as far as there is room for them and their folded forms.
+func (x *row) name(r *Recorder, users []string) {
+	var folded [4]uint64
+	n, k := 0, 0
+	for _, u := range users {
+		if u == "" {
+			continue
+		}
+		a := r.aliasLocked(u)
+		more := 1
+		if a.folded != 0 {
+			more = 2
+		}
+		if n+k+more > len(x.users) {
+			x.flags |= flagCut
+			break
+		}
+		x.users[n] = a.written
+		if a.folded != 0 {
+			x.names |= 1 << (4 + n)
+			folded[k] = a.folded
+			k++
+		}
+		n++
+	}
+	copy(x.users[n:], folded[:k])
+	x.names |= uint8(n)
+}
+
+// written and folded are the two parts of users.
+func (x *row) written() []uint64 { return x.users[:x.names&15] }
+func (x *row) folded() []uint64 {
+	n := int(x.names & 15)
+	return x.users[n : n+bits.OnesCount8(x.names>>4)]
+}
+
+// user is by which pseudonym the i-th user is known, however it is written.
+func (x *row) user(i int) uint64 {
+	if x.names>>(4+i)&1 == 0 {
+		return x.users[i]
+	}
+	return x.folded()[bits.OnesCount8(x.names>>4&(1<<i-1))]
+}
+
+// first is user for the first one; 0 if there is none.
+func (x *row) first() uint64 {
+	if x.names&15 == 0 {
+		return 0
+	}
+	return x.user(0)
+}
+
+// alias is a user's pseudonym, and that of its folded form if it is another.
+type alias struct{ written, folded uint64 }
+
+func (r *Recorder) aliasLocked(name string) alias {
+	if a, ok := r.users[name]; ok {
+		return a
 	}
 	if len(r.users) >= keepUser {
 		clear(r.users)
 	}
-	n := r.names.number(name)
-	r.users[name] = n
-	return n
+	a := alias{written: r.names.number(name)}
+	if f := correction.FoldUser(name); f != name && f != "" {
+		a.folded = r.names.number(f)
+	}
+	r.users[name] = a
+	return a
 }
 
 func small(n int64) uint32 { return uint32(min(max(n, 0), math.MaxUint32)) }
@@ -129,12 +183,15 @@ func (x *row) addr() netip.Addr {
 // fill writes what the row knows into a request that holds its profile's facts.
 // The room for users is given.
 func (x *row) fill(q *correction.Request, users []string) {
-	q.Users = users[:0]
-	for _, u := range x.users {
-		if u != 0 {
-			q.Users = append(q.Users, text(u))
-		}
+	users = users[:0]
+	for _, u := range x.written() {
+		users = append(users, text(u))
 	}
+	n := len(users)
+	for _, u := range x.folded() {
+		users = append(users, text(u))
+	}
+	q.Users, q.Folded = users[:n:n], users[n:]
 	q.IP = x.addr()
 	q.Country = ""
 	if x.country[0] != 0 {
@@ -163,7 +220,7 @@ func (x *row) append(b []byte) []byte {
 	for _, n := range [...]uint16{x.messages, x.temperature, x.calls} {
 		b = le.AppendUint16(b, n)
 	}
-	return append(b, x.choices, uint8(x.outcome), x.country[0], x.country[1], x.flags, 0)
+	return append(b, x.choices, uint8(x.outcome), x.country[0], x.country[1], x.flags, x.names)
 }
 
 // read is the inverse of append; b holds rowBytes.
@@ -181,4 +238,11 @@ func (x *row) read(b []byte) {
 		*n = le.Uint16(b[84+2*i:])
 	}
 	x.choices, x.outcome, x.country, x.flags = b[90], Outcome(b[91]), [2]byte(b[92:94]), b[94]
+	x.names = b[95]
+}
+
+// sound says whether a row that was read can have been written.
+func (x *row) sound(profiles int) bool {
+	n, folded := int(x.names&15), x.names>>4
+	return int(x.profile) < profiles && x.outcome <= Broken && n <= len(x.users) && int(folded) < 1<<n && n+bits.OnesCount8(folded) <= len(x.users)
 }
