@@ -77,10 +77,12 @@ func (f *Fleet) hear(p *peer, c *Count, now int64) {
 	}
 	b := f.l.at(c.Hash)
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.gone {
-		return // it was forgotten this instant; what is counted next is said again
+	for b.gone { // it was forgotten this instant
+		b.mu.Unlock()
+		b = f.l.at(c.Hash)
+		b.mu.Lock()
 	}
+	defer b.mu.Unlock()
 	now = f.l.Now(now)
 	until := int64(math.MaxInt64)
 	if c.Window > 0 {

@@ -175,6 +175,12 @@ func (l *Limiter) Take(k Key, spec Spec, now int64, a Ask) (g Grant, no Denial, 
 		b.mu.Lock()
 		if b.gone {
 			b.mu.Unlock()
+			l.buckets.Compute(k, func(have *bucket, ok bool) (*bucket, xsync.ComputeOp) { // it may have been put there since
+				if ok && have == b {
+					return nil, xsync.DeleteOp
+				}
+				return have, xsync.CancelOp
+			})
 			continue
 		}
 		g, no, ok = b.takeLocked(l, spec, now, a)

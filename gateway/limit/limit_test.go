@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,4 +125,80 @@ func TestConcurrencyIsFreedAndForgotten(t *testing.T) {
 	if l.Len() != 1 {
 		t.Fatalf("%d buckets, want the one still held", l.Len())
 	}
+}
+
+// A bucket that is forgotten while a call looks for it is no trap.
+func TestForgottenBucketIsTakenAnew(t *testing.T) {
+	l, k, s := New(), Key{"c", "u"}, Spec{1, time.Minute}
+	old := l.at(k.hash()) // as known by its hash alone
+	l.Sweep(0, func(string) bool { return true })
+	if !old.gone || l.Len() != 0 {
+		t.Fatal("it is still there")
+	}
+	l.buckets.Store(k, old) // as by a call that had found it just before
+	if _, _, ok := l.Reserve(k, s, 1, 1, false); !ok {
+		t.Error("the first is refused")
+	}
+	if _, _, ok := l.Reserve(k, s, 1, 1, false); ok {
+		t.Error("the second is admitted")
+	}
+}
+
+// Calls, settlements, sweeps, rounds and restarts go on at once.
+func TestEverythingAtOnce(t *testing.T) {
+	l := New()
+	f := NewFleet(l, "me", "b", 0)
+	var clock atomic.Int64
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	background := func(do func(i int)) {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					do(i)
+				}
+			}
+		})
+	}
+	background(func(i int) {
+		now := clock.Add(int64(time.Millisecond))
+		f.Take(Word{Gateway: "other", Boot: "b", Round: uint64(i), Prev: uint64(max(i-1, 0)), Parts: 1,
+			Counts: []Count{{Hash: Key{"c", fmt.Sprint(i % 5)}.hash(), N: int64(i % 3), Window: time.Second}}}, now)
+		f.Tick(now, i%2 == 0)
+	})
+	background(func(int) { l.Sweep(clock.Load(), func(string) bool { return true }) })
+	background(func(int) { l.Keep(nil, clock.Load(), 0) })
+	var calls sync.WaitGroup
+	for range 4 {
+		calls.Go(func() {
+			for i := range 3000 {
+				now := clock.Load()
+				k, spec := Key{"c", fmt.Sprint(i % 5)}, Spec{50, time.Second}
+				if i%5 == 4 {
+					l.Take(k, spec, now, Ask{N: 1, Each: true, Value: fmt.Sprint(i % 70), Last: true})
+				} else if g, _, ok := l.Take(k, spec, now, Ask{N: 2, AtMost: true, Last: true}); ok {
+					g.Settle(now, int64(i%4))
+				}
+				l.Look(k, spec, now, 1)
+			}
+		})
+	}
+	calls.Wait()
+	close(stop)
+	wg.Wait()
+	l.hashed.Range(func(_ Hash, b *bucket) bool {
+		var sum int64
+		if b.ring != nil {
+			for _, n := range b.ring {
+				sum += n
+			}
+		}
+		if sum != b.sum || b.sum < 0 {
+			t.Errorf("a bucket counts %d, and its steps %d", b.sum, sum)
+		}
+		return true
+	})
 }
