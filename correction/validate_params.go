@@ -201,16 +201,14 @@ func checkClamp(given map[string]float64) *FieldError {
 	if len(given) == 0 {
 		return wrong("params.clamp", "is empty; name what to clamp", clampNames...)
 	}
-	names := slices.Sorted(maps.Keys(given))
-	for _, name := range names {
-		if err := oneOf("params.clamp", "clamp", name, clampNames); err != nil {
-			return err
-		}
-	}
+	known := 0
 	for i := range clamps {
 		c := &clamps[i]
 		n, ok := given[c.Name]
-		if !ok || c.holds(n) {
+		if !ok {
+			continue
+		}
+		if known++; c.holds(n) {
 			continue
 		}
 		hint := ""
@@ -218,6 +216,13 @@ func checkClamp(given map[string]float64) *FieldError {
 			hint = "; use access block or stop to let nothing through"
 		}
 		return wrong("params.clamp."+c.Name, fmt.Sprintf("%v is out of bounds; give %s%s", n, c.bounds(), hint))
+	}
+	if known < len(given) {
+		for _, name := range slices.Sorted(maps.Keys(given)) {
+			if err := oneOf("params.clamp", "clamp", name, clampNames); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
