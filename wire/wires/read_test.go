@@ -292,5 +292,6 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%s %q:\ngot  %s\nwant %s, %v", rt.API, body, got, want, err)
 		}
 		checkRewrite(t, w, rt, body, &e, "other \"m\"", 17)
+		checkStrips(t, w, rt, body, &e)
 	})
 }

@@ -557,3 +557,28 @@ func TestRewriteKeepsWhatIsNeeded(t *testing.T) {
 		}
 	})
 }
+
+// checkStrips takes out of a body all that can be taken out, at once and one by
+// one, and reads what is left.
+func checkStrips(t failer, w wire.Wire, rt wire.Route, body []byte, e *wire.Envelope) {
+	t.Helper()
+	changes := []wire.Change{{Strip: e.Optional, Choices: 1, ReasoningTokens: 1, StripTools: e.OptionalTools}, {Temperature: 0.5, Strip: e.Optional, ReasoningTokens: 2000}}
+	for f := correction.Tools; f <= correction.Realtime; f <<= 1 {
+		if e.Optional&f != 0 {
+			changes = append(changes, wire.Change{Temperature: -1, Strip: f})
+		}
+	}
+	for _, name := range e.OptionalTools[:min(len(e.OptionalTools), 8)] {
+		changes = append(changes, wire.Change{Temperature: -1, StripTools: []string{name}})
+	}
+	for _, c := range changes {
+		out, err := wire.Rewrite(nil, body, e, &c)
+		if errors.Is(err, wire.ErrKept) {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %+v in %s", rt.API, err, body)
+		}
+		checkTakenOut(t, w, rt, out, e, &c)
+	}
+}
