@@ -180,9 +180,16 @@ func (r *account) session() {
 			r.text()
 			continue
 		}
-		r.s.Distinct(name, modelNames)
-		r.inside(name)
+		r.nested(name)
 	}
+}
+
+// nested reads a member below the outermost object.
+func (r *account) nested(name []byte) {
+	if string(name) != "model" {
+		r.s.Distinct(name, modelNames)
+	}
+	r.inside(name)
 }
 
 // inside reads over the value of a member and, on routes where that matters,
@@ -209,8 +216,7 @@ func (r *account) inside(name []byte) {
 	case '{':
 		s.Object()
 		for name, ok := s.Member(); ok; name, ok = s.Member() {
-			s.Distinct(name, modelNames)
-			r.inside(name)
+			r.nested(name)
 		}
 	case '[':
 		s.Array()

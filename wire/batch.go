@@ -19,7 +19,10 @@ var (
 	fileLineNames = scan.NewNames(false, "custom_id", "method", "url", "body")
 	batchNames    = scan.NewNames(false, "requests")
 	requestNames  = scan.NewNames(false, "custom_id", "params")
-	inlineNames   = scan.NewNames(true, "batch", "inputConfig", "requests", "request", "fileName", "key", "model")
+	keyedNames    = scan.NewNames(true, "key", "request")
+	inlineNames   = [...]*scan.Names{ // by depth
+		scan.NewNames(true, "batch"), scan.NewNames(true, "inputConfig"), scan.NewNames(true, "requests", "fileName"), scan.NewNames(true, "requests"),
+	}
 )
 
 // BatchLines calls fn for each request of a batch, in order, with what Read
@@ -232,7 +235,7 @@ func (b *batch) request(s *scan.Scanner) (id string, at Region) {
 			case "request":
 				at = s.Skip()
 			default:
-				s.Other(name, inlineNames)
+				s.Other(name, keyedNames)
 			}
 		}
 	}
@@ -259,7 +262,10 @@ func (b *batch) inline() error {
 			case depth == 2 && (n == "fileName" || n == "file_name"):
 				v, _, _ := s.Text()
 				b.elsewhere = b.elsewhere || v != ""
-			case depth == 3 && n == "requests" && s.Array():
+			case depth == 3 && n == "requests":
+				if !s.Array() {
+					continue
+				}
 				for err == nil && s.Element() {
 					b.n++
 					id, at := b.request(s)
@@ -268,7 +274,7 @@ func (b *batch) inline() error {
 					}
 				}
 			default:
-				s.Other(name, inlineNames)
+				s.Other(name, inlineNames[depth])
 			}
 		}
 	}

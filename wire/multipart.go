@@ -205,10 +205,10 @@ func (f *form) field(name, kind string, file bool, at Region) *Problem {
 	if file {
 		return f.bad(name, "this field must not be a file")
 	}
-	text := f.body[at.Start:at.End]
 	if which == fieldSession {
-		return f.session(text)
+		return f.session(at)
 	}
+	text := f.body[at.Start:at.End]
 	if kind = strings.ToLower(strings.ReplaceAll(kind, " ", "")); kind != "" && kind != "text/plain" && kind != "text/plain;charset=utf-8" {
 		return f.bad(name, "this field must be plain text in UTF-8")
 	}
@@ -246,19 +246,23 @@ func (f *form) field(name, kind string, file bool, at Region) *Problem {
 }
 
 // session reads the description of a realtime session, which is JSON.
-func (f *form) session(text []byte) *Problem {
+func (f *form) session(at Region) *Problem {
 	if f.rt.Op != OpRealtime {
 		return nil
 	}
 	var e Envelope
-	rt := f.rt
-	rt.Body = BodyJSON
+	rt, text := f.rt, f.body[at.Start:at.End]
+	rt.Body, rt.ModelIn = BodyJSON, ModelInBody
 	if err := ReadAccount(rt, text, &e); err != nil {
 		p := AsProblem(err)
 		p.Param = "session"
 		return p
 	}
 	f.e.Model, f.e.Others = e.Model, append(f.e.Others, e.Others...)
+	// Within the quotes, as long as nothing there is escaped.
+	if in := (Region{Start: e.ModelAt.Start + 1, End: e.ModelAt.End - 1}); e.Model != "" && string(text[in.Start:in.End]) == e.Model {
+		f.e.ModelAt = Region{Start: at.Start + in.Start, End: at.Start + in.End}
+	}
 	return nil
 }
 

@@ -205,6 +205,8 @@ func (r *reader) account() (named bool) {
 			} else {
 				s.Skip()
 			}
+		case "batch":
+			r.inside(name)
 		default:
 			s.Distinct(name, accountNames)
 			r.inside(name)
@@ -242,7 +244,9 @@ func (r *reader) inside(name []byte) {
 	case '{':
 		s.Object()
 		for name, ok := s.Member(); ok; name, ok = s.Member() {
-			s.Distinct(name, modelNames)
+			if string(name) != "model" {
+				s.Distinct(name, modelNames)
+			}
 			r.inside(name)
 		}
 	case '[':
