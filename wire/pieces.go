@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -207,7 +208,8 @@ func (r *PieceReader) walk(kind PieceKind, ch Channel, mode Mode) (index uint32,
 		}
 	case '{':
 		s.Object()
-		data, sealed := -1, false
+		var data, dataEnd int // the pieces of a member data
+		sealed := false
 		for name, ok := s.Member(); ok; name, ok = s.Member() {
 			inner := ch
 			inner.Text += Name(name)
@@ -237,14 +239,15 @@ func (r *PieceReader) walk(kind PieceKind, ch Channel, mode Mode) (index uint32,
 			case string(name) == "data":
 				data = len(r.Dst)
 				r.walk(kind, inner, mode)
+				dataEnd = len(r.Dst)
 			case Unsaid(name):
 				s.Skip()
 			default:
 				r.walk(kind, inner, mode)
 			}
 		}
-		if sealed && data >= 0 && data < len(r.Dst) {
-			r.Dst = append(r.Dst[:data], r.Dst[data+1:]...)
+		if sealed {
+			r.Dst = slices.Delete(r.Dst, data, dataEnd)
 		}
 	default:
 		s.Skip()

@@ -168,6 +168,8 @@ func TestWhereverItStands(t *testing.T) {
 		{"/v1/messages", `{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"X"}}`},
 		{"/v1/messages", `{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"cited_text":"X"}}}`},
 		{"/v1/messages", `{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","new":"X"}}`},
+		{"/v1/messages", `{"type":"message","content":[{"data":"","type":"redacted_thinking","text":"X"}]}`},
+		{"/v1/messages", `{"type":"message","content":[{"type":"document","source":{"data":"","type":"base64","title":"X"}}]}`},
 		{"/v1/messages", `{"type":"message_delta","delta":{"stop_reason":"refusal","stop_details":{"explanation":"X"}}}`},
 		{"/v1beta/models/m:generateContent", `{"candidates":[{"content":{"parts":[{"text":"for"},{"text":"bidden"}]}}]}`},
 		{"/v1beta/models/m:generateContent", `{"candidates":[{"content":{"parts":[{"text":"X","thought":true}]}}]}`},
@@ -424,5 +426,21 @@ func TestOneRuleOfSeveral(t *testing.T) {
 	}
 	if got := client(frame(rt, sent.String())).running["0 content0"]; got != "a "+Marker+" and " {
 		t.Errorf("%q", got)
+	}
+}
+
+// Beside its tokens a text is not redacted: they would tell it.
+func TestTextIsNotRedactedBesideItsTokens(t *testing.T) {
+	for _, c := range []struct{ where, data string }{
+		{"/v1/chat/completions", `{"choices":[{"index":0,"delta":{"content":"forbidden"},"logprobs":{"content":[{"token":"\\xff","bytes":[102,111]}]}}]}`},
+		{"/v1/responses", `{"type":"response.output_text.done","output_index":0,"text":"forbidden","logprobs":[{"token":"f"}]}`},
+	} {
+		w, rt := target(t, c.where)
+		s := guard(t, Rule{ID: "r", Set: literals(t, "forbidden"), Action: Redact}).Stream(w, rt)
+		out, hit := s.Write([]byte("data: " + c.data + "\n\n"))
+		more, last := s.End()
+		if last == nil || len(out)+len(more) > 0 || hit != nil && hit != last {
+			t.Errorf("%s: %s%s, hit %+v", c.data, out, more, last)
+		}
 	}
 }

@@ -290,3 +290,23 @@ func TestUpdatesDoNotLoosen(t *testing.T) {
 	}
 	t.Logf("%d words", n)
 }
+
+func TestOnlyWhatRepeatsIsLeftOut(t *testing.T) {
+	w, rt := target(t, "/v1/responses")
+	event := func(s string) string { return "data: " + s + "\n\n" }
+	repeat := []string{
+		event(`{"type":"response.output_text.delta","output_index":0,"delta":"All is well"}`),
+		event(`{"type":"response.output_text.done","output_index":0,"text":"All is well"}`),
+		event(`{"type":"response.output_item.done","output_index":0,"item":{"type":"message","content":[{"type":"output_text","text":"All is well"}]}}`),
+		event(`{"type":"response.output_item.done","output_index":1,"item":{"type":"message","content":[{"type":"output_text","text":"by itself"}]}}`),
+		event(`{"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text","text":"All is well"}]},{"type":"message","content":[{"type":"output_text","text":"by itself"}]}]}}`),
+	}
+	a := &asked{}
+	if out, hit := judged(t, guard(t, Rule{Classifier: a}).Stream(w, rt), repeat); hit != nil || len(out) != len(repeat) || strings.Join(a.texts, "|") != "All is well|by itself" {
+		t.Errorf("%d events, hit %+v, asked %q", len(out), hit, a.texts)
+	}
+	other := []string{repeat[0], event(`{"type":"response.output_text.done","output_index":0,"text":"forbidden, and not what was said"}`)}
+	if out, hit := judged(t, guard(t, Rule{Classifier: &asked{}}).Stream(w, rt), other); hit == nil || len(out) > 1 {
+		t.Errorf("%d events, hit %+v", len(out), hit)
+	}
+}

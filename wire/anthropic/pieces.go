@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"andon/correction"
@@ -111,7 +112,7 @@ func (r *pieces) block(n uint32) {
 	s.Object()
 	from := len(r.Dst)
 	typ, tool := "", ""
-	data := -1
+	data, dataEnd := 0, 0
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
 		kind := s.Kind()
 		switch string(name) {
@@ -143,6 +144,9 @@ func (r *pieces) block(n uint32) {
 			continue
 		case "data":
 			data = len(r.Dst)
+			r.Walk(wire.PieceOther, wire.Channel{}, 0)
+			dataEnd = len(r.Dst)
+			continue
 		}
 		if kind == '"' && wire.Unsaid(name) {
 			s.Skip()
@@ -150,8 +154,8 @@ func (r *pieces) block(n uint32) {
 		}
 		r.Walk(wire.PieceOther, wire.Channel{}, 0)
 	}
-	if wire.Sealed(typ) && data >= 0 {
-		r.Dst = append(r.Dst[:data], r.Dst[min(data+1, len(r.Dst)):]...)
+	if wire.Sealed(typ) {
+		r.Dst = slices.Delete(r.Dst, data, dataEnd)
 	}
 	f := toolOf(typ, tool)
 	for i := from; i < len(r.Dst); i++ {
