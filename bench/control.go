@@ -62,7 +62,7 @@ func controlRole(cfg jsontext.Value) (any, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := control.New(control.Config{Listen: "127.0.0.1:0", Bus: own, Log: record, Signer: signer,
+	p, err := control.New(control.Config{Listen: "127.0.0.1:0", Bus: own, Log: record, Lists: filepath.Join(c.Data, "lists"), Signer: signer,
 		Logger: slog.New(slog.NewJSONHandler(os.Stderr, nil))})
 	if err != nil {
 		return nil, nil, err

@@ -59,6 +59,7 @@ var rows = []row{
 	{"stop", stopRow},
 	{"stop10k", stop10kRow},
 	{"block", blockRow},
+	{"list", listRow},
 	{"memory", memoryRow},
 	{"command", commandRow},
 }

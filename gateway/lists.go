@@ -1,15 +1,18 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
+	"time"
 
 	"andon/correction"
 	named "andon/list"
@@ -72,7 +75,7 @@ func (l *lists) open(refs []order.ListRef) error {
 		return fmt.Errorf("open lists: %w", err)
 	}
 	for _, ref := range refs {
-		v, err := l.read(ref)
+		v, err := l.read(ref, nil)
 		if err != nil {
 			l.log.Error("a kept list can not be read: until it is fetched again it reaches everybody and spares nobody", "list", ref.Name, "error", err)
 			continue
@@ -85,20 +88,28 @@ func (l *lists) open(refs []order.ListRef) error {
 func (l *lists) path(digest order.Hash) string { return filepath.Join(l.dir, digest.String()) }
 
 // read takes a list from the disk, and believes it only if it is what the order
-// says.
-func (l *lists) read(ref order.ListRef) (*volume, error) {
+// says. Given the manifest of its digest, it takes its time.
+func (l *lists) read(ref order.ListRef, m named.Manifest) (*volume, error) {
 	f, err := os.Open(l.path(ref.Digest))
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	set, err := named.Decode(yielding{f})
+	var in io.Reader = f
+	check := &checked{r: f, m: m, sum: sha256.New()}
+	if m != nil {
+		in = check
+	}
+	set, err := named.Decode(in)
 	if err != nil {
 		return nil, err
 	}
-	v := &volume{set, set.Manifest()}
+	v := &volume{set, m}
+	if m == nil {
+		v.manifest = set.Manifest()
+	}
 	switch {
-	case order.Hash(v.manifest.Digest()) != ref.Digest:
+	case order.Hash(v.manifest.Digest()) != ref.Digest, m != nil && check.n != len(m):
 		return nil, errors.New("its content is not what its digest says")
 	case set.Dimension() != ref.Dimension || int64(set.Len()) != ref.Entries:
 		return nil, fmt.Errorf("it holds %d %s, and the order says %d %s", set.Len(), set.Dimension(), ref.Entries, ref.Dimension)
@@ -106,14 +117,41 @@ func (l *lists) read(ref order.ListRef) (*volume, error) {
 	return v, nil
 }
 
-// yielding lets those go first who wait for a processor: requests do, and a list
-// has time.
-type yielding struct{ f *os.File }
-
-func (y yielding) Read(p []byte) (int, error) {
-	runtime.Gosched()
-	return y.f.Read(p)
+// checked reads chunks and compares them with their hashes. It rests after every
+// little: requests want the processor, and a list has time. To yield would not
+// do, since the kernel lets a thread that never sleeps go on for milliseconds.
+type checked struct {
+	r    io.Reader
+	m    named.Manifest
+	sum  hash.Hash
+	n    int // chunks that were read and are what they should be
+	have int // bytes of the next one
 }
+
+func (c *checked) Read(p []byte) (int, error) {
+	if c.n == len(c.m) {
+		return c.r.Read(p) // the end, or too much
+	}
+	rest()
+	p = p[:min(len(p), littleBytes, c.m[c.n].Size-c.have)]
+	n, err := c.r.Read(p)
+	c.sum.Write(p[:n])
+	if c.have += n; c.have < c.m[c.n].Size {
+		return n, err
+	}
+	if [sha256.Size]byte(c.sum.Sum(nil)) != c.m[c.n].Hash {
+		return n, fmt.Errorf("chunk %d is not what its hash says", c.n)
+	}
+	c.sum.Reset()
+	c.have = 0
+	c.n++
+	return n, err
+}
+
+// littleBytes is what is done with a list between two rests.
+const littleBytes = 64 << 10
+
+func rest() { time.Sleep(time.Millisecond) }
 
 // resolve says which content a ruling decides by, under each name of refs.
 // before is the ruling so far; nil at the start.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -130,13 +131,14 @@ func (a *agent) missList(ctx context.Context, ref order.ListRef, err error) {
 // fetchList makes one list whole, and puts it in force.
 func (a *agent) fetchList(ctx context.Context, b Bus, ref order.ListRef) error {
 	began := time.Now()
-	v, err := a.lists.read(ref) // from an earlier life
+	v, err := a.lists.read(ref, nil) // from an earlier life
 	if err != nil {
 		f := &fetcher{l: a.lists, b: b, ref: ref, tell: func() { a.ask(a.beat) }}
-		if err := f.fetch(ctx); err != nil {
+		m, err := f.fetch(ctx)
+		if err != nil {
 			return err
 		}
-		if v, err = a.lists.read(ref); err != nil {
+		if v, err = a.lists.read(ref, m); err != nil {
 			os.Remove(a.lists.path(ref.Digest))
 			return fmt.Errorf("what was fetched can not be used: %w", err)
 		}
@@ -191,37 +193,37 @@ type fetcher struct {
 
 // fetch writes the content to its file, durably. What another version has in
 // common with it is not fetched.
-func (f *fetcher) fetch(ctx context.Context) error {
+func (f *fetcher) fetch(ctx context.Context) (named.Manifest, error) {
 	encoded, err := f.part(ctx, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := named.ParseManifest(encoded, named.Digest(f.ref.Digest))
 	if err == nil && m.Size() != f.ref.Bytes {
 		err = fmt.Errorf("the manifest has %d bytes, and the order says %d", m.Size(), f.ref.Bytes)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	path := f.l.path(f.ref.Digest)
 	out, err := os.OpenFile(path+partSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w := bufio.NewWriterSize(out, named.MaxChunkBytes)
+	w := bufio.NewWriterSize(out, littleBytes)
 	err = f.copy(ctx, w, m)
 	if err = errors.Join(err, w.Flush(), out.Sync(), out.Close()); err == nil {
 		err = os.Rename(path+partSuffix, path)
 	}
 	if err != nil {
 		os.Remove(path + partSuffix)
-		return err
+		return nil, err
 	}
 	d, err := os.Open(f.l.dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return m, errors.Join(d.Sync(), d.Close())
 }
 
 func (f *fetcher) copy(ctx context.Context, w io.Writer, m named.Manifest) error {
@@ -229,20 +231,16 @@ func (f *fetcher) copy(ctx context.Context, w io.Writer, m named.Manifest) error
 	defer old.close()
 	done := int64(0)
 	for i, c := range m {
-		data := old.chunk(c)
-		if data != nil {
+		if old.copy(w, c) {
 			f.kept += int64(c.Size)
 		} else {
-			var err error
-			if data, err = f.part(ctx, i+1); err != nil {
+			data, err := f.part(ctx, i+1)
+			if err != nil {
 				return err
 			}
-			if len(data) != c.Size || sha256.Sum256(data) != c.Hash {
-				return fmt.Errorf("part %d of %d is not what its hash says", i+1, len(m))
+			if !gently(w, data, c) {
+				return fmt.Errorf("part %d of %d is not what its hash says, or could not be written", i+1, len(m))
 			}
-		}
-		if _, err := w.Write(data); err != nil {
-			return err
 		}
 		done += int64(c.Size)
 		f.l.note(f.ref.Digest, progress{percent: int(done * 100 / max(f.ref.Bytes, 1))})
@@ -252,6 +250,19 @@ func (f *fetcher) copy(ctx context.Context, w io.Writer, m named.Manifest) error
 		}
 	}
 	return nil
+}
+
+// gently writes a chunk, with rests, and reports whether it is what its hash says.
+func gently(w io.Writer, data []byte, c named.Chunk) bool {
+	sum := sha256.New()
+	for part := range slices.Chunk(data, littleBytes) {
+		sum.Write(part)
+		if _, err := w.Write(part); err != nil {
+			return false
+		}
+		rest()
+	}
+	return len(data) == c.Size && [sha256.Size]byte(sum.Sum(nil)) == c.Hash
 }
 
 // part asks for one part until it comes, an answer says that it will not, or
@@ -324,18 +335,18 @@ func (f *fetcher) former() *former {
 	return out
 }
 
-// chunk is one that the version before has as well; nil if it has not, or if its
-// file is not what it was.
-func (o *former) chunk(c named.Chunk) []byte {
+// copy writes a chunk that the version before has as well, and reports whether it
+// has and its file is what it was.
+func (o *former) copy(w io.Writer, c named.Chunk) bool {
 	at, ok := o.chunks[c.Hash]
 	if !ok {
-		return nil
+		return false
 	}
 	data := make([]byte, c.Size)
 	if _, err := o.f.ReadAt(data, at); err != nil || sha256.Sum256(data) != c.Hash {
-		return nil
+		return false
 	}
-	return data
+	return gently(w, data, c)
 }
 
 func (o *former) close() {

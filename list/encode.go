@@ -174,43 +174,55 @@ func Decode(r io.Reader) (*Set, error) {
 	case s.v4 >= 1<<33 || s.v6[2] > 1, (s.dimension == ips) != (s.v4|s.v6[0]|s.v6[1]|s.v6[2] != 0):
 		return nil, fmt.Errorf("%w: its prefix lengths are none", ErrMalformed)
 	}
-	if err := s.read(r, int(n)); err != nil {
+	at, err := s.read(r, int(n))
+	if err != nil {
 		return nil, err
 	}
-	if err := s.index(); err != nil {
+	if err := s.seam(at); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return s, nil
 }
 
-// read takes n hashes. It asks for memory as they come, not as they are promised.
-func (s *Set) read(r io.Reader, n int) error {
-	const trusted = 1 << 17
+// read takes n hashes and fills the directory as far as the entry that it
+// returns. It asks for memory as they come, not as they are promised; and it does
+// a little after each read and nothing at the end, so that r sets the pace.
+func (s *Set) read(r io.Reader, n int) (at int, err error) {
+	const trusted = 1 << 13
 	s.hashes = make([]uint64, 0, min(n, trusted))
+	if n <= trusted {
+		s.room(n)
+	}
 	buf := make([]byte, min(n, bufferBytes/8)*8)
 	for len(s.hashes) < n {
 		part := buf[:min(len(buf), (n-len(s.hashes))*8)]
 		if _, err := io.ReadFull(r, part); err != nil {
-			return broken(err, "it is cut off")
+			return 0, broken(err, "it is cut off")
 		}
 		if len(s.hashes)+len(part)/8 > cap(s.hashes) {
 			s.hashes = append(make([]uint64, 0, n), s.hashes...)
+			s.room(n)
+			at = s.fill(0, 0)
 		}
+		from := len(s.hashes)
 		for ; len(part) > 0; part = part[8:] {
 			h := binary.BigEndian.Uint64(part)
 			if k := len(s.hashes); k > 0 && s.hashes[k-1] >= h {
-				return fmt.Errorf("%w: its hashes are out of order", ErrMalformed)
+				return 0, fmt.Errorf("%w: its hashes are out of order", ErrMalformed)
 			}
 			s.hashes = append(s.hashes, h)
+		}
+		if s.starts != nil {
+			at = s.fill(at, from)
 		}
 	}
 	switch k, err := io.ReadFull(r, buf[:1]); {
 	case k > 0:
-		return fmt.Errorf("%w: something follows its end", ErrMalformed)
+		return 0, fmt.Errorf("%w: something follows its end", ErrMalformed)
 	case err != io.EOF:
-		return fmt.Errorf("read list: %w", err)
+		return 0, fmt.Errorf("read list: %w", err)
 	}
-	return nil
+	return at, nil
 }
 
 // broken tells an end that comes too early from a reader that fails.

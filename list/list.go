@@ -123,17 +123,30 @@ func (s *Set) find(h uint64) bool {
 // errChance can not happen to hashes under a random key.
 var errChance = errors.New("the hashes are not spread as hashes are")
 
-// index makes the directory: four to eight hashes an entry. The hashes are
-// ascending and at least one.
+// index makes the directory. The hashes are ascending and at least one.
 func (s *Set) index() error {
-	n := max(0, bits.Len(uint(len(s.hashes)))-3)
-	s.starts = make([]uint32, 1<<n+1)
-	at := 0
-	for i, h := range s.hashes {
-		for first := int(h >> 1 >> (63 - n)); at <= first; at++ {
+	s.room(len(s.hashes))
+	return s.seam(s.fill(0, 0))
+}
+
+// room makes room for the directory of n hashes: four to eight an entry.
+func (s *Set) room(n int) { s.starts = make([]uint32, 1<<max(0, bits.Len(uint(n))-3)+1) }
+
+// fill notes in the directory where the hashes from the given one on stand; at
+// is the first entry that is not known yet, and so is what it returns.
+func (s *Set) fill(at, from int) int {
+	shift := 64 - bits.Len(uint(len(s.starts)-1))
+	for i := from; i < len(s.hashes); i++ {
+		for first := int(s.hashes[i] >> 1 >> shift); at <= first; at++ {
 			s.starts[at] = uint32(i)
 		}
 	}
+	return at
+}
+
+// seam ends the directory, whose entries before at are known, and looks at how
+// the hashes are spread.
+func (s *Set) seam(at int) error {
 	for ; at < len(s.starts); at++ {
 		s.starts[at] = uint32(len(s.hashes))
 	}
