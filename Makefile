@@ -4,7 +4,7 @@ GO      ?= go
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench fuzz
+.PHONY: help run build test suites check bench fuzz
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ build: ## build bin/andon
 test: ## all set-up and every test; ends with what ran and what did not
 	@GO="$(GO)" sh .ci/test.sh
 
-check: ## what CI runs: formatting, vet, every test, and a tree that stays clean
+suites: ## the providers' own SDK test suites, directly and through a gateway; takes minutes
+	@$(GO) run ./sdktest/suites
+
+check: ## what CI runs: formatting, vet, every test, the suites, and a tree that stays clean
 	@GO="$(GO)" sh .ci/check.sh
 
 bench: ## the benchmarks of docs/benchmarks.md
