@@ -32,6 +32,7 @@ type sharedBus struct {
 	ends  []*busEnd
 	rng   *rand.Rand
 	delay time.Duration
+	going sync.WaitGroup // what delivers
 }
 
 type busEnd struct {
@@ -74,7 +75,7 @@ func (e *busEnd) Subscribe(subject string, f func(bus.Msg)) (func(), error) {
 	e.mu.Lock()
 	e.inbox[subject] = ch
 	e.mu.Unlock()
-	go func() {
+	e.s.going.Go(func() {
 		for {
 			select {
 			case <-e.ctx.Done():
@@ -87,7 +88,7 @@ func (e *busEnd) Subscribe(subject string, f func(bus.Msg)) (func(), error) {
 				f(m)
 			}
 		}
-	}()
+	})
 	return func() {}, nil
 }
 
@@ -132,6 +133,7 @@ func limitedFleet(t *testing.T, dirs []string, text string, seed uint64) (gs []*
 			g.running.Wait()
 		}
 		cancel()
+		b.going.Wait()
 	}
 }
 
