@@ -167,7 +167,7 @@ func TestListDecidesOnceItIsWhole(t *testing.T) {
 	running.next(t)
 	close(hold)
 	st.holds(ref)
-	expect(t, g, map[string]int{"mallory": 403, "trudy": 403, "alice": 200, "Mallory": 200})
+	expect(t, g, map[string]int{"mallory": 403, "trudy": 403, "alice": 200, "Mallory": 403}) // however it is written
 	if last := running.rest(t); !strings.Contains(strings.Join(last, ""), "andon_correction") {
 		t.Error("a running call of somebody listed was not cut")
 	}
