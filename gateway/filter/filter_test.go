@@ -444,3 +444,47 @@ func TestTextIsNotRedactedBesideItsTokens(t *testing.T) {
 		}
 	}
 }
+
+func TestWhichTextsContinue(t *testing.T) {
+	gemini := "/v1beta/models/m:streamGenerateContent?alt=sse"
+	for _, c := range []struct {
+		where, first, second string
+		one                  bool // they are one text
+	}{
+		{gemini, `{"candidates":[{"content":{"parts":[{"text":"forb"}]}}]}`, `{"candidates":[{"content":{"parts":[{"text":"idden"}]}}]}`, true},
+		{gemini, `{"candidates":[{"content":{"parts":[{"text":"forb","thought":true}]}}]}`, `{"candidates":[{"content":{"parts":[{"text":"idden"}]}}]}`, false},
+		{gemini, `{"candidates":[{"index":1,"content":{"parts":[{"text":"forb"}]}}]}`, `{"candidates":[{"content":{"parts":[{"text":"idden"}]},"index":0}]}`, false},
+		{gemini, `{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{"stringValue":"forb"}]}}]}}]}`, `{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{"stringValue":"idden"}]}}]}}]}`, true},
+		{"/v1/responses", `{"type":"response.new_thing.delta","chunk":"forb"}`, `{"type":"response.new_thing.delta","chunk":"idden"}`, true},
+		{"/v1/responses", `{"delta":{"new":"forb"},"type":"response.new_thing.delta"}`, `{"type":"response.new_thing.delta","delta":{"new":"idden"}}`, true},
+		{"/v1/responses", `{"type":"response.output_text.delta","output_index":0,"item_id":"a","delta":"forb"}`, `{"item_id":"b","delta":"idden","output_index":0,"type":"response.output_text.delta"}`, true},
+		{"/v1/responses", `{"type":"response.output_text.delta","output_index":0,"delta":"forb"}`, `{"type":"response.output_text.delta","output_index":1,"delta":"idden"}`, false},
+		{"/v1/responses", `{"type":"response.output_text.delta","output_index":0,"delta":"forb"}`, `{"type":"response.refusal.delta","output_index":0,"delta":"idden"}`, false},
+		{"/v1/messages", `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"forb"}}`, `{"type":"content_block_delta","index":4,"delta":{"type":"text_delta","text":"idden"}}`, true},
+		{"/v1/messages", `{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"forb"}}`, `{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"idden"},"index":1}`, false},
+		{"/v1/messages", `{"type":"content_block_start","index":2,"content_block":{"type":"thinking","thinking":"forb"}}`, `{"type":"content_block_delta","index":2,"delta":{"type":"thinking_delta","thinking":"idden"}}`, true},
+		{"/v1/messages", `{"type":"content_block_delta","index":2,"delta":{"type":"new_delta","new":"forb"}}`, `{"type":"content_block_delta","index":2,"delta":{"type":"new_delta","new":"idden"}}`, true},
+		{"/v1/chat/completions", `{"choices":[{"delta":{"new":{"deep":["forb"]}},"index":2}]}`, `{"choices":[{"index":2,"delta":{"new":{"deep":["idden"]}}}]}`, true},
+		{"/v1/chat/completions", `{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"forb"},"index":1}]}}]}`, `{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"arguments":"idden"}}]}}]}`, true},
+		{"/v1/chat/completions", `{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"forb"}}]}}]}`, `{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"arguments":"idden"}}]}}]}`, false},
+		{"/v1/chat/completions", `{"choices":[{"delta":{"reasoning":"forb"}}]}`, `{"choices":[{"delta":{"content":"idden"}}]}`, false},
+	} {
+		w, rt := target(t, c.where)
+		first, second := "data: "+c.first+"\n\n", "data: "+c.second+"\n\n"
+		s := guard(t, Rule{ID: "r", Set: literals(t, "forbidden")}).Stream(w, rt)
+		sent, hit := s.Write([]byte(first))
+		sent = append([]byte(nil), sent...)
+		if hit != nil || len(sent) > 0 {
+			t.Errorf("%s: %q, hit %+v", first, sent, hit)
+		}
+		out, hit := s.Write([]byte(second))
+		sent = append(sent, out...)
+		if hit == nil {
+			out, hit = s.End()
+			sent = append(sent, out...)
+		}
+		if (hit != nil) != c.one || !c.one && string(sent) != first+second || c.one && len(sent) > 0 {
+			t.Errorf("%s%s: %q, hit %+v", first, second, sent, hit)
+		}
+	}
+}
