@@ -1,6 +1,7 @@
 package correction
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -41,11 +42,14 @@ func fold(s string) string { return strings.TrimSpace(norm.NFKC.String(cases.Fol
 
 // foldUsers is a list of users with the folded forms that are not in it.
 func foldUsers(list []string) []string {
-	own := list
+	var more []string
 	for _, v := range list {
 		if f := FoldUser(v); f != v && f != "" {
-			own = append(own[:len(own):len(own)], f)
+			more = append(more, f)
 		}
 	}
-	return own
+	if more == nil {
+		return list
+	}
+	return slices.Concat(list, more)
 }

@@ -9,7 +9,7 @@ import "math"
 //	h = h ^ h>>33; h *= 0xff51afd7ed558ccd; h ^= h>>33; h *= 0xc4ceb9fe1a85ec53; h ^= h>>33
 //	inside if h>>11 < share × 2^53
 //
-// The subject is the first of these that is known: a user (tag 'u', the first
+// The subject is the first of these that is known: a user (tag 'u', folded, the first
 // one of the request), the key ('k'), the org ('o'), the address ('i', its 4 or
 // 16 bytes). A request of which none is known is inside: what is unknown does
 // not escape.
@@ -32,7 +32,7 @@ func inShare(id string, limit uint64, q *query) bool {
 	h := hashText(fnvOffset, id) * fnvPrime // the 0x00
 	r := q.r
 	if user := first(r.Users); user != "" {
-		h = hashText(hashByte(h, 'u'), user)
+		h = hashText(hashByte(h, 'u'), FoldUser(user)) // another spelling stays where it is
 	} else if r.Key != "" {
 		h = hashText(hashByte(h, 'k'), r.Key)
 	} else if r.Org != "" {

@@ -61,13 +61,13 @@ func TestAClassifierFilters(t *testing.T) {
 		if strings.Contains(joined(all), "dangerous") || !strings.Contains(all, id) {
 			t.Errorf("%s: %s", w.name, all)
 		}
-		if a := send(t, g, w.plainPath, said(w.plain, bad)); a.status != 422 || strings.Contains(a.body, "to know") {
+		if a := send(t, g, w.plainPath, said(w.plain, bad)); a.status != 403 || strings.Contains(a.body, "to know") {
 			t.Errorf("%s, plain: %d %s", w.name, a.status, a.body)
 		}
 	}
 	// It fails closed unless it says otherwise.
 	m.fails.Store(true)
-	if a := send(t, g, spoken[0].plainPath, said(spoken[0].plain, good)); a.status != 422 || !strings.Contains(a.body, "classifier failed") {
+	if a := send(t, g, spoken[0].plainPath, said(spoken[0].plain, good)); a.status != 403 || !strings.Contains(a.body, "classifier failed") {
 		t.Errorf("a classifier that fails: %d %s", a.status, a.body)
 	}
 	p.lift(1, id)
@@ -76,7 +76,7 @@ func TestAClassifierFilters(t *testing.T) {
 		t.Errorf("a classifier that may fail: %d %s", a.status, a.body)
 	}
 	m.fails.Store(false)
-	if a := send(t, g, spoken[0].plainPath, said(spoken[0].plain, bad)); a.status != 422 {
+	if a := send(t, g, spoken[0].plainPath, said(spoken[0].plain, bad)); a.status != 403 {
 		t.Errorf("on the prompt: %d %s", a.status, a.body)
 	}
 	p.lift(1, open)
@@ -110,10 +110,10 @@ func TestAnUndeclaredDetectorRefuses(t *testing.T) {
 	p := newPlane(t)
 	g := p.start(startSim(t), nil)
 	p.apply(1, `{"kind":"capability","params":{"filter":{"direction":"output","detector":"harm","action":"cut"}},"scope":{"models":["sim-large"]},"reason":"test"}`)
-	if a := send(t, g, spoken[0].plainPath, said(spoken[0].plain, "hello")); a.status != 422 {
+	if a := send(t, g, spoken[0].plainPath, said(spoken[0].plain, "hello")); a.status != 403 {
 		t.Errorf("plain: %d %s", a.status, a.body)
 	}
-	if st := openStream(t, g, spoken[0].path, said(spoken[0].stream, "hello")); st.resp.StatusCode != 422 {
+	if st := openStream(t, g, spoken[0].path, said(spoken[0].stream, "hello")); st.resp.StatusCode != 403 {
 		t.Errorf("stream: %d", st.resp.StatusCode)
 	}
 	if a := send(t, g, "/v1/chat/completions", chat("sim-small", "hello")); a.status != 200 {

@@ -163,7 +163,7 @@ func (a *agent) relist() {
 // tidyLists removes files, once the orders are kept that do not name them.
 func (a *agent) tidyLists(ctx context.Context) {
 	var needed map[order.Hash]bool
-	a.do(ctx, func() {
+	err := a.do(ctx, func() {
 		rl := a.g.current.Load()
 		if rl == nil || a.unkept >= 0 {
 			return
@@ -176,7 +176,7 @@ func (a *agent) tidyLists(ctx context.Context) {
 			needed[h.digest] = true
 		}
 	})
-	if needed != nil {
+	if err == nil && needed != nil { // otherwise the agent may still be at it
 		a.lists.tidy(needed)
 	}
 }

@@ -60,7 +60,11 @@ const (
 // free keeps the working memory for a later request, without what it refers to.
 func (x *exchange) free() {
 	clear(x.grants[:cap(x.grants)])
-	*x = exchange{env: wire.Envelope{Tools: x.env.Tools[:0], Users: x.env.Users[:0], MaxAt: x.env.MaxAt[:0]},
+	if cap(x.body) > keepBytes {
+		x.env = wire.Envelope{} // its strings refer to the body
+	}
+	x.env.Reset()
+	*x = exchange{env: x.env,
 		verdict: x.verdict, later: x.later, body: keep(x.body), sent: keep(x.sent), head: keep(x.head), buf: keep(x.buf), grants: x.grants[:0]}
 	exchanges.Put(x)
 }
@@ -357,6 +361,10 @@ func (x *exchange) outgoing(c *call) ([]byte, error) {
 // reports false if the call was ended before its caller saw anything.
 func (x *exchange) forward(c *call, rl *ruling) bool {
 	body, err := x.outgoing(c)
+	if errors.Is(err, wire.ErrKept) {
+		// What is switched off is needed by the request after all.
+		return x.deny(c, &reason{ruling: rl, refused: slices.Clone(x.verdict.Strips)}, "")
+	}
 	if err != nil {
 		x.fail(&wire.Problem{Status: http.StatusBadRequest, Code: "cannot_clamp", Title: "Request can not be clamped", Detail: err.Error()})
 		return true

@@ -80,7 +80,7 @@ func (g *Gateway) problem(c *call, why *reason) *wire.Problem {
 	top := why.refused[0].Correction
 	now := time.Now()
 	p.Code, p.Title = "andon_correction", titles[top.Kind]
-	p.Status = correction.Status(top.Kind, top.Level())
+	p.Status = top.Status()
 	p.CorrectionID, p.Kind, p.Scope, p.Reason = top.ID, string(top.Kind), top.Scope.Public(), top.PublicReason
 	p.ReviewBy, p.Reversible = top.ReviewBy, top.Level() < 6
 	for _, r := range why.refused {

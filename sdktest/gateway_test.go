@@ -220,6 +220,9 @@ func TestGatewayFilter(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFront(t, tc.correction)
 			r, inside := Refusal{Status: 422, Correction: "c-1"}, tc.name == "text"
+			if inside {
+				r.Status = 403
+			}
 			o, a, g := newOpenAI(t, f.Target), newAnthropic(t, f.Target), newGemini(t, f.Target)
 			told := ""
 			chat := o.Chat.Completions.NewStreaming(within(t), chatParams(f.Target, tc.prompt))
