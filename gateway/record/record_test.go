@@ -152,6 +152,14 @@ func anyCorrection(t *rapid.T) correction.Correction {
 func TestPreviewIsWhatIsEnforced(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		calls := rapid.SliceOfN(rapid.Custom(anyCall), 0, 60).Draw(t, "calls")
+		if rapid.Bool().Draw(t, "alike") { // one profile, and only what stands in rows differs
+			for i := range calls {
+				q, own := calls[0].Request, &calls[i].Request
+				q.Users, q.Folded, q.IP, q.Country, q.Continues, q.Messages, q.Choices = own.Users, own.Folded, own.IP, own.Country, own.Continues, own.Messages, own.Choices
+				q.InputTokens, q.OutputTokens, q.Temperature = own.InputTokens, own.OutputTokens, own.Temperature
+				*own = q
+			}
+		}
 		c := anyCorrection(t)
 		r := New(Config{Now: fixed}, names)
 		fill(r, calls)
@@ -242,6 +250,66 @@ func TestEveryModelOfACallCounts(t *testing.T) {
 		got, err := r.Preview(c, nil, correction.At(noon))
 		if err != nil || got.Refused != want[0] || got.Already != want[1] {
 			t.Errorf("%s: %+v %v", model, got, err)
+		}
+	}
+}
+
+// Calls of one profile are told apart where a correction asks for what differs.
+func TestCallsOfOneProfileAreToldApart(t *testing.T) {
+	hit := Call{At: noon, Request: correction.Request{Model: "large", Country: "DE", Users: []string{"u-1"}, IP: netip.MustParseAddr("192.0.2.7"), OutputTokens: 500, Messages: 9, Generates: true, Temperature: -1}}
+	other := Call{At: noon, Request: correction.Request{Model: "large", Country: "FR", Users: []string{"u-2"}, IP: netip.MustParseAddr("192.0.3.7"), OutputTokens: 5, Messages: 2, Generates: true, Continues: true, Temperature: -1}}
+	for _, text := range []string{
+		`{"kind":"access","params":{"mode":"block"},"scope":{"countries":["DE"]},"reason":"x"}`,
+		`{"kind":"access","params":{"mode":"block"},"scope":{"users":["u-1"]},"reason":"x"}`,
+		`{"kind":"access","params":{"mode":"block"},"scope":{"ips":["192.0.2.0/24"]},"reason":"x"}`,
+		`{"kind":"access","params":{"mode":"block"},"scope":{"all":true},"except":{"countries":["FR"]},"reason":"x"}`,
+		`{"kind":"access","params":{"mode":"block"},"scope":{"when":"output_tokens > 100"},"reason":"x"}`,
+		`{"kind":"access","params":{"mode":"block"},"scope":{"all":true},"except":{"when":"country == 'FR'"},"reason":"x"}`,
+		`{"kind":"capability","params":{"clamp":{"output_tokens":100}},"scope":{"all":true},"reason":"x"}`,
+		`{"kind":"capability","params":{"clamp":{"messages":5}},"scope":{"all":true},"reason":"x"}`,
+		`{"kind":"stop","params":{"level":"L1"},"scope":{"models":["large"]},"reason":"x"}`,
+	} {
+		c, err := correction.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, calls := range [][]Call{{hit, other}, {other, hit, other}} {
+			r := New(Config{Now: fixed}, names)
+			fill(r, calls)
+			if n := len(r.table.byKey); n != 1 {
+				t.Fatalf("%d profiles", n)
+			}
+			if got, err := r.Preview(c, nil, correction.At(noon)); err != nil || got.Requests != 1 {
+				t.Errorf("%s: %d of %d (%v)", text, got.Requests, len(calls), err)
+			}
+		}
+	}
+}
+
+// Who is spared is spared as written; who is reached is reached in any spelling.
+func TestSpellings(t *testing.T) {
+	r := New(Config{Now: fixed}, names)
+	fill(r, []Call{{At: noon, Request: correction.Request{Model: "large", Users: []string{"mallory"}}},
+		{At: noon, Request: correction.Request{Model: "large", Users: []string{"Mallory"}, Folded: []string{"mallory"}}}})
+	for _, tc := range []struct {
+		text string
+		want int64
+	}{
+		{`{"kind":"access","params":{"mode":"block"},"scope":{"users":["MALLORY"]},"reason":"x"}`, 2},
+		{`{"kind":"access","params":{"mode":"block"},"scope":{"all":true},"except":{"users":["Mallory"]},"reason":"x"}`, 1},
+		{`{"kind":"access","params":{"mode":"allow_only"},"scope":{"users":["Mallory"]},"reason":"x"}`, 1},
+		{`{"kind":"access","params":{"mode":"allow_only"},"scope":{"users":["MALLORY"]},"reason":"x"}`, 2},
+	} {
+		c, err := correction.Parse([]byte(tc.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Preview(c, nil, correction.At(noon))
+		if err != nil || got.Refused != tc.want {
+			t.Errorf("%s: %d refused, want %d (%v)", tc.text, got.Refused, tc.want, err)
+		}
+		if n, _ := got.Users.Count(); n != 1 {
+			t.Errorf("%s: %d users, who are one", tc.text, n)
 		}
 	}
 }
@@ -374,6 +442,16 @@ func TestPseudonymsKeepPrefixes(t *testing.T) {
 			t.Fatalf("%v and %v have %d bits in common, %v and %v %d", a, b, common(a, b), pa, pb, common(pa, pb))
 		}
 	})
+	// One address that becomes known says nothing of its network's others.
+	pads := map[[4]byte]bool{}
+	for i := range 256 {
+		a := [4]byte{192, 0, byte(i), 7}
+		p := names.Addr(netip.AddrFrom4(a)).As4()
+		pads[[4]byte{0, 0, 0, a[3] ^ p[3]}] = true
+	}
+	if len(pads) < 100 {
+		t.Errorf("the last byte is hidden in %d ways, whatever stands before it", len(pads))
+	}
 	a := netip.MustParseAddr("192.0.2.7")
 	if p := names.Addr(a); p == a || !netip.MustParsePrefix("192.0.0.0/16").Contains(p) {
 		t.Error(p)
