@@ -47,7 +47,7 @@ func compile(ctx context.Context, s sdk, out string) ([]binary, error) {
 		if err != nil {
 			return nil, err
 		}
-		file := filepath.Join(out, strings.ReplaceAll(filepath.ToSlash(rel), "/", "-")+".test")
+		file := filepath.Join(out, fmt.Sprintf("%d.test", len(all)))
 		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s -w", "-o", file, "./"+filepath.ToSlash(rel))
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")

@@ -21,7 +21,7 @@ func (api) Match(method, path, rawQuery string, header func(string) string) (rt 
 	switch {
 	case strings.HasPrefix(path, "/v1/"):
 		from = len("/v1")
-		if Shared(path) && header != nil && header("anthropic-version") != "" {
+		if shared(path) && header != nil && header("anthropic-version") != "" {
 			return rt, false
 		}
 	case strings.HasPrefix(path, "/openai/v1/"):
@@ -116,8 +116,8 @@ func at(path string, list []string) bool {
 	return false
 }
 
-// Shared says whether a path below /v1 is one that OpenAI and Anthropic both have.
-func Shared(path string) bool {
+// shared says whether a path below /v1 is one that OpenAI and Anthropic both have.
+func shared(path string) bool {
 	return at(path, []string{"/v1/models", "/v1/files", "/v1/skills", "/v1/agents", "/v1/vaults"})
 }
 
