@@ -70,10 +70,14 @@ func (g *geo) refresh() (bool, error) {
 }
 
 // country is the ISO 3166-1 code of an address, or "" if it is not known.
-func (g *geo) country(ip netip.Addr) (code string) {
+func (g *geo) country(ip netip.Addr) string {
 	if g == nil || !ip.IsValid() {
 		return ""
 	}
+	return g.lookUp(ip)
+}
+
+func (g *geo) lookUp(ip netip.Addr) (code string) {
 	r := g.db.Load().Lookup(ip)
 	if r.DecodePath(&code, "country", "iso_code") != nil || code == "" {
 		r.DecodePath(&code, "registered_country", "iso_code")

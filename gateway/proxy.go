@@ -35,6 +35,7 @@ type exchange struct {
 	pinned        *model             // the version that a pin wants instead
 	under         *ruling            // that verdict is of
 	later         correction.Verdict // under a ruling that came into force during the answer
+	rewrite       wire.Change        // what is changed in the request
 	screened      guards             // that the request was held against
 	redacted      bool               // a filter changed the request
 	answer        screened
@@ -345,15 +346,15 @@ func (x *exchange) changed() (ids []string) {
 // decided on, with the model's name, the clamps and what is taken out spliced
 // in where they differ.
 func (x *exchange) outgoing(c *call) ([]byte, error) {
-	ch := x.change()
+	x.rewrite = x.change()
 	if x.env.ModelAt.End > 0 && x.env.Model != c.model.UpstreamModel {
-		ch.Model = c.model.UpstreamModel
+		x.rewrite.Model = c.model.UpstreamModel
 	}
-	if ch.Model == "" && unchanged(&ch) {
+	if x.rewrite.Model == "" && unchanged(&x.rewrite) {
 		return x.body, nil
 	}
 	var err error
-	x.sent, err = wire.Rewrite(x.sent[:0], x.body, &x.env, &ch)
+	x.sent, err = wire.Rewrite(x.sent[:0], x.body, &x.env, &x.rewrite)
 	return x.sent, err
 }
 
