@@ -140,9 +140,6 @@ func scopeArgs(s *correction.Scope) (a []string) {
 			a = append(a, "--"+d.flag, csv(values))
 		}
 	}
-	if len(s.Lists) > 0 {
-		a = append(a, "--list", csv(s.Lists))
-	}
 	if s.When != "" {
 		a = append(a, "--when", s.When)
 	}

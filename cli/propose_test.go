@@ -59,6 +59,7 @@ func TestAProposalsCommandAppliesIt(t *testing.T) {
 		`{"kind":"access","params":{"mode":"block"},"scope":{"users":["a,b","c \"d\""],"ips":["192.0.2.0/24"],"countries":["DE"]},"reason":"r","incident":"i-1"}`,
 		`{"kind":"access","params":{"mode":"allow_only"},"scope":{"orgs":["acme"],"models":["sim-large","sim-small"]},"reason":"r"}`,
 		`{"kind":"access","params":{"mode":"block"},"scope":{"attributes":["plan=free"],"when":"stream && org != 'x'"},"reason":"r"}`,
+		`{"kind":"access","params":{"mode":"block"},"scope":{"countries":["DE"],"lists":["banned","worse"],"unknown":"include"},"reason":"r"}`,
 		`{"kind":"capability","params":{"disable":["tools"]},"scope":{"keys":["k-1"]},"reason":"r"}`,
 		`{"kind":"capability","params":{"disable":["tool:shell","web_search"]},"scope":{"tiers":["free"]},"reason":"r"}`,
 		`{"kind":"capability","params":{"clamp":{"output_tokens":500}},"scope":{"models":["sim-large"]},"reason":"r"}`,

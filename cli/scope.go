@@ -54,6 +54,7 @@ func (f *scopeFlags) add(cmd *cobra.Command, keyFlag string) {
 	fs.StringVar(&f.spare.When, "except-when", "", "")
 	_ = fs.MarkHidden("except-when")
 	fs.BoolVar(&f.reach.All, "all", false, "reaches everything")
+	fs.StringVar(&f.reach.Unknown, "unknown", "", "what of requests whose value it asks for is unknown: exclude (default) or include")
 	fs.StringSliceVar(&f.except, "except", nil, "who is spared, such as org=acme; --except-org and the others do the same")
 }
 

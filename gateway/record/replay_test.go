@@ -122,6 +122,27 @@ func TestDistinctValuesAreReplayed(t *testing.T) {
 	}
 }
 
+// What another correction refused never came to the limit, and takes none of it.
+func TestWhatWasRefusedTakesNothingOfALimit(t *testing.T) {
+	var calls []Call
+	for i := range 20 {
+		c := Call{At: noon.Add(time.Duration(i-60) * time.Second), Request: correction.Request{Model: "large"}}
+		if i < 10 {
+			c.Outcome = Refused
+		}
+		calls = append(calls, c)
+	}
+	r := New(Config{Now: fixed}, names)
+	fill(r, calls)
+	limit := int64(8)
+	c := correction.Correction{Kind: correction.Rate, Reason: "x", Scope: correction.Scope{All: true},
+		Params: correction.Params{Metric: "requests", Limit: &limit, Window: correction.Duration(time.Hour), Per: "global"}}
+	got, err := r.Preview(c, nil, correction.At(noon))
+	if err != nil || got.Limited != 2 || got.Reached != 20 {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
 func TestTokensAreReplayedAsTheyWereUsed(t *testing.T) {
 	var calls []Call
 	for i := range 10 {
