@@ -52,6 +52,7 @@ func (s *Sim) admin(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, append(b, "]\n"...))
 	case "POST /_sim/reset":
 		s.journal.reset()
+		s.shelf.reset() // ids begin anew
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		writeJSON(w, http.StatusNotFound, []byte(`{"error": "known are GET /_sim/active, GET /_sim/requests, POST /_sim/reset"}`+"\n"))

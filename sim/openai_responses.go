@@ -8,14 +8,15 @@ import (
 )
 
 // OpenAI's responses, https://platform.openai.com/docs/api-reference/responses.
-// Nothing is stored: previous_response_id and conversation are taken and
-// repeated, not followed.
+// Responses are kept (see kept), but previous_response_id and conversation are
+// taken and repeated, not followed.
 
 type responsesRequest struct {
 	Model           string         `json:"model"`
 	Stream          bool           `json:"stream"`
 	Input           jsontext.Value `json:"input"`
 	MaxOutputTokens *int64         `json:"max_output_tokens"`
+	Background      bool           `json:"background"`
 	ToolChoice      jsontext.Value `json:"tool_choice"`
 	Tools           jsontext.Value `json:"tools"`
 
@@ -96,6 +97,11 @@ func (c *call) responses() {
 	}
 	a, err := plan(p, c)
 	if c.bad(err) {
+		return
+	}
+	if k := c.keep(&q, a); q.Background && !p.stream && (a.dir.Status == 0 || a.dir.After >= 0) {
+		c.sim.served.Add(1)
+		c.reply(k.show(k, standing{running: true}))
 		return
 	}
 	c.speak(a, &responseVoice{a: a, q: &q, c: c}, p.stream)

@@ -45,7 +45,9 @@ func (v *responseVoice) response(b []byte, status string) []byte {
 	b = strconv.AppendInt(b, a.created.Unix(), 10)
 	b = append(b, `,"status":"`...)
 	b = append(b, status...)
-	b = append(b, `","background":false,"completed_at":`...)
+	b = append(b, `","background":`...)
+	b = strconv.AppendBool(b, q.Background)
+	b = append(b, `,"completed_at":`...)
 	if status == "completed" {
 		b = strconv.AppendInt(b, v.c.sim.cfg.Now().Unix(), 10)
 	} else {

@@ -74,6 +74,9 @@ func (c *call) route(path string) {
 			return
 		}
 	default:
+		if c.stored(path) {
+			return
+		}
 		name, ok := strings.CutPrefix(path, "/v1/models/")
 		if !ok {
 			name, ok = strings.CutPrefix(path, "/v1beta/models/")

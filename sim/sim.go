@@ -62,6 +62,7 @@ type Sim struct {
 	cfg     Config
 	log     *slog.Logger
 	journal *journal
+	shelf   shelf
 
 	streams atomic.Int64 // streams open now
 	plain   atomic.Int64 // plain calls being answered now
