@@ -144,6 +144,10 @@ func (r *Rule) judge(q *query, now Span, v *Verdict) {
 		if q.r.Continues || q.r.Live {
 			return
 		}
+	case actFreeze:
+		if q.r.Live || q.r.Features&FineTuneCreate == 0 {
+			return
+		}
 	case actDrain:
 		waits = q.r.Live && now.Late < d.due
 	case actLimit:

@@ -26,14 +26,14 @@ func TestRulesAreIndexedByWhatIsRare(t *testing.T) {
 	}
 }
 
-// Whatever has no literal is looked at for every request, and L0 for none.
+// Whatever has no literal is looked at for every request.
 func TestRulesWithoutLiterals(t *testing.T) {
 	p := compile(t,
 		block("all", Scope{All: true}), block("when", Scope{When: "stream"}), allowOnly("allow", Scope{Users: []string{"u"}}),
 		Correction{ID: "frozen", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{All: true}},
 		Correction{ID: "frozen model", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{Models: []string{"m"}}},
 	)
-	if len(p.base.ix.always) != 3 || len(p.base.ix.texts[dimModel]) != 0 || len(p.base.ix.texts[dimUser]) != 0 {
-		t.Errorf("%d rules are looked at always, want 3", len(p.base.ix.always))
+	if len(p.base.ix.always) != 4 || len(p.base.ix.texts[dimModel]) != 1 || len(p.base.ix.texts[dimUser]) != 0 {
+		t.Errorf("%d rules are looked at always, want 4", len(p.base.ix.always))
 	}
 }

@@ -304,7 +304,7 @@ func oracleClamps(clamp map[string]float64, r *Request, d *does) {
 func oracleStops(c *Correction, r *Request, now Span) (refuses bool, drainEnd int64) {
 	switch c.Params.Level {
 	case "L0":
-		return false, 0
+		return r.Features&FineTuneCreate != 0 && !r.Live, 0
 	case "L1":
 		return !r.Continues && !r.Live, 0
 	case "L2":

@@ -39,10 +39,11 @@ type detail struct {
 type act uint8
 
 const (
-	actNothing act = iota // L0
-	actWaiting            // names a list that is missing
+	actNothing act = iota
+	actWaiting     // names a list that is missing
 	actRefuse
 	actRefuseNew // L1
+	actFreeze    // L0
 	actDrain     // L2
 	actDisable
 	actClamp
@@ -154,7 +155,7 @@ func (d *detail) setAct(c *Correction) act {
 	case Stop:
 		switch c.Level() {
 		case 0:
-			return actNothing
+			return actFreeze
 		case 1:
 			return actRefuseNew
 		case 2:

@@ -67,6 +67,24 @@ func TestStopLevels(t *testing.T) {
 	}
 }
 
+// L0 lets everything go on but what makes a derivative, and ends nothing.
+func TestFreeze(t *testing.T) {
+	p := compile(t, Correction{ID: "c", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{Models: []string{"m"}}})
+	for _, tc := range []struct {
+		r       Request
+		refused bool
+	}{
+		{Request{Model: "m", Features: FineTuneCreate | Files}, true},
+		{Request{Model: "m", Features: FineTuneCreate, Live: true}, false},
+		{Request{Model: "m", Features: FineTuneServe | Tools, Generates: true}, false},
+		{Request{Model: "other", Features: FineTuneCreate}, false},
+	} {
+		if got := !decide(p, &tc.r).Allowed(); got != tc.refused {
+			t.Errorf("%+v: refused %v, want %v", tc.r, got, tc.refused)
+		}
+	}
+}
+
 func TestDrain(t *testing.T) {
 	stop := func(id string, drain Duration) Correction {
 		return Correction{ID: id, Kind: Stop, Params: Params{Level: "L2", Drain: drain}, Scope: Scope{All: true}, AppliedAt: at}
@@ -117,7 +135,7 @@ func TestNextChange(t *testing.T) {
 		}),
 	)
 	now := m(-1)
-	for _, want := range []int{1, 7, 10, 12} {
+	for _, want := range []int{1, 4, 7, 10, 12} {
 		now = p.NextChange(now)
 		if !now.Equal(m(want)) {
 			t.Fatalf("the next change is at %v, want %v", now, m(want))
