@@ -1,22 +1,12 @@
 package main
 
-import (
-	"bufio"
-	"bytes"
-	"fmt"
-	"os/exec"
-	"strconv"
-	"strings"
-)
+import "fmt"
 
 // decideRow runs the decision core's own benchmarks.
 func decideRow(b *bench) (*result, error) {
-	cmd := exec.CommandContext(b.ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDecide(OneRule|ManyRules)", "-benchtime", pick(b, "300ms", "100ms"), "./correction")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
+	figures, err := b.benchmark("./correction", "^BenchmarkDecide(OneRule|ManyRules)", pick(b, "300ms", "100ms"))
 	if err != nil {
-		return nil, fmt.Errorf("run benchmarks of the decision core: %w %s", err, &errs)
+		return nil, err
 	}
 	says := map[string]string{
 		"OneRuleMiss": "one correction lists all ids, one all prefixes; nobody is refused by them", "OneRuleHit": "the same; the caller is listed",
@@ -24,18 +14,11 @@ func decideRow(b *bench) (*result, error) {
 	}
 	lines := [][]string{{"", "median of batches", "mean", "allocations"}}
 	worst, allocs := 0.0, 0.0
-	for in := bufio.NewScanner(bytes.NewReader(out)); in.Scan(); {
-		f := strings.Fields(in.Text())
-		if len(f) < 4 || !strings.HasPrefix(f[0], "BenchmarkDecide") {
+	for _, name := range []string{"OneRuleMiss", "OneRuleHit", "ManyRulesMiss", "ManyRulesHit"} {
+		value := figures["BenchmarkDecide"+name]
+		if value == nil {
 			continue
 		}
-		value := map[string]float64{}
-		for i := 2; i+1 < len(f); i += 2 {
-			if value[f[i+1]], err = strconv.ParseFloat(f[i], 64); err != nil {
-				return nil, fmt.Errorf("read benchmark %q: %w", in.Text(), err)
-			}
-		}
-		name, _, _ := strings.Cut(strings.TrimPrefix(f[0], "BenchmarkDecide"), "-")
 		worst, allocs = max(worst, value["median-ns/op"]), max(allocs, value["allocs/op"])
 		lines = append(lines, []string{says[name], thousands(int64(value["median-ns/op"])) + " ns", thousands(int64(value["ns/op"])) + " ns", fmt.Sprint(value["allocs/op"])})
 	}

@@ -59,6 +59,8 @@ var rows = []row{
 	{"stop", stopRow},
 	{"stop10k", stop10kRow},
 	{"block", blockRow},
+	{"filter", filterRow},
+	{"preview", previewRow},
 	{"list", listRow},
 	{"memory", memoryRow},
 	{"command", commandRow},
