@@ -25,18 +25,19 @@ type draft struct {
 	ExpiresAt    time.Time         `json:"expires_at,omitzero"`
 	Reason       string            `json:"reason"`
 	PublicReason string            `json:"public_reason,omitempty"`
+	LegalOrder   string            `json:"legal_order,omitempty"`
 	Incident     string            `json:"incident,omitempty"`
 	Fallback     string            `json:"fallback,omitempty"`
 }
 
 // options are the flags that every correction verb has.
 type options struct {
-	scope                          scopeFlags
-	reason, public, incident       string
-	fallback, idempotency          string
-	lasting, reviewIn, start, wait string
-	share                          float64
-	shadow, preview, yes           bool
+	scope                           scopeFlags
+	reason, public, legal, incident string
+	fallback, idempotency           string
+	lasting, reviewIn, start, wait  string
+	share                           float64
+	shadow, preview, yes            bool
 }
 
 func (o *options) add(cmd *cobra.Command) {
@@ -44,6 +45,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.reason, "reason", "", "why, for operators and the record (required)")
 	f.StringVar(&o.public, "public-reason", "", "why, for callers")
+	f.StringVar(&o.legal, "legal-order", "", "order of a court or an authority that this carries out; refusals then say 451")
 	f.StringVar(&o.incident, "incident", "", "incident it belongs to")
 	f.StringVar(&o.fallback, "fallback", "", "model to serve instead, or none")
 	f.StringVar(&o.lasting, "for", "", "how long, such as 2h or 7d (default: until lifted)")
@@ -126,7 +128,7 @@ func (c *command) draft(v *verb, o *options, args []string) (*draft, error) {
 	}
 	d := &draft{
 		Kind: v.kind, Params: p, Scope: scope, Except: except, Share: o.share,
-		Reason: o.reason, PublicReason: o.public, Incident: o.incident, Fallback: o.fallback,
+		Reason: o.reason, PublicReason: o.public, LegalOrder: o.legal, Incident: o.incident, Fallback: o.fallback,
 	}
 	if d.Reason == "" {
 		d.Reason = "preview"

@@ -264,6 +264,7 @@ func (c *command) oneCorrection(ctx context.Context, cl *client, id string) erro
 	row("reaches", v.reach())
 	row("reason", v.Reason)
 	row("public reason", v.PublicReason)
+	row("legal order", v.LegalOrder)
 	row("by", v.CreatedBy)
 	row("incident", v.Incident)
 	row("fallback", v.Fallback)

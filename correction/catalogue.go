@@ -224,8 +224,12 @@ func Status(k Kind, level int) int {
 
 // Status is the HTTP status of a refusal by this correction. It is that of its
 // kind, but 403 for a filter: it refuses what was said and not how the request
-// is made, so no other form of the request would do.
+// is made, so no other form of the request would do; and 451 where a legal order
+// is carried out, but for a limit, which passes.
 func (c *Correction) Status() int {
+	if c.LegalOrder != "" && c.Kind != Rate {
+		return 451
+	}
 	if c.Kind == Capability && c.Params.Filter != nil {
 		return 403
 	}

@@ -81,7 +81,7 @@
 //   - attributes: "name=value"; use cases: "a/b/c", at most 16 segments
 //   - when: CEL, at most 2,048 bytes, result bool, at most 10,000 cost units an
 //     evaluation
-//   - reason: 1 to 4,096 bytes; public_reason: at most 1,024 bytes
+//   - reason: 1 to 4,096 bytes; public_reason and legal_order: at most 1,024 bytes
 //   - limit: at least 1, in requests, tokens, calls or names; window: 1s to 31d;
 //     drain: up to 24h, 2m unless said
 //   - clamps: as the catalogue says; temperature 0 to 2, session_spend in US dollars
@@ -133,6 +133,7 @@ type Correction struct {
 	ExpiresAt    time.Time `json:"expires_at,omitzero"`     // when it ends by itself; zero means it has to be lifted
 	Reason       string    `json:"reason"`                  // for operators and the record
 	PublicReason string    `json:"public_reason,omitempty"` // what the caller is told
+	LegalOrder   string    `json:"legal_order,omitempty"`   // the court's or authority's order that it carries out, public; refusals then have status 451 (RFC 7725)
 	Incident     string    `json:"incident,omitempty"`
 	Fallback     string    `json:"fallback,omitempty"` // a model; "none"; "" is the model's own for stop, none for the other kinds
 	AppliedAt    time.Time `json:"applied_at,omitzero"`

@@ -65,7 +65,7 @@ func TestParseRefuses(t *testing.T) {
 		{"{\"kind\":\"\xff\"}", `kind: not valid JSON: invalid UTF-8`},
 		{`{"mode":true}`, `mode: wrong type: a JSON boolean cannot stand here; give a text`},
 		{`{"params":[]}`, `params: wrong type: a JSON array cannot stand here; give an object`},
-		{`{"Kind":"stop"}`, `Kind: unknown field "Kind"; allowed: id, kind, params, scope, except, mode, share, starts_at, review_by, expires_at, reason, public_reason, incident, fallback, applied_at, links, acknowledged`},
+		{`{"Kind":"stop"}`, `Kind: unknown field "Kind"; allowed: id, kind, params, scope, except, mode, share, starts_at, review_by, expires_at, reason, public_reason, legal_order, incident, fallback, applied_at, links, acknowledged`},
 		{`{"kind":"stop","params":{"level":"L3","force":true}}`, `params.force: unknown field "force"; allowed: level, drain`},
 		{`{"params":{"force":true},"kind":"access"}`, `params.force: unknown field "force"; allowed: mode, linked`},
 		{`{"params":{"force":true}}`, `params.force: unknown field "force"; allowed: mode, linked, metric, limit, window, per, on_exceed, disable, clamp, filter, pin, use_case, basis, action, acknowledge_by, detector, threshold, level, drain`},

@@ -154,7 +154,7 @@ func (c *Correction) checkText() *FieldError {
 		name, text string
 		max        int
 	}{
-		{"id", c.ID, MaxValueBytes}, {"reason", c.Reason, MaxReasonBytes}, {"public_reason", c.PublicReason, MaxPublicBytes},
+		{"id", c.ID, MaxValueBytes}, {"reason", c.Reason, MaxReasonBytes}, {"public_reason", c.PublicReason, MaxPublicBytes}, {"legal_order", c.LegalOrder, MaxPublicBytes},
 		{"incident", c.Incident, MaxValueBytes}, {"fallback", c.Fallback, MaxValueBytes},
 	} {
 		if len(f.text) > f.max {

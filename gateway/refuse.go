@@ -82,6 +82,9 @@ func (g *Gateway) problem(c *call, why *reason) *wire.Problem {
 	p.Code, p.Title = "andon_correction", titles[top.Kind]
 	p.Status = top.Status()
 	p.CorrectionID, p.Kind, p.Scope, p.Reason = top.ID, string(top.Kind), top.Scope.Public(), top.PublicReason
+	if top.LegalOrder != "" {
+		p.Reason = strings.TrimSpace(top.LegalOrder + ". " + p.Reason)
+	}
 	p.ReviewBy, p.Reversible = top.ReviewBy, top.Level() < 6
 	for _, r := range why.refused {
 		p.Corrections = append(p.Corrections, r.Correction.ID)

@@ -184,6 +184,7 @@ func TestGatewayRefusals(t *testing.T) {
 		{"allow only", `{"kind":"access","params":{"mode":"allow_only"},"scope":{"orgs":["globex"]},"reason":"drill"}`, 403},
 		{"pin", `{"kind":"capability","params":{"pin":"sim-large-0"},"scope":{"models":["sim-large"]},"reason":"drill"}`, 422},
 		{"clamp", `{"kind":"capability","params":{"clamp":{"context_tokens":1}},"scope":{"all":true},"reason":"drill"}`, 422},
+		{"legal order", `{"kind":"access","params":{"mode":"block"},"scope":{"orgs":["acme"]},"legal_order":"Example Court, 1 X 23/26","reason":"drill"}`, 451},
 		{"withdrawn", `{"kind":"stop","params":{"level":"L4"},"scope":{"models":["sim-large"]},"fallback":"none","reason":"drill"}`, 503},
 		{"withdrawn for good", `{"kind":"stop","params":{"level":"L6"},"scope":{"models":["sim-large"]},"fallback":"none","reason":"drill"}`, 410},
 	} {
