@@ -209,3 +209,50 @@ func TestCallsOfDeniedToolsNeverReachTheClient(t *testing.T) {
 		}
 	}
 }
+
+// Files are kept at the provider by forms, and read and removed without a body.
+func TestFilesAreTakenAway(t *testing.T) {
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"id":"file-1"}`)
+	})
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, func(c *Config) {
+		toProvider(pr, "provider-secret")(c)
+		c.Upstreams[0].Account = "pass"
+	})
+	kind, body := form("")
+	body = strings.Replace(body, `name="model"`, `name="purpose"`, 1)
+	upload := func(body string) answer { return send(t, g, "/v1/files", body, "Content-Type", kind) }
+	if a := upload(strings.Replace(body, "\r\n\r\n\r\n", "\r\n\r\nassistants\r\n", 1)); a.status != 200 {
+		t.Fatalf("before: %d %s", a.status, a.body)
+	}
+	id := p.apply(1, `{"kind":"capability","params":{"disable":["files"]},"scope":{"orgs":["acme"]},"reason":"test"}`)
+	pr.forget()
+	if a := upload(strings.Replace(body, "\r\n\r\n\r\n", "\r\n\r\nassistants\r\n", 1)); a.status != 422 || !strings.Contains(a.body, id) {
+		t.Errorf("an upload: %d %s", a.status, a.body)
+	}
+	get := func(method, path string) int {
+		req := must(http.NewRequest(method, "http://"+g.Addr()+path, nil))
+		req.Header.Set("Authorization", "Bearer "+secret)
+		resp := must(http.DefaultClient.Do(req))
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := get("GET", "/v1/files/file-1/content"); got != 422 {
+		t.Errorf("reading: %d", got)
+	}
+	if r, _ := pr.last(); r != nil {
+		t.Errorf("the provider got %s %s", r.Method, r.URL)
+	}
+	if got := get("DELETE", "/v1/files/file-1"); got != 200 {
+		t.Errorf("removing has to stay possible: %d", got)
+	}
+	// A block reaches what has no model, too.
+	p.apply(1, `{"kind":"access","params":{"mode":"block"},"scope":{"orgs":["acme"]},"reason":"test"}`)
+	for _, path := range []string{"/v1/files", "/v1/batches", "/v1/responses/resp_1", "/v1/assistants", "/v1/fine_tuning/jobs"} {
+		if got := get("GET", path); got != 403 {
+			t.Errorf("%s by a blocked org: %d", path, got)
+		}
+	}
+}
