@@ -103,7 +103,7 @@ func (c *command) correct(v *verb) *cobra.Command {
 
 func (c *command) draft(v *verb, o *options, args []string) (*draft, error) {
 	args = append([]string(nil), args...)
-	p, err := v.params(&args)
+	p, err := v.params(&args, c.Now())
 	if err != nil {
 		return nil, err
 	}

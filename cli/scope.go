@@ -58,6 +58,17 @@ func (f *scopeFlags) add(cmd *cobra.Command, keyFlag string) {
 	fs.StringSliceVar(&f.except, "except", nil, "who is spared, such as org=acme; --except-org and the others do the same")
 }
 
+// isDimension tells whether a name, in any of its spellings, is a dimension.
+func isDimension(name string) bool {
+	name = strings.TrimSuffix(strings.ReplaceAll(name, "_", "-"), "s")
+	for _, d := range dimensions {
+		if d.flag == name {
+			return true
+		}
+	}
+	return false
+}
+
 // pair reads the short form dimension=value into a scope. ok is false if s is
 // not of that form; a name that is no dimension is an error.
 func pair(s string, scope *correction.Scope) (ok bool, err error) {
