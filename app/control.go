@@ -78,7 +78,7 @@ func (a *App) startBus() (*bus.Bus, error) {
 func (a *App) models() []control.ModelInfo {
 	var out []control.ModelInfo
 	for _, m := range a.cfg.Gateway.Models {
-		out = append(out, control.ModelInfo{Name: m.Name, Version: m.Version, Fallback: m.Fallback})
+		out = append(out, control.ModelInfo{Name: m.Name, Version: m.Version, Fallback: m.Fallback, Upstream: m.Upstream})
 	}
 	return out
 }

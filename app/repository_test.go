@@ -100,7 +100,7 @@ var may = map[string][]string{
 	"sim":        {},
 	"order":      {"correction"},
 	"gateway":    {"bus", "correction", "detect", "list", "order", "wire"},
-	"control":    {"bus", "correction", "ledger", "list", "order", "propose"},
+	"control":    {"bus", "correction", "detect", "ledger", "list", "order", "propose"},
 	"app":        {"bus", "control", "correction", "gateway", "ledger", "order", "sim", "wire"},
 	"cli":        {"app", "correction", "ledger", "list", "order"},
 	"cmd":        {"app", "cli"},

@@ -20,6 +20,8 @@ type correctionView struct {
 	CreatedBy    string     `json:"created_by"`
 	LiftedAt     time.Time  `json:"lifted_at,omitzero"`
 	History      []change   `json:"history"`
+	Linked       *linksView `json:"linked,omitempty"`   // why it has its links
+	Warnings     []warning  `json:"warnings,omitempty"` // in the answer that made it
 }
 
 // view shows a correction. The caller holds mu for writing: looking at an effect
@@ -27,6 +29,7 @@ type correctionView struct {
 func (c *Control) view(r *record) correctionView {
 	v := correctionView{Correction: r.Correction, State: r.stateAt(c.early()), Revision: r.revision, CreatedBy: r.createdBy, History: r.history}
 	v.Effect, v.TimeToEffect = c.effect(r, c.cfg.Now())
+	v.Linked = r.links.view()
 	if r.gone == "lifted" {
 		v.LiftedAt = r.changed
 	}
@@ -63,6 +66,7 @@ func (c *Control) postCorrection(cl *call) error {
 	if replayed {
 		cl.w.Header().Set("Idempotency-Replayed", "true")
 	}
+	v.Warnings = c.warnings(&v.Correction)
 	cl.w.Header().Set("Location", "/api/v1/corrections/"+id)
 	return cl.reply(http.StatusCreated, v)
 }

@@ -64,6 +64,7 @@ type ModelInfo struct {
 	Version  string   `json:"version,omitempty"`
 	Fallback string   `json:"fallback,omitempty"`
 	Surfaces []string `json:"surfaces,omitempty"`
+	Upstream string   `json:"upstream,omitempty"` // the provider whose credential serves it
 }
 
 // Control is a control plane.

@@ -30,6 +30,9 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 	if err := op.may("correction.create"); err != nil {
 		return "", false, err
 	}
+	if err := checkPatterns(&cor, c.cfg.Now()); err != nil {
+		return "", false, err
+	}
 	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
 		if idem != nil {
 			if a := s.requests[requestID{op.id, idem.Key}]; a != nil {
@@ -51,7 +54,11 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 		if err := s.room(weigh(&next)); err != nil {
 			return nil, err
 		}
-		return []draft{{typeCreated, createdBody{next, idem}}}, nil
+		drafts := []draft{{typeCreated, createdBody{next, idem}}}
+		if b := s.learnLinks(&record{Correction: next}); b != nil {
+			drafts = append(drafts, draft{typeLinked, *b})
+		}
+		return drafts, nil
 	})
 	return id, replayed, err
 }
@@ -214,6 +221,9 @@ func (c *Control) lift(ctx context.Context, op *operator, id, reason string) err
 		if _, err := s.standing(id, c.early()); err != nil {
 			return nil, err
 		}
+		if err := s.inCustody(id, "lifted"); err != nil {
+			return nil, err
+		}
 		return []draft{{typeLifted, changedBody{ID: id, Reason: reason}}}, nil
 	})
 	return err
@@ -245,6 +255,9 @@ func (c *Control) extend(ctx context.Context, op *operator, id string, x extensi
 	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
 		r, err := s.standing(id, c.early())
 		if err != nil {
+			return nil, err
+		}
+		if err := s.inCustody(id, "extended"); err != nil {
 			return nil, err
 		}
 		b := changedBody{ID: id, Reason: x.Reason, ExpiresAt: utc(x.ExpiresAt), ReviewBy: utc(x.ReviewBy)}
@@ -310,6 +323,9 @@ func (c *Control) ratify(ctx context.Context, op *operator, id string, x ratific
 	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
 		r, err := s.standing(id, c.early())
 		if err != nil {
+			return nil, err
+		}
+		if err := s.inCustody(id, "ratified"); err != nil {
 			return nil, err
 		}
 		b := changedBody{ID: id, Reason: x.Reason, ReviewBy: utc(x.ReviewBy)}

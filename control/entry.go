@@ -53,6 +53,7 @@ type changedBody struct {
 	Reason    string    `json:"reason,omitempty"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	ReviewBy  time.Time `json:"review_by,omitzero"`
+	Level     string    `json:"level,omitempty"` // of a stop that a custody case raises
 }
 
 // adoptedBody is an emergency order: as it was signed, and its corrections as
@@ -79,6 +80,12 @@ type operatorBody struct {
 	Name  string `json:"name,omitempty"`
 	Role  string `json:"role,omitempty"`
 	Token string `json:"token_sha256"` // hex
+}
+
+// removedOperatorBody ends an operator. What the operator did stays in the record.
+type removedOperatorBody struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
 }
 
 // measuredBody is what a revision took to be enforced.

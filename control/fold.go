@@ -35,13 +35,18 @@ type state struct {
 	keyHashes   map[string]bool
 	operators   map[string]*operator
 	tokens      map[[sha256.Size]byte]*operator
-	requests    map[requestID]*answered
-	adopted     map[string]bool
-	points      map[string]*pointBody
-	lists       map[string]*listRecord
-	weight      int // bytes of the corrections and keys in force, encoded
 
-	nCorrections, nKeys, nOperators int
+	operatorList []string // as they were made
+	requests     map[requestID]*answered
+	adopted      map[string]bool
+	points       map[string]*pointBody
+	lists        map[string]*listRecord
+	effects      map[string]*effects // by kind and class
+	cases        map[string]*custodyCase
+	caseList     []string // as they were opened
+	weight       int      // bytes of the corrections and keys in force, encoded
+
+	nCorrections, nKeys, nOperators, nAcknowledged int
 }
 
 // record is a correction with what became of it.
@@ -53,6 +58,8 @@ type record struct {
 	gone      string // "", "lifted" or "expired"
 	history   []change
 	measured  *measuredBody // effect of revision
+	links     *links        // of a block with linked accounts
+	receipts  []order.Receipt
 	weight    int
 }
 
@@ -77,6 +84,9 @@ type operator struct {
 	id, name string
 	role     string
 	token    [sha256.Size]byte // SHA-256 of it
+	created  time.Time
+	by       string
+	removed  time.Time
 }
 
 // requestID is an idempotency key: each operator has a space of its own.
@@ -91,7 +101,7 @@ func newState() *state {
 	return &state{
 		corrections: map[string]*record{}, keys: map[string]*keyRecord{}, keyHashes: map[string]bool{},
 		operators: map[string]*operator{}, tokens: map[[sha256.Size]byte]*operator{},
-		requests: map[requestID]*answered{}, adopted: map[string]bool{}, points: map[string]*pointBody{}, lists: map[string]*listRecord{},
+		requests: map[requestID]*answered{}, adopted: map[string]bool{}, points: map[string]*pointBody{}, lists: map[string]*listRecord{}, effects: map[string]*effects{}, cases: map[string]*custodyCase{},
 	}
 }
 
@@ -144,8 +154,14 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 		o.Adopted = []string{b.ID}
 		add, err := s.foldCreated(e, o, "adopted", "emergency order by "+b.By, nil, b.Corrections...)
 		return func() { s.adopted[b.ID] = true; add() }, err
-	case typeLifted, typeExtended, typeRatified, typeExpired:
+	case typeLifted, typeExtended, typeRatified, typeExpired, typeRaised:
 		return s.foldChanged(e, o)
+	case typeLinked, typeUnlinked:
+		return s.foldLinked(e, o)
+	case typeAcknowledged:
+		return s.foldAcknowledged(e, o)
+	case typeOpened:
+		return s.foldOpened(e)
 	case typeKey:
 		return s.foldKey(e, o)
 	case typeRevoked:
@@ -158,6 +174,13 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 		return func() { k.revokedAt = e.At.UTC(); s.weight -= weigh(k.Key) }, err
 	case typeOperator, typeToken:
 		return s.foldOperator(e)
+	case typeOpRemoved:
+		b, err := read[removedOperatorBody](e.Body)
+		op := s.operators[b.ID]
+		if err == nil && !op.active() {
+			err = fmt.Errorf("operator %q is not there: %w", b.ID, errForm)
+		}
+		return func() { op.removed = e.At.UTC(); delete(s.tokens, op.token) }, err
 	case typeListPut:
 		return s.foldList(e, o)
 	case typeListRemoved:
@@ -170,6 +193,7 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 					r.measured = &b
 				}
 			}
+			s.learn(&b, e.At.UTC())
 		}, err
 	case typeJoined, typeDescribed:
 		b, err := read[pointBody](e.Body)
@@ -180,6 +204,9 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 	case typeRemoved:
 		b, err := read[removedBody](e.Body)
 		return func() { delete(s.points, b.Name) }, err
+	}
+	if steps[e.Type] != nil {
+		return s.foldCustody(e)
 	}
 	return nil, errors.New("a type that this version does not know; use the version that wrote it, or a later one")
 }
@@ -231,6 +258,9 @@ func (s *state) foldChanged(e ledger.Entry, o *order.Order) (func(), error) {
 		if !b.ReviewBy.IsZero() {
 			next.ReviewBy = b.ReviewBy
 		}
+		if e.Type == typeRaised {
+			next.Params.Level, next.ReviewBy = b.Level, time.Time{} // the case is what people look at
+		}
 		o.Put = []correction.Correction{issued(next)}
 	}
 	return func() {
@@ -270,7 +300,7 @@ func (s *state) foldOperator(e ledger.Entry) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	op := &operator{id: b.ID, name: b.Name, role: b.Role}
+	op := &operator{id: b.ID, name: b.Name, role: b.Role, created: e.At.UTC(), by: e.Actor}
 	old := s.operators[b.ID]
 	if (old != nil) != (e.Type == typeToken) {
 		return nil, fmt.Errorf("operator %q: %w", b.ID, errForm)
@@ -279,13 +309,16 @@ func (s *state) foldOperator(e ledger.Entry) (func(), error) {
 		return nil, fmt.Errorf("operator %q: token hash: %w", b.ID, errForm)
 	}
 	if old != nil {
-		op.name, op.role = old.name, old.role
+		op.name, op.role, op.created, op.by, op.removed = old.name, old.role, old.created, old.by, old.removed
 	}
 	return func() {
 		if old != nil {
 			delete(s.tokens, old.token)
 		}
 		s.operators[op.id] = op
+		if old == nil {
+			s.operatorList = append(s.operatorList, op.id)
+		}
 		s.tokens[op.token] = op
 		s.nOperators = max(s.nOperators, number(op.id, "op-"))
 	}, nil

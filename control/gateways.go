@@ -27,6 +27,9 @@ func (c *Control) join(ctx context.Context) error {
 		order.SubjectEmergency: c.onEmergency,
 		order.SubjectHold:      c.onHold,
 		order.SubjectList:      c.onList,
+
+		order.SubjectLinked:      c.onLinked,
+		order.SubjectAcknowledge: c.onAcknowledge,
 	} {
 		stop, err := b.Subscribe(subject, f)
 		if err != nil {
@@ -79,7 +82,7 @@ func (c *Control) onBeat(m bus.Msg) {
 		c.log.Warn("a beat cannot be read", "error", err)
 		return
 	}
-	if checkLine("gateway", b.Gateway, maxPointName) != nil || b.Gateway == "" || len(b.Features)+len(b.Models)+len(b.Emergencies)+len(b.Lists) > maxPointLists {
+	if checkLine("gateway", b.Gateway, maxPointName) != nil || b.Gateway == "" || len(b.Features)+len(b.Models)+len(b.Emergencies)+len(b.Lists)+len(b.Detectors)+len(b.Versions) > maxPointLists {
 		c.log.Warn("a beat is out of bounds and was ignored", "name_bytes", len(b.Gateway))
 		return
 	}

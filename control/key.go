@@ -103,7 +103,8 @@ func (c *Control) createKey(ctx context.Context, op *operator, spec keySpec) (id
 		}
 		k.ID, k.Hash = "k-"+strconv.Itoa(s.nKeys+1), hash
 		id = k.ID
-		return []draft{{typeKey, keyBody{k}}}, s.room(weigh(k))
+		linked, weight := s.keyed(k)
+		return append([]draft{{typeKey, keyBody{k}}}, linked...), s.room(weigh(k) + weight)
 	})
 	return id, text, err
 }
@@ -165,7 +166,8 @@ func (c *Control) EnsureKey(spec order.Key) (key order.Key, text string, created
 		}
 		want.ID, want.Hash = "k-"+strconv.Itoa(s.nKeys+1), hash
 		key, created = want, true
-		return []draft{{typeKey, keyBody{want}}}, s.room(weigh(want))
+		linked, weight := s.keyed(want)
+		return append([]draft{{typeKey, keyBody{want}}}, linked...), s.room(weigh(want) + weight)
 	})
 	if err != nil || !created {
 		text = ""

@@ -108,9 +108,12 @@ func (c *Control) TokenValid(token string) bool {
 	return err == nil
 }
 
+// active says whether somebody is an operator, and was not removed.
+func (op *operator) active() bool { return op != nil && op.removed.IsZero() }
+
 func (s *state) operatorNamed(name string) *operator {
 	for _, op := range s.operators {
-		if op.name == name {
+		if op.name == name && op.active() {
 			return op
 		}
 	}

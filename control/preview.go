@@ -45,6 +45,7 @@ type previewView struct {
 	ByOrg          []reachView     `json:"by_org,omitempty"`
 	Dependants     []dependantView `json:"dependants,omitempty"`
 	Unknown        []string        `json:"unknown"` // what nobody measured, or could judge
+	Warnings       []warning       `json:"warnings,omitempty"`
 }
 
 // coverageView says what the figures of a preview rest on.
@@ -102,6 +103,9 @@ func (c *Control) postPreview(cl *call) error {
 	if err != nil {
 		return err
 	}
+	if err := checkPatterns(&cor, c.cfg.Now()); err != nil {
+		return err
+	}
 	if cor, err = c.check(cor, c.cfg.Now().UTC().Round(0)); err != nil {
 		return err
 	}
@@ -109,6 +113,7 @@ func (c *Control) postPreview(cl *call) error {
 	if err != nil {
 		return err
 	}
+	v.Warnings = c.warnings(&cor)
 	return cl.reply(http.StatusOK, v)
 }
 

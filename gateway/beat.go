@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,8 +144,14 @@ func (a *agent) report() (order.Beat, [][]byte, int64) {
 		beat.Revision, beat.Head = rl.revision, rl.head
 	}
 	beat.Lists = a.lists.report(a.g.current.Load())
+	beat.Detectors, beat.Versions = slices.Sorted(maps.Keys(a.g.detectors)), map[string][]string{}
 	for _, m := range a.g.order {
 		beat.Models = append(beat.Models, m.Name)
+		for _, v := range append([]ModelVersion{{Version: m.Version}}, m.Versions...) {
+			if v.Version != "" && m.derivative == "" {
+				beat.Versions[m.Name] = append(beat.Versions[m.Name], v.Version)
+			}
+		}
 	}
 	var signed [][]byte
 	for _, e := range a.follower.Emergencies() {
@@ -155,8 +163,9 @@ func (a *agent) report() (order.Beat, [][]byte, int64) {
 
 // features is what this gateway can enforce.
 var features = []string{
-	string(correction.Access), string(correction.Rate), string(correction.Capability) + ".disable",
-	string(correction.Capability) + ".clamp", string(correction.Use) + ".declared", string(correction.Stop),
+	string(correction.Access), string(correction.Access) + ".linked", string(correction.Rate), string(correction.Capability) + ".disable",
+	string(correction.Capability) + ".clamp", string(correction.Capability) + ".filter", string(correction.Capability) + ".pin",
+	string(correction.Use) + ".declared", string(correction.Use) + ".inferred", string(correction.Use) + ".acknowledge", string(correction.Stop),
 }
 
 // Version is the program's, set when it is built for release.

@@ -31,6 +31,9 @@ type Beat struct {
 	Models      []string `json:"models,omitempty"`
 
 	Lists map[string]ListHeld `json:"lists,omitempty"` // by name: all that its order names
+
+	Detectors []string            `json:"detectors,omitempty"` // that filters can name there
+	Versions  map[string][]string `json:"versions,omitempty"`  // by model: those that it can be pinned to
 }
 
 // The phases of an Ack.

@@ -1,0 +1,165 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"andon/correction"
+	"andon/detect"
+)
+
+// warning says what may not be meant, or not have its effect, of a correction
+// that is valid. It hinders nothing: a stop must not wait for a list.
+type warning struct {
+	Code   string `json:"code"` // unknown_use_case, unknown_version, unknown_detector, not_enforced
+	Field  string `json:"field,omitempty"`
+	Detail string `json:"detail"`
+}
+
+// warnings looks at a valid correction beside the taxonomy and what live gateways
+// say of themselves. The caller does not hold mu.
+func (c *Control) warnings(cor *correction.Correction) []warning {
+	var out []warning
+	warn := func(code, field, format string, args ...any) {
+		out = append(out, warning{code, field, fmt.Sprintf(format, args...)})
+	}
+	uses := func(field string, nodes []string) {
+		for i, n := range nodes {
+			if !correction.KnownUse(n) {
+				at := field
+				if field != "params.use_case" {
+					at = fmt.Sprintf("%s[%d]", field, i)
+				}
+				warn("unknown_use_case", at, "%q is not in the taxonomy; it reaches only who declares exactly this, or what is below it", short(n))
+			}
+		}
+	}
+	p := &cor.Params
+	if p.UseCase != "" {
+		uses("params.use_case", []string{p.UseCase})
+	}
+	uses("scope.use_cases", cor.Scope.UseCases)
+	if cor.Except != nil {
+		uses("except.use_cases", cor.Except.UseCases)
+	}
+
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var live []*point
+	for _, pt := range c.points {
+		if c.cfg.Now().Before(pt.lease) {
+			live = append(live, pt)
+		}
+	}
+	if len(live) == 0 {
+		return out // nobody can be asked
+	}
+	slices.SortFunc(live, func(a, b *point) int { return strings.Compare(a.name, b.name) })
+	without := func(has func(*point) bool) string {
+		var names []string
+		for _, pt := range live {
+			if !has(pt) {
+				names = append(names, pt.name)
+			}
+		}
+		return strings.Join(names, ", ")
+	}
+	if needs := featureName(cor); needs != "" {
+		if names := without(func(pt *point) bool { return len(pt.Features) == 0 || slices.Contains(pt.Features, needs) }); names != "" {
+			warn("not_enforced", "kind", "%s can not enforce %s", names, needs)
+		}
+	}
+	detector, field := p.Detector, "params.detector"
+	if p.Filter != nil {
+		detector, field = p.Filter.Detector, "params.filter.detector"
+	}
+	if detector != "" && detector != correction.DetectorPatterns {
+		if names := without(func(pt *point) bool { return slices.Contains(pt.detectors, detector) }); names != "" {
+			warn("unknown_detector", field, "%s has no detector %q: what the correction reaches is refused there", names, short(detector))
+		}
+	}
+	if p.Pin != "" {
+		for _, m := range cor.Scope.Models {
+			if !slices.ContainsFunc(live, func(pt *point) bool { return slices.Contains(pt.versions[m], p.Pin) }) {
+				warn("unknown_version", "params.pin", "no gateway can serve version %q of %s: what the correction reaches is refused", short(p.Pin), m)
+			}
+		}
+	}
+	return out
+}
+
+// featureName is what a gateway says that it can enforce such a correction by.
+func featureName(cor *correction.Correction) string {
+	p := &cor.Params
+	switch {
+	case cor.Kind == correction.Access && len(p.Linked) > 0:
+		return "access.linked"
+	case cor.Kind == correction.Use && p.Action == "acknowledge":
+		return "use.acknowledge"
+	case cor.Kind == correction.Use && p.Basis == "inferred":
+		return "use.inferred"
+	case cor.Kind == correction.Use:
+		return "use.declared"
+	case cor.Kind == correction.Capability:
+		return class(cor)
+	}
+	return string(cor.Kind)
+}
+
+// class is the kind of a correction with the parameter that makes the difference:
+// stop.L3, access.block, capability.filter.
+func class(cor *correction.Correction) string {
+	p := &cor.Params
+	what := ""
+	switch cor.Kind {
+	case correction.Stop:
+		what = p.Level
+	case correction.Access:
+		what = p.Mode
+	case correction.Rate:
+		what = p.Metric
+	case correction.Use:
+		if what = "declared"; p.Action == "acknowledge" {
+			what = p.Action
+		} else if p.Basis != "" {
+			what = p.Basis
+		}
+	case correction.Capability:
+		switch {
+		case p.Filter != nil:
+			what = "filter"
+		case p.Pin != "":
+			what = "pin"
+		case len(p.Clamp) > 0:
+			what = "clamp"
+		default:
+			what = "disable"
+		}
+	}
+	return string(cor.Kind) + "." + what
+}
+
+// checkPatterns refuses a filter that gateways could not compile, such as an
+// expression of unbounded length: for it they would refuse what the filter
+// reaches. It may take a while, so no lock is held.
+func checkPatterns(cor *correction.Correction, now time.Time) error {
+	f := cor.Params.Filter
+	if f == nil || f.Detector != correction.DetectorPatterns || cor.Validate(now) != nil {
+		return nil // what else is wrong is said by check
+	}
+	_, err := detect.Compile(detect.Spec{Literals: f.Patterns, Regexps: f.Regexps, Fold: !f.Exact})
+	var at *detect.Error
+	if errors.As(err, &at) {
+		field, ok := strings.CutPrefix(at.Field, "literals")
+		if ok {
+			field = "patterns" + field
+		} else {
+			field = at.Field
+		}
+		return badField("params.filter."+field, at.Detail)
+	}
+	return err
+}
