@@ -14,21 +14,23 @@ import (
 // revision. Their bodies follow. A type or a member that this version does not
 // know stops the fold: it might have made something tighter.
 const (
-	typeCreated   = "correction.created"  // revision
-	typeLifted    = "correction.lifted"   // revision
-	typeExtended  = "correction.extended" // revision
-	typeRatified  = "correction.ratified" // revision
-	typeExpired   = "correction.expired"  // revision
-	typeAdopted   = "emergency.adopted"   // revision
-	typeKey       = "key.created"         // revision
-	typeRevoked   = "key.revoked"         // revision
-	typeOperator  = "operator.created"
-	typeToken     = "operator.token_replaced"
-	typeMeasured  = "effect.measured"
-	typeJoined    = "point.joined"
-	typeDescribed = "point.described"
-	typeRemoved   = "point.removed"
-	typeHold      = "hold.decided"
+	typeCreated    = "correction.created"  // revision
+	typeLifted     = "correction.lifted"   // revision
+	typeExtended   = "correction.extended" // revision
+	typeRatified   = "correction.ratified" // revision
+	typeExpired    = "correction.expired"  // revision
+	typeAdopted    = "emergency.adopted"   // revision
+	typeKey        = "key.created"         // revision
+	typeRevoked    = "key.revoked"         // revision
+	typeApp        = "app.registered"      // revision, where it has keys
+	typeAppRemoved = "app.removed"         // revision, where it has keys
+	typeOperator   = "operator.created"
+	typeToken      = "operator.token_replaced"
+	typeMeasured   = "effect.measured"
+	typeJoined     = "point.joined"
+	typeDescribed  = "point.described"
+	typeRemoved    = "point.removed"
+	typeHold       = "hold.decided"
 )
 
 // system is the actor of what the control plane does by itself.

@@ -32,6 +32,7 @@ type state struct {
 	list        []*record // as they were accepted
 	keys        map[string]*keyRecord
 	keyList     []*keyRecord
+	apps        map[string]*appRecord
 	keyHashes   map[string]bool
 	operators   map[string]*operator
 	tokens      map[[sha256.Size]byte]*operator
@@ -99,7 +100,7 @@ type answered struct {
 
 func newState() *state {
 	return &state{
-		corrections: map[string]*record{}, keys: map[string]*keyRecord{}, keyHashes: map[string]bool{},
+		corrections: map[string]*record{}, keys: map[string]*keyRecord{}, apps: map[string]*appRecord{}, keyHashes: map[string]bool{},
 		operators: map[string]*operator{}, tokens: map[[sha256.Size]byte]*operator{},
 		requests: map[requestID]*answered{}, adopted: map[string]bool{}, points: map[string]*pointBody{}, lists: map[string]*listRecord{}, effects: map[string]*effects{}, cases: map[string]*custodyCase{},
 	}
@@ -164,6 +165,18 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 		return s.foldOpened(e)
 	case typeKey:
 		return s.foldKey(e, o)
+	case typeApp:
+		b, err := read[appBody](e.Body)
+		if err != nil {
+			return nil, err
+		}
+		return s.foldApp(e, o, b.Name, &appRecord{b, e.At.UTC(), e.Actor})
+	case typeAppRemoved:
+		b, err := read[removedAppBody](e.Body)
+		if err != nil {
+			return nil, err
+		}
+		return s.foldApp(e, o, b.Name, nil)
 	case typeRevoked:
 		b, err := read[revokedBody](e.Body)
 		k := s.keys[b.ID]
@@ -171,7 +184,7 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 			err = fmt.Errorf("key %q is not in force: %w", b.ID, errForm)
 		}
 		o.DropKeys = []string{b.ID}
-		return func() { k.revokedAt = e.At.UTC(); s.weight -= weigh(k.Key) }, err
+		return func() { k.revokedAt = e.At.UTC(); s.weight -= weigh(s.stands(k.Key)) }, err
 	case typeOperator, typeToken:
 		return s.foldOperator(e)
 	case typeOpRemoved:
@@ -284,13 +297,13 @@ func (s *state) foldKey(e ledger.Entry, o *order.Order) (func(), error) {
 	if b.Key.ID == "" || s.keys[b.Key.ID] != nil || s.keyHashes[b.Key.Hash] {
 		return nil, fmt.Errorf("key %q is there already: %w", b.Key.ID, errForm)
 	}
-	o.PutKeys = []order.Key{b.Key}
+	o.PutKeys = []order.Key{s.stands(b.Key)}
 	return func() {
 		k := &keyRecord{Key: b.Key, createdAt: e.At.UTC(), createdBy: e.Actor}
 		s.keys[k.ID] = k
 		s.keyList = append(s.keyList, k)
 		s.keyHashes[k.Hash] = true
-		s.weight += weigh(k.Key)
+		s.weight += weigh(s.stands(k.Key))
 		s.nKeys = max(s.nKeys, number(k.ID, "k-"))
 	}, nil
 }
@@ -364,7 +377,7 @@ func (s *state) full() order.State {
 	}
 	for _, k := range s.keyList {
 		if k.revokedAt.IsZero() {
-			st.Keys = append(st.Keys, k.Key)
+			st.Keys = append(st.Keys, s.stands(k.Key))
 		}
 	}
 	for id := range s.adopted {

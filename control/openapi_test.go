@@ -194,6 +194,8 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"GET", "/requests/r-1", "/requests/{id}", ""},
 		{"GET", "/models", "/models", ""},
 		{"GET", "/holds", "/holds", ""},
+		{"PUT", "/apps/reader", "/apps/{name}", `{"use_cases":["education"],"reason":"r"}`},
+		{"GET", "/apps", "/apps", ""},
 		{"POST", "/corrections", "/corrections", `{"kind":"access","params":{"mode":"block","linked":["org"]},"scope":{"keys":["k-1"]},"reason":"r"}`},
 		{"POST", "/keys", "/keys", `{"org":"acme","attributes":["device=d-1"]}`},
 		{"GET", "/corrections/c-4", "/corrections/{id}", ""},

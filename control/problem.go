@@ -49,6 +49,7 @@ var codes = map[string]struct {
 	"idempotency_conflict": {409, "The idempotency key was used for another request"},
 	"not_in_force":         {409, "The correction is no longer in force"},
 	"point_live":           {409, "The enforcement point is live"},
+	"too_many_apps":        {409, "Too many applications"},
 	"list_in_use":          {409, "The list is in use"},
 	"operator_exists":      {409, "There is an operator of this name"},
 	"last_operator":        {409, "Somebody has to remain"},

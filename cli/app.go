@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// registeredApp is an application, and what it is for.
+type registeredApp struct {
+	Name         string    `json:"name"`
+	UseCases     []string  `json:"use_cases"`
+	Keys         int       `json:"keys"`
+	RegisteredAt time.Time `json:"registered_at"`
+	RegisteredBy string    `json:"registered_by"`
+}
+
+func (c *command) appsCmd() *cobra.Command {
+	return group("apps", "Applications, and what they are for", c.appsRegisterCmd(), c.appsListCmd(), c.appsRemoveCmd())
+}
+
+func (c *command) appsRegisterCmd() *cobra.Command {
+	var uses []string
+	var reason string
+	cmd := &cobra.Command{
+		Use: "register NAME --use-case NODE --reason TEXT", Short: "Say what an application is for; it holds for every key with the attribute app=NAME",
+		Example: `  andon apps register reader --use-case education/tutoring --reason "as agreed with acme"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("andon apps register reader …", "exactly one application is needed")
+			}
+			if len(uses) == 0 {
+				return usagef("--use-case education/tutoring", "it does not say what the application is for")
+			}
+			if strings.TrimSpace(reason) == "" {
+				return usagef(`--reason "as agreed"`, "a reason is required")
+			}
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			var a registeredApp
+			if err := cl.do(cmd.Context(), http.MethodPut, "/apps/"+url.PathEscape(args[0]), nil, map[string]any{"use_cases": uses, "reason": reason}, &a); err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(a)
+			}
+			c.printf("%s  %s  %d keys\nundo: andon apps remove %s --reason …\n", a.Name, strings.Join(a.UseCases, " "), a.Keys, a.Name)
+			return nil
+		},
+	}
+	cmd.Flags().StringSliceVar(&uses, "use-case", nil, "what it is for (required); andon use-cases lists the taxonomy")
+	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
+	return cmd
+}
+
+func (c *command) appsListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "The registered applications", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			var list struct {
+				Apps []registeredApp `json:"apps"`
+			}
+			if err := cl.do(cmd.Context(), http.MethodGet, "/apps", nil, nil, &list); err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(list.Apps)
+			}
+			rows := [][]string{{"NAME", "USE CASES", "KEYS", "REGISTERED BY"}}
+			for _, a := range list.Apps {
+				rows = append(rows, []string{a.Name, strings.Join(a.UseCases, " "), strconv.Itoa(a.Keys), a.RegisteredBy})
+			}
+			table(c.Stdout, rows)
+			return nil
+		},
+	}
+}
+
+func (c *command) appsRemoveCmd() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "remove NAME --reason TEXT", Short: "Take the registration of an application away; its keys stay",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("andon apps list shows the names", "exactly one application is needed")
+			}
+			if strings.TrimSpace(reason) == "" {
+				return usagef(`--reason "it was withdrawn"`, "a reason is required")
+			}
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			if err := cl.do(cmd.Context(), http.MethodDelete, "/apps/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, nil, nil); err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(map[string]string{"name": args[0], "state": "removed"})
+			}
+			c.printf("%s removed\n", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
+	return cmd
+}

@@ -1,0 +1,193 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"andon/ledger"
+	"andon/order"
+)
+
+// appAttribute is the attribute of a key that says which application it belongs to.
+const appAttribute = "app="
+
+// maxApps bounds how many applications can be registered.
+const maxApps = 10_000
+
+// appBody registers an application, or registers it anew: what it is for holds
+// for every key with the attribute app=NAME, those there are and those to come.
+type appBody struct {
+	Name     string   `json:"name"`
+	UseCases []string `json:"use_cases"`
+	Reason   string   `json:"reason"`
+}
+
+type removedAppBody struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+// appRecord is a registered application.
+type appRecord struct {
+	appBody
+	at time.Time
+	by string
+}
+
+// stands is a key as gateways get it: with the use cases of its application.
+func (s *state) stands(k order.Key) order.Key {
+	for _, a := range k.Attributes {
+		name, ok := strings.CutPrefix(a, appAttribute)
+		if !ok {
+			continue
+		}
+		if app := s.apps[name]; app != nil {
+			all := slices.Concat(k.UseCases, app.UseCases)
+			slices.Sort(all)
+			k.UseCases = slices.Compact(all)
+		}
+	}
+	return k
+}
+
+// foldApp changes what an application is for; nil takes its registration away.
+func (s *state) foldApp(e ledger.Entry, o *order.Order, name string, next *appRecord) (func(), error) {
+	if name == "" || next == nil && s.apps[name] == nil {
+		return nil, fmt.Errorf("application %q: %w", name, errForm)
+	}
+	before, weight := s.apps[name], 0
+	set := func(a *appRecord) {
+		if a == nil {
+			delete(s.apps, name)
+		} else {
+			s.apps[name] = a
+		}
+	}
+	for _, k := range s.keyList {
+		if !k.revokedAt.IsZero() || !slices.Contains(k.Attributes, appAttribute+name) {
+			continue
+		}
+		set(before)
+		weight -= weigh(s.stands(k.Key))
+		set(next)
+		now := s.stands(k.Key)
+		weight += weigh(now)
+		o.PutKeys = append(o.PutKeys, now)
+	}
+	set(before)
+	return func() { set(next); s.weight += weight }, nil
+}
+
+// appView is an application as the API shows it.
+type appView struct {
+	Name         string    `json:"name"`
+	UseCases     []string  `json:"use_cases"`
+	Keys         int       `json:"keys"` // in force
+	RegisteredAt time.Time `json:"registered_at"`
+	RegisteredBy string    `json:"registered_by"`
+}
+
+type appList struct {
+	Apps []appView `json:"apps"`
+}
+
+// appSpec is what an application is for.
+type appSpec struct {
+	UseCases []string `json:"use_cases"`
+	Reason   string   `json:"reason"`
+}
+
+func (c *Control) getApps(cl *call) error {
+	if err := cl.op.may("app.read"); err != nil {
+		return err
+	}
+	c.mu.RLock()
+	list := appList{Apps: []appView{}}
+	for _, a := range c.state.apps {
+		list.Apps = append(list.Apps, c.state.appView(a))
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(list.Apps, func(a, b appView) int { return strings.Compare(a.Name, b.Name) })
+	return cl.reply(http.StatusOK, list)
+}
+
+func (s *state) appView(a *appRecord) appView {
+	v := appView{Name: a.Name, UseCases: a.UseCases, RegisteredAt: a.at, RegisteredBy: a.by}
+	for _, k := range s.keyList {
+		if k.revokedAt.IsZero() && slices.Contains(k.Attributes, appAttribute+a.Name) {
+			v.Keys++
+		}
+	}
+	return v
+}
+
+// putApp registers an application.
+func (c *Control) putApp(cl *call) error {
+	if err := cl.op.may("app.register"); err != nil {
+		return err
+	}
+	spec, err := decode[appSpec](cl)
+	if err != nil {
+		return err
+	}
+	name := cl.r.PathValue("name")
+	if err := checkLine("name", name, maxKeyText-len(appAttribute)); err != nil {
+		return err
+	}
+	if err := reasonGiven(spec.Reason); err != nil {
+		return err
+	}
+	if len(spec.UseCases) == 0 {
+		return badField("use_cases", "missing: say what the application is for")
+	}
+	checked, err := keySpec{Org: "-", UseCases: spec.UseCases}.key(c.cfg.Now())
+	if err != nil {
+		return err
+	}
+	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
+		if s.apps[name] == nil && len(s.apps) >= maxApps {
+			return nil, problem("too_many_apps", "at most "+strconv.Itoa(maxApps)+" applications can be registered; remove some")
+		}
+		body := appBody{Name: name, UseCases: checked.UseCases, Reason: spec.Reason}
+		more := 0
+		for _, k := range s.keyList {
+			if k.revokedAt.IsZero() && slices.Contains(k.Attributes, appAttribute+name) {
+				more += weigh(body.UseCases)
+			}
+		}
+		return []draft{{typeApp, body}}, s.room(more)
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.RLock()
+	v := c.state.appView(c.state.apps[name])
+	c.mu.RUnlock()
+	return cl.reply(http.StatusOK, v)
+}
+
+// deleteApp takes the registration of an application away. Its keys stay.
+func (c *Control) deleteApp(cl *call) error {
+	if err := cl.op.may("app.remove"); err != nil {
+		return err
+	}
+	name, reason := cl.r.PathValue("name"), cl.r.URL.Query().Get("reason")
+	if err := reasonGiven(reason); err != nil {
+		return err
+	}
+	_, err := c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
+		if s.apps[name] == nil {
+			return nil, problem("not_found", "there is no application "+strconv.Quote(short(name)))
+		}
+		return []draft{{typeAppRemoved, removedAppBody{name, reason}}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	cl.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
