@@ -20,6 +20,8 @@ var stay = map[string]bool{
 	"Authorization": true, "X-Api-Key": true, "X-Goog-Api-Key": true, "Cookie": true,
 	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Prefix": true, "X-Real-Ip": true,
 	"X-Goog-Fieldmask":       true, // would leave the usage out
+	"Range":                  true, // a part of an answer can not be judged
+	"If-Range":               true,
 	"X-Http-Method-Override": true, "X-Http-Method": true, "X-Method-Override": true, "X-Original-Url": true, "X-Rewrite-Url": true,
 }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 
+	"andon/gateway/filter"
 	"andon/gateway/upstream"
 	"andon/wire"
 )
@@ -16,9 +17,9 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 	x.grow(32 << 10)
 	buf := x.buf[:cap(x.buf)]
 	held := len(buf)
-	metered := resp.StatusCode == http.StatusOK && x.metered()
-	retrieved := resp.StatusCode == http.StatusOK && x.rt.Answers
-	screened := resp.StatusCode == http.StatusOK && x.screensPlain(c)
+	metered := answered(resp) && x.metered()
+	retrieved := answered(resp) && x.rt.Answers
+	screened := x.screensPlain(c)
 	if metered || retrieved || screened {
 		held = maxEvent // its usage, its model, or what must not go out, may stand at its end
 	}
@@ -54,7 +55,7 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 		}
 	}
 	out := buf[:n]
-	if resp.StatusCode == http.StatusOK && (screened || x.screensPlain(c)) { // or it is since it began
+	if screened || x.screensPlain(c) { // or it is since it began
 		if !whole {
 			conn.Close()
 			return x.deny(c, &reason{status: http.StatusBadGateway, code: "answer_too_large", detail: "this answer is too large for the filters that are in force for now"}, "")
@@ -63,6 +64,11 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 		var fallback string
 		if out, why, fallback = x.screenPlain(c, buf[:n]); why != nil {
 			conn.Close()
+			if hit := x.answer.hit; !answered(resp) && hit != nil && hit.Cause == filter.Unreadable {
+				// An error page, say: its status is what matters to the caller.
+				why = &reason{status: max(resp.StatusCode, http.StatusBadRequest), code: "upstream_error",
+					detail: "the provider refused or failed, in words that a filter which is in force for now can not look at"}
+			}
 			if metered && !x.wr.Usage(x.rt, buf[:n], &x.usage) {
 				x.estimated(n)
 			}

@@ -90,6 +90,7 @@ func (x *exchange) run(c *call, asked *model) {
 		m.describe(&c.req)
 		c.req.Continues = x.goesOn(c)
 		c.told, c.sink = false, nil
+		x.answer = screened{} // what was held back of an answer before goes nowhere
 		c.state.Store(running)
 		c.why.Store(nil)
 		c.conn.Store(nil)

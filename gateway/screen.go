@@ -278,6 +278,7 @@ func (x *exchange) screenPlain(c *call, body []byte) (out []byte, why *reason, f
 	ctx, stop := c.wait(x.r.Context())
 	defer stop()
 	if _, hit := p.hold.Plain(ctx, x.wr, x.rt, body); hit != nil {
+		x.answer.hit = hit
 		rule := ruleOf(v, hit.ID)
 		if hit.Cause == filter.Unreadable || !x.await(c, rule, "output", x.excerpt(rl, rule, body, false)) {
 			return nil, x.found(rl, rule, hit), ""
@@ -285,6 +286,7 @@ func (x *exchange) screenPlain(c *call, body []byte) (out []byte, why *reason, f
 	}
 	out, hit := p.main.Plain(ctx, x.wr, x.rt, body)
 	if hit != nil {
+		x.answer.hit = hit
 		rule := ruleOf(v, hit.ID)
 		return nil, x.found(rl, rule, hit), x.instead(c, rule, hit)
 	}

@@ -15,11 +15,16 @@ const streamBuffer = 8 << 10
 // streams reports whether the answer is a stream of events, whatever its
 // caller asked for.
 func (x *exchange) streams(resp *http.Response) bool {
-	if resp.StatusCode != http.StatusOK {
+	if !answered(resp) {
 		return false
 	}
-	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") || x.rt.Stream && !x.rt.SSE
+	const events = "text/event-stream"
+	kind := resp.Header.Get("Content-Type")
+	return len(kind) >= len(events) && strings.EqualFold(kind[:len(events)], events) || x.rt.Stream && !x.rt.SSE
 }
+
+// answered reports whether the provider did what it was asked, by its status.
+func answered(resp *http.Response) bool { return resp.StatusCode/100 == 2 }
 
 // stream brings back a stream, at the provider's pace. What has arrived of an
 // event that is not complete waits for its rest: so the caller always stands
@@ -29,6 +34,11 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 	if c.state.Load() != running {
 		conn.Close()
 		return false
+	}
+	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		// Nobody asked for it. Nothing in it could be judged, and it could not be ended in the wire's words.
+		conn.Close()
+		return x.deny(c, &reason{status: http.StatusBadGateway, code: "encoded_stream", detail: "the provider compressed its stream unasked"}, "")
 	}
 	if cap(x.buf) < streamBuffer || cap(x.buf) > 2*streamBuffer {
 		x.buf = make([]byte, streamBuffer)

@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"andon/wire"
 )
@@ -10,43 +11,40 @@ import (
 // Plain filters a whole answer: out is body, or body redacted. With a hit, out is
 // nil. If ctx ends before classifiers have judged, that is a hit.
 //
-// An answer of several lines, each an answer of its own, as batches have them, is
-// filtered line by line.
+// An answer of several lines, as batches have them, is filtered line by line; a
+// text that one of them leaves open goes on in the next.
 func (g *Guard) Plain(ctx context.Context, w wire.Wire, rt wire.Route, body []byte) (out []byte, hit *Hit) {
-	out, hit = g.all(ctx, w, rt, body, false)
+	out, hit = g.all(ctx, w, rt, false, body)
 	if hit == nil || hit.Cause != Unreadable {
 		return out, hit
 	}
-	for line := range bytes.Lines(body) {
-		text, hit := bytes.TrimRight(line, "\r\n"), (*Hit)(nil)
-		if text, hit = g.all(ctx, w, rt, text, false); hit != nil {
-			return nil, hit
-		}
-		out = append(append(out, text...), line[len(bytes.TrimRight(line, "\r\n")):]...)
-	}
-	return out, nil
+	return g.all(ctx, w, rt, false, slices.Collect(bytes.Lines(body))...)
 }
 
 // Input is Plain for the body of a request.
 func (g *Guard) Input(ctx context.Context, w wire.Wire, rt wire.Route, body []byte) (out []byte, hit *Hit) {
-	return g.all(ctx, w, rt, body, true)
+	return g.all(ctx, w, rt, true, body)
 }
 
-func (g *Guard) all(ctx context.Context, w wire.Wire, rt wire.Route, body []byte, inputs bool) (out []byte, hit *Hit) {
+func (g *Guard) all(ctx context.Context, w wire.Wire, rt wire.Route, inputs bool, parts ...[]byte) (out []byte, hit *Hit) {
 	if g == nil {
-		return body, nil
+		return slices.Concat(parts...), nil
 	}
 	s := g.Stream(w, rt)
 	s.whole, s.inputs = true, inputs
 	add := func(more []byte, h *Hit) {
-		if hit = h; len(more) > 0 {
+		if hit = h; len(out) == 0 && len(parts) == 1 {
 			out = more
+		} else {
+			out = append(out, more...)
 		}
 	}
-	add(s.Write(body))
-	if hit == nil {
-		add(s.End())
+	for _, part := range parts {
+		if add(s.Write(part)); hit != nil {
+			return nil, hit
+		}
 	}
+	add(s.End())
 	if hit == nil && s.Waiting() {
 		add(s.Await(ctx))
 		if hit == nil && s.Waiting() {
@@ -58,7 +56,7 @@ func (g *Guard) all(ctx context.Context, w wire.Wire, rt wire.Route, body []byte
 		return nil, hit
 	}
 	if out == nil {
-		out = body[:0]
+		out = parts[0][:0]
 	}
 	return out, nil
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"hash/maphash"
 	"slices"
+	"unicode/utf8"
 
 	"andon/detect"
 	"andon/wire"
+	"andon/wire/sse"
 )
 
 // Stream filters one streamed answer. One goroutine uses it at a time.
@@ -25,6 +27,7 @@ type Stream struct {
 	pieces  []wire.Piece
 	scratch []byte
 	lines   []byte // for data of several lines
+	side    []byte // what stood beside the data of the last event
 	text    []byte // for texts that are rewritten
 	out     []byte
 
@@ -72,7 +75,7 @@ func (g *Guard) Stream(w wire.Wire, rt wire.Route) *Stream {
 }
 
 func (s *Stream) set(g *Guard) {
-	s.g, s.bare = g, nil
+	s.g, s.bare, s.side = g, nil, nil
 	if g == nil {
 		return
 	}
@@ -103,6 +106,9 @@ func (s *Stream) write(event []byte) (out []byte, hit *Hit) {
 	s.current = waiting{number: s.number, size: len(event)}
 	if data, ok := s.data(event); ok {
 		s.take(data)
+	}
+	if s.rt.SSE && !s.whole {
+		s.beside(event)
 	}
 	return s.release(event)
 }
@@ -152,6 +158,23 @@ func (s *Stream) take(data []byte) {
 		c.settled, c.cut = c.total, c.total
 		c.tail = append(c.tail, s.joined...)
 		s.record(c, &wire.Piece{Fixed: true}, 0)
+	}
+}
+
+// beside looks at what stands beside the data of an event: its name and id,
+// comments, and fields that nobody knows. They reach the client, too.
+func (s *Stream) beside(event []byte) {
+	from := len(s.side)
+	s.side = sse.Beside(event, s.side)
+	fresh := s.side[from:]
+	same := bytes.Equal(fresh, s.side[:from]) // most events have the names of those before
+	s.side = s.side[:copy(s.side, fresh)]
+	switch {
+	case same:
+	case !utf8.Valid(fresh) || bytes.IndexByte(fresh, 0) >= 0:
+		s.forbid(s.g.hit(0, Unreadable, 0), s.number)
+	default:
+		s.bareText(&wire.Piece{Kind: wire.PieceOther, Fixed: true, Spelled: true, Text: fresh})
 	}
 }
 

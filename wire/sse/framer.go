@@ -97,6 +97,18 @@ func Data(event, dst []byte) (data []byte, ok bool) {
 	return data, lines > 0
 }
 
+// Beside appends the lines of an event that are not its data, as they are: its
+// name and id, comments, and what is no field at all.
+func Beside(event, dst []byte) []byte {
+	eachLine(event, func(field, value []byte) {
+		if string(field) == "data" {
+			return
+		}
+		dst = append(append(append(append(dst, field...), ':'), value...), '\n')
+	})
+	return dst
+}
+
 // Type returns the event's type, nil if it names none.
 func Type(event []byte) (typ []byte) {
 	eachLine(event, func(field, value []byte) {
