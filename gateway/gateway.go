@@ -65,6 +65,8 @@ type Gateway struct {
 	recorder      *record.Recorder // nil: nothing is recorded
 	metrics       *metrics
 	agent         *agent
+	acknowledging turns
+	linked        linkedSeen
 
 	data, admin net.Listener
 	servers     []server

@@ -43,6 +43,9 @@ func (x *exchange) serve(c *call) *wire.Problem {
 	if rl != nil {
 		x.w.Header()["Andon-Revision"] = rl.header
 	}
+	if path == ownPath {
+		return x.own(c, rl, path)
+	}
 	var ok bool
 	if x.wr, x.rt, ok = wires.Match(r.Method, path, r.URL.RawQuery, header); !ok || strings.Contains(r.URL.RawQuery, " ") {
 		x.wr = wires.Guess(path, header)

@@ -25,6 +25,7 @@ func (x *exchange) refuse(c *call, why *reason) {
 	c.refusedAs = action(p)
 	x.g.record(x, c, c.refusedAs, p.Status, p.Corrections)
 	x.g.metrics.refused(p.Kind)
+	x.linkRefused(c, why)
 	x.fail(p)
 }
 
