@@ -13,7 +13,7 @@ import (
 	"andon/order"
 )
 
-func (w *world) key(body string) string {
+func (w *world) makeKey(body string) string {
 	w.t.Helper()
 	var k keyView
 	w.ok(201, "POST", "/keys", body, &k)
@@ -24,8 +24,8 @@ func (w *world) key(body string) string {
 // undoes a link.
 func TestEvasionIsCaught(t *testing.T) {
 	w := newWorld(t, nil)
-	w.key(`{"org":"acme","user":"mallory","attributes":["device=d-1","plan=free"]}`)
-	w.key(`{"org":"acme","user":"carol","attributes":["device=d-2"]}`)
+	w.makeKey(`{"org":"acme","user":"mallory","attributes":["device=d-1","plan=free"]}`)
+	w.makeKey(`{"org":"acme","user":"carol","attributes":["device=d-2"]}`)
 	w.bad(422, "invalid_field", "POST", "/corrections", `{"kind":"access","params":{"mode":"block","linked":["device=d-1"]},"scope":{"users":["x"]},"reason":"r"}`)
 	w.create(`{"kind":"access","params":{"mode":"block","linked":["device","payment"]},"scope":{"users":["mallory"],"models":["sim-large"]},"reason":"scraping"}`)
 	links := func(want ...string) correctionView {
@@ -44,13 +44,13 @@ func TestEvasionIsCaught(t *testing.T) {
 	if l := v.Linked.Links[0]; l.Key != "k-1" || l.Via != "" || l.Entry == 0 || v.History[1].Action != "linked" {
 		t.Fatalf("%+v %+v", v.Linked, v.History)
 	}
-	w.key(`{"org":"other","user":"new1","attributes":["device=d-1","payment=p-1"]}`) // same device: its payment is known, too
+	w.makeKey(`{"org":"other","user":"new1","attributes":["device=d-1","payment=p-1"]}`) // same device: its payment is known, too
 	v = links("device=d-1", "payment=p-1")
 	if l := v.Linked.Links[1]; l.Key != "k-3" || l.Via != "device=d-1" {
 		t.Fatalf("%+v", v.Linked)
 	}
-	w.key(`{"org":"third","user":"new2","attributes":["device=d-3","payment=p-1"]}`) // caught by it, and teaches no more
-	w.key(`{"org":"fourth","user":"new3","attributes":["device=d-3"]}`)
+	w.makeKey(`{"org":"third","user":"new2","attributes":["device=d-3","payment=p-1"]}`) // caught by it, and teaches no more
+	w.makeKey(`{"org":"fourth","user":"new3","attributes":["device=d-3"]}`)
 	links("device=d-1", "payment=p-1")
 	w.c.mu.RLock()
 	full := w.c.state.full()
@@ -67,26 +67,26 @@ func TestEvasionIsCaught(t *testing.T) {
 	if v = links(); !slices.Equal(v.Linked.Unlinked, []string{"device=d-1"}) { // what was learned through it is gone with it
 		t.Fatalf("%+v", v.Linked)
 	}
-	w.key(`{"org":"acme","user":"mallory","attributes":["device=d-1","payment=p-2"]}`)
+	w.makeKey(`{"org":"acme","user":"mallory","attributes":["device=d-1","payment=p-2"]}`)
 	links("payment=p-2") // the device is not learned again
 	w.ok(200, "POST", "/corrections/c-1/extend", `{"reason":"r","review_by":"2100-01-01T00:00:00Z"}`, nil)
 	links("payment=p-2")
 	w.ok(200, "POST", "/corrections/c-1/lift", `{"reason":"r"}`, nil)
-	w.key(`{"org":"acme","user":"mallory","attributes":["payment=p-3"]}`)
+	w.makeKey(`{"org":"acme","user":"mallory","attributes":["payment=p-3"]}`)
 	links("payment=p-2")
 }
 
 func TestASharedOfficeIsNotOneSubject(t *testing.T) {
 	w := newWorld(t, nil)
 	for i := range sharedMost + 1 {
-		w.key(fmt.Sprintf(`{"org":"office","user":"u-%d","attributes":["device=d-%d"]}`, i, i))
+		w.makeKey(fmt.Sprintf(`{"org":"office","user":"u-%d","attributes":["device=d-%d"]}`, i, i))
 	}
 	w.create(`{"kind":"access","params":{"mode":"block","linked":["org","device"]},"scope":{"users":["u-3"]},"reason":"r"}`)
 	v := w.get("c-1")
 	if !slices.Equal(v.Links, []string{"device=d-3"}) || len(v.Linked.Refused) != 1 || v.Linked.Refused[0] != (linkMany{"org=office", sharedMost + 1}) {
 		t.Fatalf("%v %+v", v.Links, v.Linked)
 	}
-	w.key(`{"org":"office","user":"u-99","attributes":["device=d-99"]}`)
+	w.makeKey(`{"org":"office","user":"u-99","attributes":["device=d-99"]}`)
 	if got := w.get("c-1"); len(got.Linked.Refused) != 1 || len(got.History) != 2 {
 		t.Fatalf("%+v", got)
 	}
