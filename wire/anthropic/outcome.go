@@ -48,15 +48,6 @@ type outcome struct {
 	no    bool // it refuses
 }
 
-func (r *outcome) word() string {
-	if r.s.Kind() != '"' {
-		r.s.Skip()
-		return ""
-	}
-	v, _, _ := r.s.Text()
-	return v
-}
-
 // message reads a message, what changes of one at its end, or the event around
 // either.
 func (r *outcome) message(outer bool) {
@@ -69,11 +60,11 @@ func (r *outcome) message(outer bool) {
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
 		switch string(name) {
 		case "id":
-			wire.Keep(&o.ID, r.word())
+			wire.Keep(&o.ID, r.s.Word())
 		case "model":
-			wire.Keep(&o.Model, r.word())
+			wire.Keep(&o.Model, r.s.Word())
 		case "stop_reason":
-			v := r.word()
+			v := r.s.Word()
 			wire.Keep(&o.Status, v)
 			r.no = r.no || v == "refusal"
 		case "container":
@@ -87,14 +78,7 @@ func (r *outcome) message(outer bool) {
 		case "content_block":
 			r.block()
 		case "content":
-			if s.Kind() != '[' {
-				s.Skip()
-				continue
-			}
-			s.Array()
-			for s.Element() {
-				r.block()
-			}
+			s.Elements(r.block)
 		default:
 			s.Skip()
 		}
@@ -104,33 +88,27 @@ func (r *outcome) message(outer bool) {
 func (r *outcome) container() {
 	s := r.s
 	if s.Kind() != '{' {
-		wire.Keep(&r.o.Container, r.word())
+		wire.Keep(&r.o.Container, s.Word())
 		return
 	}
-	s.Object()
-	for name, ok := s.Member(); ok; name, ok = s.Member() {
+	s.Members(func(name []byte) {
 		if string(name) == "id" {
-			wire.Keep(&r.o.Container, r.word())
+			wire.Keep(&r.o.Container, s.Word())
 		} else {
 			s.Skip()
 		}
-	}
+	})
 }
 
 // block reads one block: a call of the caller's tool, of the provider's or of
 // an MCP server's.
 func (r *outcome) block() {
 	s := r.s
-	if s.Kind() != '{' {
-		s.Skip()
-		return
-	}
-	s.Object()
-	for name, ok := s.Member(); ok; name, ok = s.Member() {
+	s.Members(func(name []byte) {
 		if string(name) != "type" {
 			s.Skip()
-		} else if strings.HasSuffix(r.word(), "tool_use") {
+		} else if strings.HasSuffix(s.Word(), "tool_use") {
 			r.calls++
 		}
-	}
+	})
 }

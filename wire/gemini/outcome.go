@@ -20,7 +20,7 @@ func (api) Outcome(rt wire.Route, data []byte, o *wire.Outcome) {
 	s := scan.New(data)
 	defer s.Free()
 	r := outcome{s: s, o: o}
-	r.object(r.answer)
+	r.s.Members(r.answer)
 	if s.Err() == nil {
 		o.ToolCalls += r.calls
 		o.Refusal = o.Refusal || r.no
@@ -36,52 +36,18 @@ type outcome struct {
 	no    bool // it refuses
 }
 
-func (r *outcome) word() string {
-	if r.s.Kind() != '"' {
-		r.s.Skip()
-		return ""
-	}
-	v, _, _ := r.s.Text()
-	return v
-}
-
-// object calls fn with each member of the next value, if it is an object; fn
-// has to read the value.
-func (r *outcome) object(fn func(name []byte)) {
-	if r.s.Kind() != '{' {
-		r.s.Skip()
-		return
-	}
-	r.s.Object()
-	for name, ok := r.s.Member(); ok; name, ok = r.s.Member() {
-		fn(name)
-	}
-}
-
-// each calls object for each element of the next value, if it is an array.
-func (r *outcome) each(fn func(name []byte)) {
-	if r.s.Kind() != '[' {
-		r.s.Skip()
-		return
-	}
-	r.s.Array()
-	for r.s.Element() {
-		r.object(fn)
-	}
-}
-
 func (r *outcome) answer(name []byte) {
 	switch string(name) {
 	case "responseId":
-		wire.Keep(&r.o.ID, r.word())
+		wire.Keep(&r.o.ID, r.s.Word())
 	case "modelVersion":
-		wire.Keep(&r.o.Model, r.word())
+		wire.Keep(&r.o.Model, r.s.Word())
 	case "candidates":
-		r.each(r.candidate)
+		r.s.Elements(func() { r.s.Members(r.candidate) })
 	case "promptFeedback":
-		r.object(func(name []byte) {
+		r.s.Members(func(name []byte) {
 			if string(name) == "blockReason" {
-				r.no = r.word() != "" || r.no
+				r.no = r.s.Word() != "" || r.no
 			} else {
 				r.s.Skip()
 			}
@@ -94,15 +60,15 @@ func (r *outcome) answer(name []byte) {
 func (r *outcome) candidate(name []byte) {
 	switch string(name) {
 	case "content":
-		r.object(func(name []byte) {
+		r.s.Members(func(name []byte) {
 			if string(name) == "parts" {
-				r.each(r.part)
+				r.s.Elements(func() { r.s.Members(r.part) })
 			} else {
 				r.s.Skip()
 			}
 		})
 	case "finishReason":
-		v := r.word()
+		v := r.s.Word()
 		wire.Keep(&r.o.Status, v)
 		switch v {
 		case "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE",
@@ -119,8 +85,8 @@ func (r *outcome) candidate(name []byte) {
 func (r *outcome) part(name []byte) {
 	switch string(name) {
 	case "functionCall":
-		r.object(func(name []byte) {
-			if string(name) == "name" && r.word() != "" {
+		r.s.Members(func(name []byte) {
+			if string(name) == "name" && r.s.Word() != "" {
 				r.calls++
 			} else if string(name) != "name" {
 				r.s.Skip()

@@ -69,50 +69,15 @@ type outcome struct {
 	no    bool // it refuses
 }
 
-// word returns the next value if it is a string, and reads over it.
-func (r *outcome) word() string {
-	if r.s.Kind() != '"' {
-		r.s.Skip()
-		return ""
-	}
-	v, _, _ := r.s.Text()
-	return v
-}
-
-// object calls fn with each member of the next value, if it is an object; fn
-// has to read the value.
-func (r *outcome) object(fn func(name []byte)) {
-	if r.s.Kind() != '{' {
-		r.s.Skip()
-		return
-	}
-	r.s.Object()
-	for name, ok := r.s.Member(); ok; name, ok = r.s.Member() {
-		fn(name)
-	}
-}
-
-// each calls fn before each element of the next value, if it is an array.
-func (r *outcome) each(fn func()) {
-	if r.s.Kind() != '[' {
-		r.s.Skip()
-		return
-	}
-	r.s.Array()
-	for r.s.Element() {
-		fn()
-	}
-}
-
 func (r *outcome) chat() {
-	r.object(func(name []byte) {
+	r.s.Members(func(name []byte) {
 		switch string(name) {
 		case "id":
-			wire.Keep(&r.o.ID, r.word())
+			wire.Keep(&r.o.ID, r.s.Word())
 		case "model":
-			wire.Keep(&r.o.Model, r.word())
+			wire.Keep(&r.o.Model, r.s.Word())
 		case "choices":
-			r.each(r.answer)
+			r.s.Elements(r.answer)
 		default:
 			r.s.Skip()
 		}
@@ -130,12 +95,12 @@ func (r *outcome) end() {
 
 // answer reads one choice.
 func (r *outcome) answer() {
-	r.object(func(name []byte) {
+	r.s.Members(func(name []byte) {
 		switch string(name) {
 		case "message", "delta":
-			r.object(r.said)
+			r.s.Members(r.said)
 		case "finish_reason":
-			v := r.word()
+			v := r.s.Word()
 			wire.Keep(&r.o.Status, v)
 			r.no = r.no || v == "content_filter"
 		default:
@@ -148,9 +113,9 @@ func (r *outcome) answer() {
 func (r *outcome) said(name []byte) {
 	switch string(name) {
 	case "refusal":
-		r.no = r.word() != "" || r.no
+		r.no = r.s.Word() != "" || r.no
 	case "tool_calls":
-		r.each(r.called)
+		r.s.Elements(r.called)
 	case "function_call":
 		r.called()
 	default:
@@ -160,10 +125,10 @@ func (r *outcome) said(name []byte) {
 
 // called reads one tool call, or a piece of one.
 func (r *outcome) called() {
-	r.object(func(name []byte) {
+	r.s.Members(func(name []byte) {
 		switch string(name) {
 		case "name":
-			if r.word() != "" {
+			if r.s.Word() != "" {
 				r.calls++
 			}
 		case "function", "custom":
@@ -177,18 +142,18 @@ func (r *outcome) called() {
 // event reads a response, or an event of one.
 func (r *outcome) event() {
 	items, added := int64(0), int64(0)
-	r.object(func(name []byte) {
+	r.s.Members(func(name []byte) {
 		switch string(name) {
 		case "type":
-			r.typ = r.word()
+			r.typ = r.s.Word()
 		case "response":
-			r.object(func(name []byte) {
+			r.s.Members(func(name []byte) {
 				if !r.response(name) {
 					r.s.Skip()
 				}
 			})
 		case "output":
-			r.each(r.item)
+			r.s.Elements(r.item)
 			items, r.calls = r.calls, 0
 		case "item":
 			r.item()
@@ -198,7 +163,7 @@ func (r *outcome) event() {
 		case "delta", "refusal":
 			if r.s.Kind() == '"' && r.typ != "" && !strings.HasPrefix(r.typ, "response.refusal") {
 				r.s.Skip()
-			} else if v := r.word(); string(name) == "refusal" || strings.HasPrefix(r.typ, "response.refusal") {
+			} else if v := r.s.Word(); string(name) == "refusal" || strings.HasPrefix(r.typ, "response.refusal") {
 				r.no = r.no || v != ""
 			}
 		default:
@@ -222,19 +187,19 @@ func (r *outcome) response(name []byte) bool {
 	o := r.o
 	switch string(name) {
 	case "id":
-		wire.Keep(&o.ID, r.word())
+		wire.Keep(&o.ID, r.s.Word())
 	case "model":
-		wire.Keep(&o.Model, r.word())
+		wire.Keep(&o.Model, r.s.Word())
 	case "status":
-		wire.Keep(&o.Status, r.word())
+		wire.Keep(&o.Status, r.s.Word())
 	case "conversation":
 		if r.s.Kind() == '"' {
-			wire.Keep(&o.Conversation, r.word())
+			wire.Keep(&o.Conversation, r.s.Word())
 			break
 		}
-		r.object(func(name []byte) {
+		r.s.Members(func(name []byte) {
 			if v := string(name) == "id"; v {
-				wire.Keep(&o.Conversation, r.word())
+				wire.Keep(&o.Conversation, r.s.Word())
 			} else {
 				r.s.Skip()
 			}
@@ -248,24 +213,24 @@ func (r *outcome) response(name []byte) bool {
 // item reads one item of the output. Those of tools that were called are named
 // for it.
 func (r *outcome) item() {
-	r.object(func(name []byte) {
+	r.s.Members(func(name []byte) {
 		switch string(name) {
 		case "type":
-			if strings.HasSuffix(r.word(), "_call") {
+			if strings.HasSuffix(r.s.Word(), "_call") {
 				r.calls++
 			}
 		case "container_id":
-			wire.Keep(&r.o.Container, r.word())
+			wire.Keep(&r.o.Container, r.s.Word())
 		case "environment":
-			r.object(func(name []byte) {
+			r.s.Members(func(name []byte) {
 				if string(name) == "container_id" {
-					wire.Keep(&r.o.Container, r.word())
+					wire.Keep(&r.o.Container, r.s.Word())
 				} else {
 					r.s.Skip()
 				}
 			})
 		case "content":
-			r.each(r.part)
+			r.s.Elements(r.part)
 		default:
 			r.s.Skip()
 		}
@@ -274,9 +239,9 @@ func (r *outcome) item() {
 
 // part reads one part of a message.
 func (r *outcome) part() {
-	r.object(func(name []byte) {
+	r.s.Members(func(name []byte) {
 		if string(name) == "type" {
-			r.no = r.word() == "refusal" || r.no
+			r.no = r.s.Word() == "refusal" || r.no
 		} else {
 			r.s.Skip()
 		}
