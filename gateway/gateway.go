@@ -58,6 +58,7 @@ type Gateway struct {
 	counted       usage
 	autonomy      autonomy
 	sessions      *sessions
+	works         *works
 	holds         holds
 	detectors     map[string]filter.Scorer
 	decisions     decisions
@@ -104,6 +105,9 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("create gateway: %w", err)
 	}
 	g.agent = a
+	if err := g.openWorks(); err != nil {
+		return nil, fmt.Errorf("create gateway: %w", err)
+	}
 	g.clock = newClock(time.Now, a.follower.State().IssuedAt)
 	g.openUsage()
 	g.metrics = newMetrics(g)
@@ -159,12 +163,17 @@ func (g *Gateway) follow(ctx context.Context) error {
 			g.stop()
 			return err
 		}
+		if err := g.listenWorks(g.cfg.Bus); err != nil {
+			g.stop()
+			return err
+		}
 		g.spawn(func() { g.share(ctx, g.cfg.Bus) })       // without it each gateway counts alone
 		g.spawn(func() { g.agent.renew(ctx, g.cfg.Bus) }) // without it the lease runs out
 	}
 	g.spawn(func() { g.account(ctx) })                       // without it counts are lost at a restart, and sessions never end
 	g.spawn(func() { g.agent.run(ctx) })                     // without it no order takes force
 	g.spawn(func() { g.recorder.Run(ctx) })                  // without it no call is recorded
+	g.spawn(func() { g.tendWorks(ctx) })                     // without it no batch is cancelled
 	g.spawn(func() { g.tidy(ctx) })                          // without it idle connections and buckets pile up
 	g.spawn(func() { g.watchDrop(ctx, emergencyDropEvery) }) // emergency orders from files
 	return nil

@@ -21,6 +21,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{id: x.id, began: time.Now()}
 	defer func() {
 		g.live.remove(c)
+		x.uncount()
 		x.settle(c)
 		for i := range c.shadowed {
 			c.shadowed[i].Free(0)
@@ -81,6 +82,9 @@ func (x *exchange) serve(c *call) *wire.Problem {
 		return p
 	}
 	g.describe(&c.req, x, c.caller)
+	if p = x.begins(c, m); p != nil {
+		return p
+	}
 	c.asked = m
 	x.run(c, m)
 	return nil

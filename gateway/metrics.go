@@ -19,6 +19,7 @@ type metrics struct {
 	filtered       *prometheus.CounterVec
 	shadow         prometheus.Counter
 	upstreamErrors prometheus.Counter
+	workCancels    *prometheus.CounterVec
 	cuts           prometheus.Counter
 	sweep          prometheus.Histogram
 	orders         *prometheus.CounterVec
@@ -61,7 +62,9 @@ func newMetrics(g *Gateway) *metrics {
 		Buckets: prometheus.ExponentialBuckets(1e-5, 4, 10)})
 	m.orders = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_orders_total", Help: "Orders received, by what became of them."}, []string{"result"})
 	m.filtered = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_filtered_total", Help: "Requests and answers that a filter or a switched-off tool ended, by what found it."}, []string{"cause"})
-	reg.MustRegister(m.filtered)
+	m.workCancels = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_work_cancels_total", Help: "Cancellations of works asked of providers, by what they answered."}, []string{"result"})
+	reg.MustRegister(m.filtered, m.workCancels)
+	gauge("andon_works_running", "Batches, jobs and responses that run at providers.", func() float64 { return float64(g.works.count()) })
 	gauge("andon_live_requests", "Requests that run now.", func() float64 { return float64(g.live.len()) })
 	gauge("andon_revision", "Revision of the order in force; -1 if there is none.", func() float64 {
 		if rl := g.current.Load(); rl != nil {

@@ -20,7 +20,8 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 	metered := answered(resp) && x.metered()
 	retrieved := answered(resp) && x.rt.Answers
 	screened := x.screensPlain(c)
-	if metered || retrieved || screened {
+	begins := answered(resp) && (x.begin.kind != "" || x.begin.about != nil)
+	if metered || retrieved || screened || begins && x.begin.kind != kindResponse {
 		held = maxEvent // its usage, its model, or what must not go out, may stand at its end
 	}
 	n, err := 0, error(nil)
@@ -44,11 +45,11 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 			Detail: "the provider broke off in the middle of its answer", Retry: true})
 		return true
 	}
+	if begins && (whole || x.begin.kind == kindResponse) {
+		x.note(c, buf[:n])
+	}
 	if retrieved {
-		why := x.retrieved(c, buf[:n])
-		if why == nil && !whole {
-			why = &reason{status: http.StatusBadGateway, code: "answer_too_large", detail: "this answer is too large to find out which model it is of"}
-		}
+		why := x.retrieved(c, buf[:n], whole)
 		if why != nil {
 			conn.Close()
 			return x.deny(c, why, "")

@@ -39,7 +39,8 @@ type exchange struct {
 	screened      guards             // that the request was held against
 	redacted      bool               // a filter changed the request
 	answer        screened
-	late          *reason // why the answer must not reach the caller, who has seen nothing of it
+	begin         beginning // of what goes on at the provider
+	late          *reason   // why the answer must not reach the caller, who has seen nothing of it
 	lateFallback  string
 	timed         time.Time // when the write deadline was set last
 	fingerprint   uint64    // of its conversation; 0: not taken yet
@@ -145,6 +146,9 @@ func (x *exchange) run(c *call, asked *model) {
 			return
 		}
 		x.release()
+		if why == nil && x.begin.work != nil && x.begin.kind != kindResponse {
+			why = c.why.Load() // it has begun, and is not begun again
+		}
 		if why == nil { // ended, or overtaken by a new ruling, while it waited
 			m, from = asked, ""
 			slot.free()
@@ -157,7 +161,7 @@ func (x *exchange) run(c *call, asked *model) {
 			}
 			why = c.why.Load()
 		}
-		if next := g.models[fallback]; next != nil && hop < maxHops && next.serves(x.wr.Name()) && (len(c.others) == 0 || next.Upstream == asked.Upstream) {
+		if next := g.models[fallback]; next != nil && x.substitutes() && hop < maxHops && next.serves(x.wr.Name()) && (len(c.others) == 0 || next.Upstream == asked.Upstream) {
 			slot.free()
 			if slot = nil; next.slots.take() {
 				slot = next.slots
@@ -204,7 +208,7 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 		}
 	}
 	if len(c.others) > 0 {
-		if refused := c.decideOthers(rl, now, false, &x.verdict); refused != nil {
+		if refused := c.decideOthers(rl, now, false, &x.verdict); refused != nil && !x.begin.lines { // else line by line
 			return &reason{ruling: rl, refused: refused}, ""
 		}
 	}
@@ -388,6 +392,12 @@ func (x *exchange) forward(c *call, rl *ruling) bool {
 			Detail: "the provider could not be reached, or broke off before it answered", Retry: true})
 		return true
 	}
+	if x.begin.detached {
+		defer x.begin.timer.Stop()
+		if x.streams(resp) {
+			c.hold(conn)
+		}
+	}
 	var sent bool
 	if x.streams(resp) {
 		sent = x.stream(c, conn, resp)
@@ -410,7 +420,7 @@ func (x *exchange) exchange(c *call, rl *ruling, body []byte) (*upstream.Conn, *
 		if err != nil {
 			return nil, nil, err
 		}
-		if !c.hold(conn) {
+		if !x.hold(c, conn) {
 			conn.Close()
 			return nil, nil, errCut
 		}

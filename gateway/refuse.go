@@ -122,6 +122,9 @@ var titles = map[correction.Kind]string{
 func detail(top *correction.Correction) string {
 	switch top.Kind {
 	case correction.Stop:
+		if top.Level() == 0 {
+			return "Changes to this model are frozen for now: it is served, and nothing new is made of it."
+		}
 		if top.Level() >= 5 {
 			return "This model has been withdrawn for good."
 		}

@@ -164,6 +164,9 @@ func ruleOf(v *correction.Verdict, id string) *correction.Rule {
 // screenInput holds the request against the filters on prompts. It returns why
 // it is refused, and the model that may serve instead.
 func (x *exchange) screenInput(c *call, rl *ruling) (*reason, string) {
+	if why := x.decideRequests(c, rl); why != nil {
+		return why, ""
+	}
 	p, broken := rl.guards(&x.verdict, true)
 	if broken != nil {
 		return cannotLook(rl, broken), ""

@@ -73,6 +73,9 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 				if metered {
 					x.meter(&framer, buf[ready:at])
 				}
+				if x.begin.kind != "" && x.begin.work == nil {
+					x.noteEvent(c, &framer, buf[ready:at])
+				}
 				if x.rt.Answers && !sent && ready == 0 {
 					if why := x.first(c, &framer, buf[:at]); why != nil {
 						conn.Close()
@@ -131,6 +134,7 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 		}
 		if err == io.EOF && c.state.CompareAndSwap(running, done) {
 			conn.Release(resp)
+			x.over()
 			if !sent {
 				x.copyHead(resp, -1)
 			}
@@ -149,7 +153,7 @@ func (x *exchange) first(c *call, framer *wire.Framer, event []byte) *reason {
 	if !ok {
 		return nil
 	}
-	if why := x.retrieved(c, data); why != nil {
+	if why := x.retrieved(c, data, true); why != nil {
 		return why
 	}
 	x.reguard(c)
