@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"time"
@@ -143,7 +144,7 @@ func (x *exchange) screenLine(c *call, rl *ruling, v *correction.Verdict, l *wir
 		if hit != nil {
 			return x.found(rl, ruleOf(v, hit.ID), hit)
 		}
-		if len(out) != len(body) || len(out) > 0 && &out[0] != &body[0] {
+		if !bytes.Equal(out, body) {
 			for _, r := range v.Filters {
 				if r.Filter().Action == "redact" {
 					return &reason{ruling: rl, refused: []*correction.Rule{r}}
