@@ -128,6 +128,9 @@ func (x *exchange) understand() *wire.Problem {
 // it sets a model going all the same, it may be any that is served there.
 func (x *exchange) asked(c *call) (*model, *wire.Problem) {
 	g, w := x.g, x.wr.Name()
+	if p := x.around(); p != nil {
+		return nil, p
+	}
 	var m *model
 	if x.env.Model != "" {
 		if m = g.resolve(x.env.Model); m == nil || !m.serves(w) {

@@ -64,12 +64,11 @@ func (x *exchange) serve(c *call) *wire.Problem {
 	}
 	c.wire, c.route = x.wr, x.rt
 	c.client = http.NewResponseController(x.w)
+	if p = x.upgrade(); p != nil {
+		return p
+	}
 	if x.rt.Op == wire.OpListModels || x.rt.Op == wire.OpGetModel {
 		return x.list(c, rl)
-	}
-	if x.rt.Upgrade {
-		return &wire.Problem{Status: http.StatusNotImplemented, Code: "no_upgrade", Title: "Not served here",
-			Detail: "this gateway does not open WebSockets on this path"}
 	}
 	if p = x.read(); p != nil {
 		return p

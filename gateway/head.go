@@ -33,7 +33,8 @@ var account = map[string]bool{"Openai-Organization": true, "Openai-Project": tru
 // same write.
 const roomy = 4 << 10
 
-// appendHead writes the head of the request that the provider gets.
+// appendHead writes the head of the request that the provider gets; n is the
+// length of its body, -1 if it has none.
 func (x *exchange) appendHead(b []byte, c *call, n int) []byte {
 	m, r := c.model, x.r
 	if cap(b) < roomy {
@@ -55,12 +56,15 @@ func (x *exchange) appendHead(b []byte, c *call, n int) []byte {
 	}
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, m.host.Name...)
-	b = append(b, "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(n), 10)
 	b = append(b, "\r\n"...)
+	if n >= 0 {
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, int64(n), 10)
+		b = append(b, "\r\n"...)
+	}
 	named := r.Header["Connection"]
 	for k, vs := range r.Header {
-		if stay[k] || strings.HasPrefix(k, "Andon-") || k == x.g.countryHeader || m.key != "" && account[k] || len(named) > 0 && listed(named, k) {
+		if stay[k] || strings.HasPrefix(k, "Andon-") || strings.HasPrefix(k, "Sec-Websocket-") || k == x.g.countryHeader || m.key != "" && account[k] || len(named) > 0 && listed(named, k) {
 			continue
 		}
 		for _, v := range vs {

@@ -48,7 +48,7 @@ func (g *Gateway) identify(r *http.Request, rl *ruling, now correction.Span) (*c
 	secret, ok := credential(r)
 	if !ok {
 		return nil, &wire.Problem{Status: http.StatusUnauthorized, Code: "ambiguous_key", Title: "Ambiguous API key",
-			Detail: "different API keys are given in Authorization, x-api-key, x-goog-api-key or ?key=: send one"}
+			Detail: "different API keys are given in Authorization, x-api-key, x-goog-api-key, a WebSocket's subprotocols or ?key=: send one"}
 	}
 	if secret == "" {
 		return nil, &wire.Problem{Status: http.StatusUnauthorized, Code: "missing_api_key", Title: "No API key",
@@ -101,6 +101,17 @@ func credential(r *http.Request) (secret string, ok bool) {
 				return "", false
 			}
 			secret = v
+		}
+	}
+	for _, v := range r.Header["Sec-Websocket-Protocol"] {
+		for p := range strings.SplitSeq(v, ",") {
+			v, is := strings.CutPrefix(strings.TrimSpace(p), keyProtocol)
+			if is && secret != "" && v != secret {
+				return "", false
+			}
+			if is {
+				secret = v
+			}
 		}
 	}
 	if r.URL.RawQuery != "" {

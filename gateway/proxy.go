@@ -366,6 +366,9 @@ func (x *exchange) outgoing(c *call) ([]byte, error) {
 // forward sends the call to its provider and brings the answer back. It
 // reports false if the call was ended before its caller saw anything.
 func (x *exchange) forward(c *call, rl *ruling) bool {
+	if x.rt.Upgrade {
+		return x.realtime(c, rl)
+	}
 	body, err := x.outgoing(c)
 	if errors.Is(err, wire.ErrKept) {
 		// What is switched off is needed by the request after all.

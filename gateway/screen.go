@@ -171,8 +171,8 @@ func (x *exchange) screenInput(c *call, rl *ruling) (*reason, string) {
 	if broken != nil {
 		return cannotLook(rl, broken), ""
 	}
-	if p.none() || p == x.screened {
-		return nil, "" // or it was looked at, before it was decided anew
+	if p.none() || p == x.screened || x.rt.Upgrade {
+		return nil, "" // or it was looked at, before it was decided anew; or there are only events to come
 	}
 	if x.env.Form || x.rt.Body == wire.BodyAny {
 		rule := x.verdict.Filters[0]

@@ -68,6 +68,11 @@ func (c *call) route(path string) {
 			c.countTokens()
 			return
 		}
+	case "/v1/realtime", "/openai/v1/realtime":
+		if get {
+			c.realtime()
+			return
+		}
 	case "/v1/models", "/v1beta/models":
 		if get {
 			c.listModels()

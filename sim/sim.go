@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -67,6 +68,8 @@ type Sim struct {
 	streams atomic.Int64 // streams open now
 	plain   atomic.Int64 // plain calls being answered now
 	served  atomic.Int64 // model calls taken up since the start, refused ones left out
+
+	sockets sync.WaitGroup // realtime sessions, which an http.Server does not wait for
 
 	ln   net.Listener
 	srv  *http.Server
@@ -168,6 +171,7 @@ func (s *Sim) Stop(ctx context.Context) error {
 		err = fmt.Errorf("stop sim: %w", err)
 	}
 	<-s.done
+	s.sockets.Wait()
 	s.log.Info("sim stopped")
 	return err
 }

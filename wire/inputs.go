@@ -26,10 +26,35 @@ func AppendInputs(dst []Piece, body []byte, scratch *[]byte) []Piece {
 		r.Unreadable()
 		return r.Done(scratch)
 	}
+	r.body(0)
+	return r.Done(scratch)
+}
+
+// body reads a request's body, or the part of an event of a realtime session
+// that is like one.
+func (r *PieceReader) body(depth int) {
+	s := r.S
 	s.Object()
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
 		ch := Channel{Group: Name(name), Text: inputText}
 		switch string(name) {
+		case "session", "response", "item":
+			switch {
+			case s.Kind() != '{':
+				r.Walk(PieceOther, Channel{}, Fixed)
+			case string(name) == "item":
+				r.input(ch, false)
+			case depth > 0:
+				r.Walk(PieceOther, Channel{}, Fixed)
+			default:
+				r.body(depth + 1)
+			}
+		case "type", "event_id", "previous_item_id", "item_id", "response_id":
+			if s.Kind() == '"' {
+				s.Skip()
+			} else {
+				r.Walk(PieceOther, Channel{}, Fixed)
+			}
 		case "messages", "contents", "requests", "prompt", "input", "texts", "items":
 			if s.Kind() != '[' {
 				r.input(ch, false)
@@ -52,7 +77,6 @@ func AppendInputs(dst []Piece, body []byte, scratch *[]byte) []Piece {
 			r.Walk(PieceOther, Channel{}, Fixed)
 		}
 	}
-	return r.Done(scratch)
 }
 
 // input reads a message, a part of one, or what is below. fixed says that its

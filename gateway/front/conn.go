@@ -129,6 +129,13 @@ func (c *conn) one(w *response, remote string) (again bool) {
 	}
 	defer func() {
 		p := recover()
+		if w.hijack {
+			if p != nil && p != http.ErrAbortHandler {
+				c.s.Log.Error("handler panicked", "panic", p, "stack", string(debug.Stack()))
+			}
+			again = false
+			return
+		}
 		whole := p == nil && w.finish() // may read the rest of the body, and so start the watch
 		gone := !c.disarm()
 		if p != nil {

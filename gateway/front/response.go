@@ -72,6 +72,7 @@ type response struct {
 	failed error
 	ended  bool   // End was called
 	rest   []byte // of what it wrote
+	hijack bool   // the handler has taken the connection over
 	head   []byte
 	buf    []byte
 }

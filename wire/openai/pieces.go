@@ -22,7 +22,10 @@ type pieces struct{ wire.PieceReader }
 // responses API, and whatever else this API answers: what it does not know is
 // taken for text. The texts of one choice, and of one output item's content part,
 // are running; what an event repeats as a whole is whole.
-func (api) AppendPieces(dst []wire.Piece, rt wire.Route, data []byte, scratch *[]byte) []wire.Piece {
+func (a api) AppendPieces(dst []wire.Piece, rt wire.Route, data []byte, scratch *[]byte) []wire.Piece {
+	if rt.API == Realtime {
+		return a.appendRealtime(dst, data, scratch)
+	}
 	bare := bytes.TrimSpace(data)
 	if len(bare) == 0 {
 		return dst

@@ -80,8 +80,8 @@ var table = route.NewTable(
 
 	// A socket of responses names its model in each message.
 	route.On(wire.Route{API: "openai.responses.socket", Op: wire.OpRealtime, Upgrade: true, Features: correction.Realtime}, `GET /responses`),
-	route.On(wire.Route{API: "openai.realtime", Op: wire.OpRealtime, Upgrade: true, ModelIn: wire.ModelInQuery, Features: correction.Realtime}, `
-		GET /realtime
+	route.On(wire.Route{API: Realtime, Op: wire.OpRealtime, Upgrade: true, ModelIn: wire.ModelInQuery, Features: correction.Realtime}, `GET /realtime`),
+	route.On(wire.Route{API: "openai.realtime.other", Op: wire.OpRealtime, Upgrade: true, ModelIn: wire.ModelInQuery, Features: correction.Realtime}, `
 		GET /realtime/translations
 		GET /live/sessions
 		GET /live/sessions/{session}/attach
