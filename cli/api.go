@@ -16,6 +16,15 @@ type view struct {
 	CreatedBy      string    `json:"created_by,omitempty"`
 	LiftedAt       time.Time `json:"lifted_at,omitzero"`
 	History        []step    `json:"history,omitempty"`
+	Linked         *linked   `json:"linked,omitempty"`
+	Warnings       []warning `json:"warnings,omitempty"`
+}
+
+// warning says what may not be meant, or not have its effect.
+type warning struct {
+	Code   string `json:"code"`
+	Field  string `json:"field,omitempty"`
+	Detail string `json:"detail"`
 }
 
 // step is one thing that somebody did to a correction.
@@ -81,6 +90,7 @@ type previewAnswer struct {
 	ByOrg          []part      `json:"by_org,omitempty"`
 	Dependants     []dependant `json:"dependants,omitempty"`
 	Unknown        []string    `json:"unknown"`
+	Warnings       []warning   `json:"warnings,omitempty"`
 }
 
 // coverage is what the figures of a preview rest on.

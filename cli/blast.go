@@ -77,6 +77,9 @@ func (s *sheet) flush() error {
 // blast draws a preview: coverage first, then what it would do, who is behind it,
 // and what nobody knows.
 func (s *sheet) blast(p *previewAnswer, now time.Time) {
+	for _, w := range p.Warnings {
+		s.line("%s", s.warn("warning: "+tidy(w.Detail)))
+	}
 	s.coverage(&p.Coverage, now)
 	s.line("")
 	s.line("%s", s.bold("it would reach"))

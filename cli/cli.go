@@ -112,11 +112,11 @@ func (c *command) root() *cobra.Command {
 		cmd.GroupID = groupCorrect
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{c.statusCmd(), c.proposeCmd(), c.correctionsCmd(), c.explainCmd(), c.watchCmd(), c.pointsCmd(), c.kindsCmd(), c.keysCmd(), c.appsCmd(), c.listCmd(), c.holdsCmd(), c.releaseCmd(), c.rejectCmd()} {
+	for _, cmd := range []*cobra.Command{c.statusCmd(), c.proposeCmd(), c.correctionsCmd(), c.explainCmd(), c.watchCmd(), c.pointsCmd(), c.kindsCmd(), c.keysCmd(), c.appsCmd(), c.listCmd(), c.holdsCmd(), c.releaseCmd(), c.rejectCmd(), c.linksCmd(), c.acknowledgementsCmd(), c.useCasesCmd()} {
 		cmd.GroupID = groupLook
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{c.ledgerCmd(), c.emergencyCmd()} {
+	for _, cmd := range []*cobra.Command{c.ledgerCmd(), c.emergencyCmd(), c.custodyCmd(), c.operatorsCmd()} {
 		cmd.GroupID = groupRecord
 		root.AddCommand(cmd)
 	}

@@ -222,7 +222,7 @@ func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, w
 	if err != nil {
 		return err
 	}
-	err = c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + v.ID + ` --reason "…"`})
+	err = c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + v.ID + ` --reason "…"`, warn: v.Warnings})
 	c.instead(ctx, cl, d)
 	return err
 }

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
+	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,11 +13,16 @@ import (
 )
 
 // kindsCmd prints the closed catalogue of this program. It asks nobody: what a
-// correction may say is fixed when the program is built.
+// correction may say is fixed when the program is built. Only what was measured the
+// control plane knows.
 func (c *command) kindsCmd() *cobra.Command {
-	return &cobra.Command{
+	var measured bool
+	cmd := &cobra.Command{
 		Use: "kinds", Short: "The kinds of corrections, with their parameters", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if measured {
+				return c.measured(cmd.Context())
+			}
 			list := correction.Catalogue()
 			if c.output == "json" {
 				return c.json(list)
@@ -29,6 +37,56 @@ func (c *command) kindsCmd() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&measured, "measured", false, "how long each took until every gateway enforced it, as the control plane measured")
+	return cmd
+}
+
+// measure is what a kind, or a class of it, took to be enforced everywhere.
+type measure struct {
+	Class string    `json:"class"`
+	Last  float64   `json:"last_ms"`
+	P50   float64   `json:"p50_ms"`
+	P99   float64   `json:"p99_ms"`
+	Count int       `json:"count"`
+	At    time.Time `json:"at"`
+}
+
+func (c *command) measured(ctx context.Context) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Kinds []struct {
+			correction.KindInfo
+			Measured *measure  `json:"measured,omitempty"`
+			Classes  []measure `json:"classes"`
+		} `json:"kinds"`
+	}
+	if err := cl.do(ctx, http.MethodGet, "/kinds", nil, nil, &list); err != nil {
+		return err
+	}
+	if c.output == "json" {
+		return c.json(list.Kinds)
+	}
+	ms := func(n float64) string { return span(time.Duration(n * float64(time.Millisecond))) }
+	rows := [][]string{{"KIND", "RANK", "LAST", "P50", "P99", "MEASURED", "WHEN"}}
+	row := func(name, rank string, m *measure) {
+		if m == nil {
+			rows = append(rows, []string{name, rank, "-", "-", "-", "never", "-"})
+			return
+		}
+		rows = append(rows, []string{name, rank, ms(m.Last), ms(m.P50), ms(m.P99), plural(int64(m.Count), "time"), until(m.At, c.Now())})
+	}
+	for _, k := range list.Kinds {
+		row(string(k.Kind), strconv.Itoa(k.Narrowness), k.Measured)
+		for _, m := range k.Classes {
+			row("  "+m.Class, "", &m)
+		}
+	}
+	table(c.Stdout, rows)
+	c.printf("\nfrom the durable command until the last live gateway enforced it; p50 and p99 of the last 100\n")
+	return nil
 }
 
 func (c *command) printKind(k *correction.KindInfo) {

@@ -13,6 +13,7 @@ import (
 type outcome struct {
 	what string // in words
 	undo string // the command that takes it back; "" if there is none
+	warn []warning
 }
 
 // settle waits until every point enforces what was accepted, prints where it
@@ -27,6 +28,7 @@ func (c *command) settle(ctx context.Context, cl *client, id string, sent time.T
 			c.printf("%s  accepted  %s\n", id, o.what)
 			return fmt.Errorf("read the effect of %s (it was accepted): %w", id, err)
 		}
+		v.Warnings = o.warn
 		pending, hope := v.Effect.pending()
 		if !hope || wait == 0 || !time.Now().Before(deadline) {
 			return c.settled(&v, pending, hope, wait, o)
@@ -83,6 +85,9 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 		return result
 	}
 	c.printf("%s  %s  %s\n", v.ID, v.State, o.what)
+	for _, w := range v.Warnings {
+		c.printf("warning: %s\n", w.Detail)
+	}
 	c.printf("revision %d\n", v.Revision)
 	if v.Effect != nil {
 		for _, p := range v.Effect.Points {

@@ -28,7 +28,7 @@ func (c *command) correctionVerbs() []*cobra.Command {
 	for _, v := range verbs {
 		out = append(out, c.correct(v()))
 	}
-	return append(out, c.liftCmd(), c.extendCmd())
+	return append(out, c.liftCmd(), c.extendCmd(), c.unlinkCmd(), c.acknowledgeCmd())
 }
 
 func stopVerb() *verb {

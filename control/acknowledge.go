@@ -254,7 +254,8 @@ func (s *state) owing(cor *correction.Correction, by map[string]*missingView) {
 	}
 	var v correction.Verdict
 	for _, k := range s.keyList {
-		if !k.revokedAt.IsZero() || slices.Contains(cor.Acknowledged, k.Org) || slices.Contains(cor.Acknowledged, keyID+k.ID) || !reaches(p, &k.Key, k.UseCases, &v) {
+		own := s.stands(k.Key) // with what its application is for
+		if !k.revokedAt.IsZero() || slices.Contains(cor.Acknowledged, k.Org) || slices.Contains(cor.Acknowledged, keyID+k.ID) || !reaches(p, &own, own.UseCases, &v) {
 			continue
 		}
 		who := k.Org
