@@ -272,6 +272,7 @@ type Request struct {
 	Derivative string // the fine-tune or deployment that was called, where it is not the model itself
 
 	Generates     bool     // the call makes a model produce output
+	Brings        bool     // it brings texts in that are, or will be, told to a model: filters on prompts look at them
 	Features      Features // what the request uses
 	Optional      Features // of those, what can be taken out of it and leaves it its meaning
 	Tools         []string // names and types of the tools offered

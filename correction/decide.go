@@ -155,7 +155,7 @@ func (r *Rule) judge(q *query, now Span, v *Verdict) {
 			return
 		}
 	case actFilter:
-		if !q.r.Generates {
+		if !q.r.Generates && !(q.r.Brings && d.effect.filter.Direction != "output") {
 			return
 		}
 	case actDisable:

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -40,10 +41,16 @@ func (x *exchange) retrieved(c *call, data []byte, whole bool) *reason {
 	}
 	names, told := x.named(data, whole)
 	for _, name := range names {
-		if m := g.resolve(name); m != nil {
-			add(m)
-		} else {
+		said := g.resolve(name)
+		if said == nil || said.Upstream != c.model.Upstream {
 			told = false
+			continue
+		}
+		add(said)
+		for _, m := range g.order { // several may be the same to their provider
+			if m.Upstream == said.Upstream && m.as == m.Name && m.UpstreamModel == said.UpstreamModel {
+				add(m)
+			}
 		}
 	}
 	if !sure && !told {
@@ -73,7 +80,16 @@ func (x *exchange) retrieved(c *call, data []byte, whole bool) *reason {
 // all: every line of a batch's results that is an answer names its model.
 func (x *exchange) named(data []byte, whole bool) (names []string, told bool) {
 	var o wire.Outcome
-	if x.wr.Outcome(x.rt, data, &o); o.Model != "" && (x.rt.Object != "file" || !lined(data)) {
+	switch x.rt.Object {
+	case "file", "generated_file", "artifact":
+		// A model may have written what is in it; only the results of a batch are the provider's own words.
+		if strings.HasPrefix(x.rt.API, "openai.containers") || !lined(data) {
+			return nil, false
+		}
+	default:
+		x.wr.Outcome(x.rt, data, &o)
+	}
+	if o.Model != "" {
 		return []string{o.Model}, whole || x.rt.Object == "response"
 	}
 	if !whole || x.wr.Name() == "gemini" {

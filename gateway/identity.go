@@ -213,9 +213,20 @@ func (g *Gateway) describe(q *correction.Request, x *exchange, c *caller) {
 	case wire.OpGenerate, wire.OpRun, wire.OpBatch, wire.OpRealtime, wire.OpTranscribe, wire.OpSpeech, wire.OpImage:
 		q.Generates = true
 	}
+	q.Brings = q.Generates || x.brings()
 	q.OutputTokens, q.Choices, q.Messages, q.Temperature, q.Reasoning = e.MaxTokens, e.Choices, e.Messages, e.Temperature, e.Reasoning
 	q.Effort = e.Effort
 	q.InputTokens = int64(len(x.body))/bytesPerToken + 1
+}
+
+// brings reports whether the body of a call that generates nothing holds texts
+// that a model is to measure, or is told when it is set going later.
+func (x *exchange) brings() bool {
+	switch x.rt.Op {
+	case wire.OpEmbed, wire.OpCountTokens, wire.OpModerate, wire.OpStored, wire.OpFile:
+		return len(x.body) > 0 && !x.env.Form && (x.rt.Body == wire.BodyJSON || x.rt.Body == wire.BodyEither)
+	}
+	return false
 }
 
 func split(s string) (parts []string) {

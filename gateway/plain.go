@@ -48,7 +48,7 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 	if begins && (whole || x.begin.kind == kindResponse) {
 		x.note(c, buf[:n])
 	}
-	if retrieved {
+	if retrieved && n > 0 {
 		why := x.retrieved(c, buf[:n], whole)
 		if why != nil {
 			conn.Close()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -167,6 +168,9 @@ func (x *exchange) screenInput(c *call, rl *ruling) (*reason, string) {
 	if why := x.decideRequests(c, rl); why != nil {
 		return why, ""
 	}
+	if c.model.account && c.req.Brings && !c.req.Generates {
+		x.tell(c, rl)
+	}
 	p, broken := rl.guards(&x.verdict, true)
 	if broken != nil {
 		return cannotLook(rl, broken), ""
@@ -203,6 +207,26 @@ func (x *exchange) screenInput(c *call, rl *ruling) (*reason, string) {
 	}
 	x.screened = p
 	return nil, ""
+}
+
+// tell adds the filters on prompts of every model of the provider to those of a
+// call that leaves texts there without saying for which.
+func (x *exchange) tell(c *call, rl *ruling) {
+	now, _ := x.g.clock.span()
+	var v correction.Verdict
+	for _, m := range x.g.order {
+		if m.Upstream != c.model.Upstream || m.as != m.Name {
+			continue
+		}
+		q := c.req
+		m.describe(&q)
+		rl.policy.Decide(&q, now, &v)
+		for _, r := range v.Filters {
+			if !slices.Contains(x.verdict.Filters, r) {
+				x.verdict.Filters = append(x.verdict.Filters, r)
+			}
+		}
+	}
 }
 
 // instead is the model that a filter sends a call to.

@@ -53,6 +53,7 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 	flusher, _ := x.w.(http.Flusher)
 	held, sent := 0, false // bytes of an incomplete event at the start of buf; whether any event went out
 	stands := framer       // where the caller stands
+	known := false         // whose answer it is, where it is fetched again
 	for {
 		n, err := resp.Body.Read(buf[held:])
 		filtered := x.answer.filtered()
@@ -76,12 +77,19 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 				if x.begin.kind != "" && x.begin.work == nil {
 					x.noteEvent(c, &framer, buf[ready:at])
 				}
-				if x.rt.Answers && !sent && ready == 0 {
-					if why := x.first(c, &framer, buf[:at]); why != nil {
+				if x.rt.Answers && !known {
+					var why *reason
+					if known, why = x.first(c, &framer, buf[ready:at]); why != nil && !sent {
 						conn.Close()
 						return x.deny(c, why, "")
+					} else if why != nil {
+						c.mark(cut, why)
+						return x.broken(c, conn, &stands, sent, nil)
 					}
-					filtered = x.answer.filtered()
+					if !filtered && x.answer.filtered() {
+						filtered = true
+						x.answer.out = append(x.answer.out, buf[:ready]...)
+					}
 				}
 				if filtered {
 					x.write(c, buf[ready:at])
@@ -146,18 +154,18 @@ func (x *exchange) stream(c *call, conn *upstream.Conn, resp *http.Response) boo
 	}
 }
 
-// first looks at the first event of a stream that is fetched again, for whose
-// it is.
-func (x *exchange) first(c *call, framer *wire.Framer, event []byte) *reason {
+// first looks at the first event that carries something of a stream that is
+// fetched again, for whose it is. It reports whether this is that event.
+func (x *exchange) first(c *call, framer *wire.Framer, event []byte) (bool, *reason) {
 	data, ok := framer.Data(event, x.scratch[:0])
 	if !ok {
-		return nil
+		return false, nil
 	}
-	if why := x.retrieved(c, data, true); why != nil {
-		return why
+	why := x.retrieved(c, data, true)
+	if why == nil {
+		x.reguard(c)
 	}
-	x.reguard(c)
-	return nil
+	return true, why
 }
 
 // deny keeps an answer from its caller, who has seen nothing of it yet: it is

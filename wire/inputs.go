@@ -3,7 +3,9 @@ package wire
 import (
 	"bytes"
 	"encoding/base64"
+	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // inputText is the running text of a message.
@@ -55,7 +57,7 @@ func (r *PieceReader) body(depth int) {
 			} else {
 				r.Walk(PieceOther, Channel{}, Fixed)
 			}
-		case "messages", "contents", "requests", "prompt", "input", "texts", "items":
+		case "messages", "contents", "requests", "prompt", "input", "texts", "items", "events", "instances", "additional_messages":
 			if s.Kind() != '[' {
 				r.input(ch, false)
 				continue
@@ -67,8 +69,10 @@ func (r *PieceReader) body(depth int) {
 				}
 				r.input(Channel{Group: ch.Group + Nth(n), Text: inputText}, false)
 			}
-		case "system", "instructions", "systemInstruction", "system_instruction", "content", "suffix", "prediction":
+		case "system", "instructions", "systemInstruction", "system_instruction", "content", "suffix", "prediction", "thread":
 			r.input(ch, false)
+		case "chat_template_kwargs", "documents", "extra_body":
+			r.Walk(PieceOther, Channel{}, Fixed|Every)
 		case "model", "user", "safety_identifier", "prompt_cache_key", "previous_response_id", "cachedContent", "cached_content", "service_tier":
 			s.Skip()
 		case "tools", "functions", "response_format", "text", "output_format", "output_config", "generationConfig", "generation_config", "mcp_servers":
@@ -103,12 +107,16 @@ func (r *PieceReader) input(ch Channel, fixed bool) {
 		s.Skip()
 		return
 	}
-	data, media, sealed := "", "", false // data is Base64 or text; which of the two, its object says
+	data, media, sealed, sound := "", "", false, false // data is Base64 or text; which of the two, its object says
 	for name, ok := s.Member(); ok; name, ok = s.Member() {
 		text := s.Kind() == '"'
 		switch string(name) {
-		case "text", "content", "parts", "thinking", "reasoning", "reasoning_content", "refusal", "transcript", "output", "summary", "source", "response":
+		case "text", "content", "parts", "thinking", "reasoning", "reasoning_content", "refusal", "transcript", "output", "summary", "source":
 			r.input(ch, fixed)
+		case "response": // of a function, which names its members as it likes
+			r.Walk(PieceOther, Channel{}, Fixed|Every)
+		case "variables":
+			r.variables(ch)
 		case "arguments", "args", "input", "action", "operation":
 			if text {
 				r.String(PieceToolArguments, Channel{}, Fixed)
@@ -116,9 +124,11 @@ func (r *PieceReader) input(ch Channel, fixed bool) {
 				r.Walk(PieceToolArguments, Channel{}, Fixed|Every)
 			}
 		case "type":
-			sealed = Sealed(r.Token()) || sealed
+			typ := r.Token()
+			sealed = Sealed(typ) || sealed
+			sound = sound || sealed && typ != "base64"
 		case "format":
-			sealed = true // of sound
+			sealed, sound = true, true
 			s.Skip()
 		case "mime_type", "mimeType", "media_type":
 			media = r.Token()
@@ -150,12 +160,37 @@ func (r *PieceReader) input(ch Channel, fixed bool) {
 		}
 	}
 	switch {
-	case data == "":
-	case strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "json"):
+	case data == "", sound:
+	case sealed || media != "":
+		r.encoded(ch, data)
+		if !sealed && textual(media) {
+			r.plain(ch, data)
+		}
+	default:
 		r.encoded(ch, data)
 		r.plain(ch, data)
-	case !sealed && media == "":
-		r.plain(ch, data)
+	}
+}
+
+// textual says whether a media type is one of texts.
+func textual(media string) bool {
+	media = strings.ToLower(media)
+	return strings.HasPrefix(media, "text/") || strings.Contains(media, "json")
+}
+
+// variables reads what is put into a stored prompt, by names of the prompt's own.
+func (r *PieceReader) variables(ch Channel) {
+	s := r.S
+	if s.Kind() != '{' {
+		r.input(ch, true)
+		return
+	}
+	s.Object()
+	for name, ok := s.Member(); ok; name, ok = s.Member() {
+		r.key(PieceOther, name)
+		if !r.String(PieceOther, Channel{}, 0) {
+			r.input(Channel{Group: ch.Group + Name(name), Text: inputText}, false)
+		}
 	}
 }
 
@@ -163,12 +198,17 @@ func (r *PieceReader) input(ch Channel, fixed bool) {
 func (r *PieceReader) url(ch Channel) {
 	u := r.Token()
 	media, rest, ok := dataURL(u)
-	switch {
-	case !ok:
+	if !ok {
 		r.plain(Channel{}, u)
-	case strings.HasPrefix(media, "text/") || strings.Contains(media, "json"):
-		r.encoded(ch, rest)
+		r.encoded(ch, u) // some take a file so
+		return
+	}
+	r.encoded(ch, rest)
+	if textual(media) || !strings.Contains(strings.ToLower(media), ";base64") {
 		r.plain(ch, rest)
+		if text, err := url.PathUnescape(rest); err == nil && text != rest {
+			r.plain(ch, text)
+		}
 	}
 }
 
@@ -177,12 +217,36 @@ func (r *PieceReader) plain(ch Channel, text string) {
 	r.Dst = append(r.Dst, Piece{Kind: PieceOther, Fixed: true, Channel: Channel{Group: ch.Group}, Text: []byte(text)})
 }
 
-// encoded is plain for what text says in Base64.
+var standard = strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "")
+
+// encoded is plain for what text says in Base64, if that is a text.
 func (r *PieceReader) encoded(ch Channel, text string) {
-	text = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "").Replace(text), "=")
-	if b, err := base64.RawStdEncoding.DecodeString(text); err == nil {
+	const some = 64 // of which most pictures, sounds and archives show that they are none
+	if b, ok := decoded(text[:min(len(text), some)]); !ok || !beginsText(b) {
+		return
+	}
+	if b, ok := decoded(text); ok && len(b) > 0 && utf8.Valid(b) {
 		r.plain(ch, string(b))
 	}
+}
+
+func decoded(text string) ([]byte, bool) {
+	text = strings.TrimRight(standard.Replace(text), "=")
+	if len(text)%4 == 1 {
+		text = text[:len(text)-1] // in the middle of a group
+	}
+	b, err := base64.RawStdEncoding.DecodeString(text)
+	return b, err == nil
+}
+
+// beginsText says whether b may be the beginning of a text.
+func beginsText(b []byte) bool {
+	for cut := 0; cut < utf8.UTFMax && cut <= len(b); cut++ {
+		if utf8.Valid(b[:len(b)-cut]) {
+			return true
+		}
+	}
+	return false
 }
 
 // dataURL takes a data URL apart. ok is false for any other URL.

@@ -84,6 +84,7 @@ const (
 	Fixed                    // strings must not be rewritten
 	Every                    // no string is left out for its name, and names of members are pieces, too
 	Schema                   // JSON Schema's own words are left out, as names and as strings
+	within                   // a schema: what is named like a credential there is none
 )
 
 // PieceReader reads pieces; the wires' packages use it.
@@ -217,14 +218,19 @@ func (r *PieceReader) walk(kind PieceKind, ch Channel, mode Mode) (index uint32,
 				inner.Group += Name(name)
 			}
 			if mode&Every != 0 {
-				switch {
-				case mode&Schema == 0 || !schemaWord(name) && !secret(name):
-					r.key(kind, name)
-				case secret(name):
+				hides := mode&Schema != 0 && mode&within == 0 && secret(name)
+				if hides {
 					s.Skip()
 					continue
 				}
-				r.walk(kind, inner, mode)
+				if mode&Schema == 0 || !schemaWord(name) {
+					r.key(kind, name)
+				}
+				if mode&within != 0 || describes(name) {
+					r.walk(kind, inner, mode|within)
+				} else {
+					r.walk(kind, inner, mode)
+				}
 				continue
 			}
 			switch k := s.Kind(); {
@@ -274,6 +280,16 @@ func schemaWord(text []byte) bool {
 func secret(name []byte) bool {
 	switch string(name) {
 	case "authorization", "authorization_token", "headers", "http_headers", "httpHeaders":
+		return true
+	}
+	return false
+}
+
+// describes says whether a tool's member describes what the model hands to it.
+func describes(name []byte) bool {
+	switch string(name) {
+	case "parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema", "properties", "schema", "json_schema",
+		"responseSchema", "response_schema", "responseJsonSchema", "response_json_schema", "_responseJsonSchema", "_response_json_schema", "response":
 		return true
 	}
 	return false

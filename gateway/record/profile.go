@@ -104,7 +104,7 @@ func appendProfile(b []byte, c *Call, bare bool) []byte {
 	b = appendTexts(b, optional, &cut)
 	b = binary.AppendUvarint(b, uint64(q.Features))
 	b = binary.AppendUvarint(b, uint64(q.Optional))
-	return append(b, flag(q.Generates)|flag(cut)<<1)
+	return append(b, flag(q.Generates)|flag(cut)<<1|flag(q.Brings)<<2)
 }
 
 func flag(b bool) byte {
@@ -179,9 +179,9 @@ func readProfile(key string) (*profile, error) {
 	}
 	q.Attributes, p.others, q.UseCases, q.Tools, q.OptionalTools = texts(), texts(), texts(), texts(), texts()
 	q.Features, q.Optional = correction.Features(number()), correction.Features(number())
-	if !ok || len(rest) != 1 || rest[0] > 3 {
+	if !ok || len(rest) != 1 || rest[0] > 7 {
 		return nil, errProfile
 	}
-	q.Generates, p.cut = rest[0]&1 != 0, rest[0]&2 != 0
+	q.Generates, p.cut, q.Brings = rest[0]&1 != 0, rest[0]&2 != 0, rest[0]&4 != 0
 	return p, nil
 }
