@@ -204,7 +204,7 @@ func TestRealtimeIsCut(t *testing.T) {
 	other.send(inText)
 	other.want("session.updated")
 	if _, resp, err := dialRealtime(t, g, "?model=sim-large", func(o *websocket.DialOptions) {}); err != nil || resp.Header.Get("Andon-Model") != "sim-small" {
-		t.Errorf("the fallback: %v", err)
+		t.Errorf("the fallback: %v %v", err, resp)
 	}
 	p.revoke(1, "k-1")
 	events = other.rest()

@@ -305,5 +305,5 @@ func (x *exchange) substitutes() bool {
 	case wire.OpGenerate, wire.OpEmbed, wire.OpCountTokens, wire.OpTranscribe, wire.OpSpeech, wire.OpImage, wire.OpModerate:
 		return true
 	}
-	return false
+	return x.rt.Upgrade // a session is made of answers
 }
