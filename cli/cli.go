@@ -112,7 +112,7 @@ func (c *command) root() *cobra.Command {
 		cmd.GroupID = groupCorrect
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{c.statusCmd(), c.proposeCmd(), c.correctionsCmd(), c.explainCmd(), c.watchCmd(), c.pointsCmd(), c.kindsCmd(), c.keysCmd(), c.appsCmd(), c.listCmd(), c.holdsCmd(), c.releaseCmd(), c.rejectCmd(), c.linksCmd(), c.acknowledgementsCmd(), c.useCasesCmd()} {
+	for _, cmd := range []*cobra.Command{c.statusCmd(), c.proposeCmd(), c.correctionsCmd(), c.explainCmd(), c.watchCmd(), c.pointsCmd(), c.kindsCmd(), c.keysCmd(), c.appsCmd(), c.listCmd(), c.worksCmd(), c.holdsCmd(), c.releaseCmd(), c.rejectCmd(), c.linksCmd(), c.acknowledgementsCmd(), c.useCasesCmd()} {
 		cmd.GroupID = groupLook
 		root.AddCommand(cmd)
 	}

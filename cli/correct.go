@@ -224,5 +224,6 @@ func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, w
 	}
 	err = c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + v.ID + ` --reason "…"`, warn: v.Warnings})
 	c.instead(ctx, cl, d)
+	c.worksAfter(ctx, cl, &v, d, sent, wait)
 	return err
 }

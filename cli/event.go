@@ -59,6 +59,10 @@ func (v *watchView) line(e event) string {
 		if text = ackWords(e.data); text == "" {
 			return ""
 		}
+	case "works":
+		if text = worksEventWords(e.data); text == "" {
+			return ""
+		}
 	case "point":
 		if text = v.pointWords(e.data); text == "" {
 			return ""

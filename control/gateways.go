@@ -21,12 +21,13 @@ func (c *Control) join(ctx context.Context) error {
 		return nil
 	}
 	for subject, f := range map[string]func(bus.Msg){
-		order.SubjectBeat:      c.onBeat,
-		order.SubjectSync:      c.onSync,
-		order.SubjectAck:       c.onAck,
-		order.SubjectEmergency: c.onEmergency,
-		order.SubjectHold:      c.onHold,
-		order.SubjectList:      c.onList,
+		order.SubjectBeat:        c.onBeat,
+		order.SubjectSync:        c.onSync,
+		order.SubjectAck:         c.onAck,
+		order.SubjectEmergency:   c.onEmergency,
+		order.SubjectHold:        c.onHold,
+		order.SubjectWorkChanged: c.onWorks,
+		order.SubjectList:        c.onList,
 
 		order.SubjectLinked:      c.onLinked,
 		order.SubjectAcknowledge: c.onAcknowledge,

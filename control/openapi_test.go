@@ -96,7 +96,7 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 		"Lift": reflect.TypeFor[reasoned](), "Extend": reflect.TypeFor[extension](), "Ratify": reflect.TypeFor[ratification](),
 		"Case": reflect.TypeFor[proposalAsk](), "Threat": reflect.TypeFor[propose.Threat](), "ThreatList": reflect.TypeFor[threatList](),
 		"ProposalList": reflect.TypeFor[proposalList](), "Proposal": reflect.TypeFor[proposalView](), "Preview": reflect.TypeFor[previewView](), "Coverage": reflect.TypeFor[coverageView](), "Reach": reflect.TypeFor[reachView](), "Dependant": reflect.TypeFor[dependantView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
-		"Decision": reflect.TypeFor[order.Decision](), "Request": reflect.TypeFor[requestView](), "Model": reflect.TypeFor[ModelInfo](),
+		"WorkList": reflect.TypeFor[workList](), "Work": reflect.TypeFor[order.Work](), "Decision": reflect.TypeFor[order.Decision](), "Request": reflect.TypeFor[requestView](), "Model": reflect.TypeFor[ModelInfo](),
 		"Operator": reflect.TypeFor[whoamiView](), "Ledger": reflect.TypeFor[ledgerView](), "Problem": reflect.TypeFor[Problem](), "Health": reflect.TypeFor[healthView](),
 		"List": reflect.TypeFor[listView](), "ListPoint": reflect.TypeFor[listPoint](), "ListList": reflect.TypeFor[listList](), "ListEdit": reflect.TypeFor[listEdit](),
 		"Warning": reflect.TypeFor[warning](), "Link": reflect.TypeFor[linkView](), "LinkMany": reflect.TypeFor[linkMany](), "Links": reflect.TypeFor[linksView](), "Unlink": reflect.TypeFor[unlinking](),
@@ -163,6 +163,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	}
 	reply(order.SubjectLive, order.Preview{Gateway: "gw-1", LiveStreams: 1, Recorded: 4, Requests: 2, Since: time.Now(), Until: time.Now(),
 		Models: []order.Reach{{Name: "sim-large", Requests: 2, Of: 4}}, ByKey: []order.Reach{{Name: "k-1", Org: "a", Requests: 2, Of: 2}}, Known: []order.Known{{Dimension: "orgs", Unknown: 1}}})
+	reply(order.SubjectWorks, order.WorksAnswer{Gateway: "gw-1", Total: 1, States: map[string]int{"running": 1}, Works: []order.Work{{ID: "b-1", Kind: "batch", Models: []string{"sim-large"}, State: order.WorkRunning, Stop: order.StopFailing, Users: []string{"u"}}}})
 	reply(order.SubjectExplain, order.Decision{RequestID: "r-1", Gateway: "gw-1", Action: order.ActionRefused, Corrections: []string{"c-1"}})
 	until := `"expires_at":"2100-01-01T00:00:00Z","reason"`
 	w.create(strings.Replace(stopLarge, `"reason"`, `"except":{"orgs":["a"]},"share":0.5,"public_reason":"p","incident":"i",`+until, 1))
@@ -194,6 +195,8 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"GET", "/requests/r-1", "/requests/{id}", ""},
 		{"GET", "/models", "/models", ""},
 		{"GET", "/holds", "/holds", ""},
+		{"GET", "/works?model=sim-large&limit=5", "/works", ""},
+		{"GET", "/works?limit=0", "/works", ""},
 		{"PUT", "/apps/reader", "/apps/{name}", `{"use_cases":["education"],"reason":"r"}`},
 		{"GET", "/apps", "/apps", ""},
 		{"POST", "/corrections", "/corrections", `{"kind":"access","params":{"mode":"block","linked":["org"]},"scope":{"keys":["k-1"]},"reason":"r"}`},

@@ -69,6 +69,7 @@ var table = []route{
 	{"GET", "/api/v1/apps", "", false, (*Control).getApps},
 	{"PUT", "/api/v1/apps/{name}", "app.register", false, (*Control).putApp},
 	{"DELETE", "/api/v1/apps/{name}", "app.remove", false, (*Control).deleteApp},
+	{"GET", "/api/v1/works", "", false, (*Control).getWorks},
 	{"GET", "/api/v1/holds", "", false, (*Control).getHolds},
 	{"POST", "/api/v1/holds/{id}/release", "hold.decide", false, (*Control).postRelease},
 	{"POST", "/api/v1/holds/{id}/reject", "hold.decide", false, (*Control).postReject},
