@@ -34,6 +34,12 @@ type front struct {
 
 func newFront(t *testing.T, corrections ...string) *front {
 	t.Helper()
+	return newFrontWith(t, nil, corrections...)
+}
+
+// newFrontWith is newFront with another configuration.
+func newFrontWith(t *testing.T, change func(*gateway.Config), corrections ...string) *front {
+	t.Helper()
 	control, err := order.GenerateSigner()
 	ok(t, err)
 	emergency, err := order.GenerateSigner()
@@ -43,12 +49,16 @@ func newFront(t *testing.T, corrections ...string) *front {
 	keep(t, dir, trust, control, corrections)
 
 	p := provider(t)
-	g, err := gateway.New(gateway.Config{
+	cfg := gateway.Config{
 		Name: "gw-1", Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Data: dir, Trust: trust,
 		Upstreams: []gateway.Upstream{{Name: "sim", Wire: "all", BaseURL: p.URL()}},
 		Models:    []gateway.Model{{Name: "sim-large", Upstream: "sim"}, {Name: "sim-small", Upstream: "sim"}},
 		Logger:    slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	g, err := gateway.New(cfg)
 	ok(t, err)
 	ok(t, g.Start(t.Context()))
 	t.Cleanup(func() {
