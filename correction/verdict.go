@@ -117,6 +117,22 @@ func (r *Rule) fallback(own string) string {
 	return ""
 }
 
+// Join adds to v what o, which allows its request too, asks of a call that both
+// speak of: its limits, clamps, strips, guards, filters, sessions and
+// acknowledgements. Pins are left out, since one version cannot stand for two models.
+func (v *Verdict) Join(o *Verdict) {
+	v.Limits = inOrder(append(v.Limits, o.Limits...))
+	v.Clamps = inOrder(append(v.Clamps, o.Clamps...))
+	v.Strips = inOrder(append(v.Strips, o.Strips...))
+	v.Guards = inOrder(append(v.Guards, o.Guards...))
+	v.Filters = inOrder(append(v.Filters, o.Filters...))
+	v.Sessions = inOrder(append(v.Sessions, o.Sessions...))
+	v.Acknowledge = inOrder(append(v.Acknowledge, o.Acknowledge...))
+	v.Strip |= o.Strip
+	e := effect{output: o.OutputTokens, choices: o.Choices, reasoning: o.ReasoningTokens, temperature: o.Temperature}
+	v.clamp(&e)
+}
+
 func (v *Verdict) reset() {
 	v.Refused, v.Limits, v.Clamps, v.Shadow = v.Refused[:0], v.Limits[:0], v.Clamps[:0], v.Shadow[:0]
 	v.Strips, v.Guards, v.Filters, v.Pins = v.Strips[:0], v.Guards[:0], v.Filters[:0], v.Pins[:0]

@@ -83,7 +83,7 @@ func keep(b []byte) []byte {
 // force now: so it gets the typed refusal, or the fallback's answer.
 func (x *exchange) run(c *call, asked *model) {
 	g := x.g
-	m, from := asked, ""
+	m, from, turns := asked, "", 0
 	var slot *slots // held while another model serves in the place of the one that was asked for
 	defer func() { slot.free() }()
 	for hop := 0; ; hop++ {
@@ -102,6 +102,10 @@ func (x *exchange) run(c *call, asked *model) {
 			// Another version serves, and that is decided anew.
 			x.pinned = nil
 			g.live.remove(c)
+			if turns++; turns > maxHops {
+				x.refuse(c, &reason{ruling: rl, refused: slices.Clone(x.verdict.Pins)}) // they send it round in circles
+				return
+			}
 			m = p
 			hop--
 			continue
@@ -229,8 +233,8 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 }
 
 // decideOthers decides the further models that the body lets the provider use,
-// and returns the rules that refuse one of them. What filters their texts, and
-// what guards against their tools, is added to the call's own verdict.
+// and returns the rules that refuse one of them. What else restricts one of them
+// is added to the call's own verdict: it may be the one that answers.
 func (c *call) decideOthers(rl *ruling, now correction.Span, live bool, own *correction.Verdict) []*correction.Rule {
 	var v correction.Verdict
 	for _, o := range c.others {
@@ -240,18 +244,11 @@ func (c *call) decideOthers(rl *ruling, now correction.Span, live bool, own *cor
 		if rl.policy.Decide(&q, now, &v); !v.Allowed() {
 			return v.Refused
 		}
-		if own == nil {
-			continue
+		if pin, _ := v.Pin(); pin != "" && pin != o.Version {
+			return v.Pins // the provider would take the version that the body names
 		}
-		for _, r := range v.Filters {
-			if !slices.Contains(own.Filters, r) {
-				own.Filters = append(own.Filters, r)
-			}
-		}
-		for _, r := range v.Guards {
-			if !slices.Contains(own.Guards, r) {
-				own.Guards = append(own.Guards, r)
-			}
+		if own != nil {
+			own.Join(&v)
 		}
 	}
 	return nil
