@@ -80,7 +80,7 @@ func (g *Gateway) problem(c *call, why *reason) *wire.Problem {
 	}
 	top := why.refused[0].Correction
 	now := time.Now()
-	p.Code, p.Title = "andon_correction", titles[top.Kind]
+	p.Code, p.Title = "andon_correction", title(top)
 	p.Status = top.Status()
 	p.CorrectionID, p.Kind, p.Scope, p.Reason = top.ID, string(top.Kind), top.Scope.Public(), top.PublicReason
 	if top.LegalOrder != "" {
@@ -116,6 +116,19 @@ var titles = map[correction.Kind]string{
 	correction.Use:        "Use prohibited",
 	correction.Capability: "Capability switched off",
 	correction.Rate:       "Rate limited",
+}
+
+// title names what refuses, the same for each way of doing so.
+func title(top *correction.Correction) string {
+	switch p := &top.Params; {
+	case p.Filter != nil:
+		return "Content filtered"
+	case len(p.Clamp) > 0:
+		return "Bounded for now"
+	case p.Pin != "":
+		return "Version pinned"
+	}
+	return titles[top.Kind]
 }
 
 // detail says what is taken away; the wire adds by what, why and until when.
