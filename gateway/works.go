@@ -304,6 +304,7 @@ func (w *job) request(q *correction.Request, f *fact) (named bool) {
 func (f *fact) fill(q *correction.Request) {
 	q.Model, q.Version, q.Derivative = f.Model, f.Version, f.Derivative
 	q.Features, q.Optional, q.Tools, q.OptionalTools, q.Generates = f.Features, 0, f.Tools, nil, f.Generates
+	q.Brings = true
 	q.InputTokens, q.OutputTokens, q.Choices, q.Messages = f.Context, f.Bound, f.Choices, f.Messages
 	q.Temperature, q.Reasoning, q.Effort = f.Temperature, f.Reasoning, f.Effort
 }

@@ -221,6 +221,7 @@ func (x *exchange) lineRequest(q *correction.Request, c *call, l *wire.Line, e *
 		q.Features |= correction.Tools
 	}
 	q.Generates = l.Route.Op == wire.OpGenerate || l.Route.Op == wire.OpImage
+	q.Brings = true
 	q.OutputTokens, q.Choices, q.Messages, q.Temperature, q.Reasoning, q.Effort = e.MaxTokens, e.Choices, e.Messages, e.Temperature, e.Reasoning, e.Effort
 	q.InputTokens = int64(l.Body.End-l.Body.Start)/bytesPerToken + 1
 	q.Continues, q.Live = false, false

@@ -84,6 +84,23 @@ func TestEachLineOfABatchIsDecided(t *testing.T) {
 	}
 }
 
+// Texts that a batch has measured are looked at, too.
+func TestLinesThatEmbedAreScreened(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, pass)
+	embed := func(text string) string {
+		return `{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"sim-small","input":["` + text + `"]}}` + "\n"
+	}
+	old := idOf(t, upload(t, g, "batch", embed("x")))
+	id := p.apply(1, `{"kind":"capability","params":{"filter":{"direction":"input","detector":"patterns","patterns":["forbidden phrase"],"action":"block"}},"scope":{"models":["sim-small"]},"reason":"test"}`)
+	if a := upload(t, g, "batch", embed("x")+embed("a forbidden phrase")); a.status != 403 || !strings.Contains(a.body, id) || !strings.Contains(a.body, "Line 2") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := ask(t, g, "POST", "/v1/batches", "application/json", `{"input_file_id":"`+old+`","endpoint":"/v1/embeddings"}`); a.status != 403 {
+		t.Errorf("a file that is older than the filter: %d %s", a.status, a.body)
+	}
+}
+
 // The same for batches whose lines stand in the request.
 func TestEachRequestOfAMessageBatchIsDecided(t *testing.T) {
 	p, s := newPlane(t), startSim(t)
