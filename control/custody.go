@@ -192,6 +192,7 @@ type motion struct {
 	At        time.Time  `json:"at"`
 	Reason    string     `json:"reason"`
 	Approvals []approval `json:"approvals"`
+	Begun     bool       `json:"begun,omitzero"` // a copy was destroyed under it
 }
 
 type approval struct {

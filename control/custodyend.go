@@ -49,8 +49,8 @@ func (b *destroyStep) apply(x *custodyStep) error {
 	if c.Status != copySealed {
 		return outOfOrder("copy "+c.ID+" can not be destroyed", "it is "+c.Status)
 	}
-	if !x.k.begun() {
-		x.k.Motion.Approvals = x.k.Motion.counted(x.s)
+	if m := x.k.Motion; !m.Begun {
+		m.Begun, m.Approvals = true, m.counted(x.s)
 	}
 	c.Status, c.Destroyed = copyDestroying, &destruction{By: x.actor, At: x.at, Method: b.Method, Evidence: b.Evidence}
 	return nil
@@ -97,13 +97,14 @@ func (b *finishStep) apply(x *custodyStep) error {
 		return err
 	}
 	lacks := x.k.undestroyed()
-	if m := x.k.Motion; m == nil || m.Action != actionDestroy {
-		lacks = append(lacks, x.k.lacksQuorum(x.s, actionDestroy))
+	if len(x.k.Copies) == 0 || !x.k.begun() {
+		lacks = append(lacks, "no copy was destroyed")
 	}
 	if len(lacks) > 0 {
 		return outOfOrder("the destruction can not be closed yet", lacks...)
 	}
+	x.retire() // with all that approved it while copies were destroyed
 	x.k.Level = "L6"
-	x.carry(caseDestroyed)
+	x.end(caseDestroyed)
 	return nil
 }

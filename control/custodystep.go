@@ -69,8 +69,17 @@ func (x *custodyStep) during(what string, states ...string) error {
 // unsettled forgets what rested on the inventory as it was.
 func (x *custodyStep) unsettled() {
 	x.k.Inventory = nil
-	if x.k.Motion != nil {
-		x.k.Motion.Approvals = []approval{}
+	if m := x.k.Motion; m != nil {
+		x.retire()
+		m.Approvals, m.Begun = []approval{}, false
+	}
+}
+
+// retire keeps a motion under which copies were destroyed: its approvals answer for
+// them, whatever comes after it.
+func (x *custodyStep) retire() {
+	if m := x.k.Motion; m != nil && m.Begun {
+		x.k.Carried = append(x.k.Carried, *m)
 	}
 }
 
@@ -272,6 +281,7 @@ func (b *proposeStep) apply(x *custodyStep) error {
 			return outOfOrder("its destruction can not be proposed", lacks...)
 		}
 	}
+	x.retire()
 	x.k.Motion = &motion{Action: b.Action, By: x.actor, At: x.at, Reason: b.Reason, Approvals: []approval{}}
 	return nil
 }
@@ -335,22 +345,22 @@ func (b *withdrawStep) apply(x *custodyStep) error {
 	if x.k.State == caseSealed && x.k.Motion == nil {
 		return outOfOrder("nothing can be withdrawn", "nothing is proposed; what is sealed is given back by a quorum (andon custody propose "+x.k.ID+" unseal)")
 	}
+	x.retire()
 	if x.k.Motion = nil; x.k.State == caseOpen {
 		x.k.State, x.k.ClosedAt = caseWithdrawn, x.at
 	}
 	return nil
 }
 
-// carry closes a motion that was carried out. Of a destruction all approvals stay:
-// each counted when a copy was destroyed.
+// carry closes a motion that was carried out.
 func (x *custodyStep) carry(state string) {
 	m := *x.k.Motion
-	if m.Action != actionDestroy {
-		m.Approvals = m.counted(x.s)
-	}
-	x.k.Carried, x.k.Motion = append(x.k.Carried, m), nil
-	x.k.State, x.k.ClosedAt = state, x.at
+	m.Approvals = m.counted(x.s)
+	x.k.Carried = append(x.k.Carried, m)
+	x.end(state)
 }
+
+func (x *custodyStep) end(state string) { x.k.Motion, x.k.State, x.k.ClosedAt = nil, state, x.at }
 
 // sealStep makes it L5.
 type sealStep struct {

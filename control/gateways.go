@@ -210,7 +210,13 @@ func (c *Control) adopt(ctx context.Context, signed []byte) (string, error) {
 		if err := s.room(weight); err != nil {
 			return nil, err
 		}
-		return []draft{{typeAdopted, b}}, nil
+		drafts := []draft{{typeAdopted, b}}
+		for i := range b.Corrections {
+			if links := s.learnLinks(&record{Correction: b.Corrections[i]}); links != nil {
+				drafts = append(drafts, draft{typeLinked, *links})
+			}
+		}
+		return drafts, nil
 	})
 	if err == nil && !adopted {
 		c.log.Warn("an emergency order was adopted", "emergency", e.ID, "by", e.By, "corrections", len(e.Corrections))

@@ -197,29 +197,19 @@ func (c *Certificate) Check() error {
 	if c.Quorum < 2 || !c.Exercise && time.Duration(c.CoolingOff) < time.Hour {
 		return fmt.Errorf("a quorum of %d with a cooling-off of %v is less than the least", c.Quorum, time.Duration(c.CoolingOff))
 	}
-	needs := []string{"seal"}
-	if c.State == "destroyed" {
-		needs = append(needs, "destroy")
+	var cooled []time.Time // when the destructions that were resolved could begin
+	resolved := map[string]bool{}
+	for _, r := range c.Resolutions {
+		at, err := c.agreed(&r)
+		if err != nil {
+			return err
+		}
+		if resolved[r.Action] = true; r.Action == "destroy" {
+			cooled = append(cooled, at.Add(time.Duration(c.CoolingOff)))
+		}
 	}
-	cooled := time.Time{}
-	for _, action := range needs {
-		i := slices.IndexFunc(c.Resolutions, func(r Resolution) bool { return r.Action == action })
-		if i < 0 {
-			return fmt.Errorf("nobody resolved to %s it", action)
-		}
-		r := c.Resolutions[i]
-		seen := map[string]bool{r.By.ID: true}
-		for _, a := range r.Approvals {
-			if seen[a.By.ID] || a.At.Before(r.At) {
-				return fmt.Errorf("the approval of %s to %s it does not count", a.By.ID, action)
-			}
-			if seen[a.By.ID] = true; len(seen) == c.Quorum+1 {
-				cooled = a.At.Add(time.Duration(c.CoolingOff))
-			}
-		}
-		if len(r.Approvals) < c.Quorum {
-			return fmt.Errorf("%d of %d approvals to %s it", len(r.Approvals), c.Quorum, action)
-		}
+	if !resolved["seal"] || resolved["destroy"] != (c.State == "destroyed") {
+		return fmt.Errorf("it is %s, and that was not resolved", c.State)
 	}
 	for _, m := range c.Copies {
 		d := m.Destroyed
@@ -233,7 +223,7 @@ func (c *Certificate) Check() error {
 			return fmt.Errorf("the destruction of copy %s has no witness", m.ID)
 		case !c.clearAt(d.At):
 			return fmt.Errorf("copy %s was destroyed under a legal hold, or nobody looked", m.ID)
-		case d.At.Before(cooled):
+		case !slices.ContainsFunc(cooled, func(at time.Time) bool { return !d.At.Before(at) }):
 			return fmt.Errorf("copy %s was destroyed before the cooling-off time ran out", m.ID)
 		}
 	}
@@ -257,4 +247,21 @@ func (c *Certificate) clearAt(at time.Time) bool {
 		}
 	}
 	return clear
+}
+
+// agreed is when the quorum of a resolution was reached, by approvals that count.
+func (c *Certificate) agreed(r *Resolution) (at time.Time, err error) {
+	seen := map[string]bool{r.By.ID: true}
+	for _, a := range r.Approvals {
+		if seen[a.By.ID] || a.At.Before(r.At) {
+			return at, fmt.Errorf("the approval of %s to %s it does not count", a.By.ID, r.Action)
+		}
+		if seen[a.By.ID] = true; len(seen) == c.Quorum+1 {
+			at = a.At
+		}
+	}
+	if len(r.Approvals) < c.Quorum {
+		return at, fmt.Errorf("%d of %d approvals to %s it", len(r.Approvals), c.Quorum, r.Action)
+	}
+	return at, nil
 }
