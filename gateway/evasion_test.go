@@ -368,3 +368,19 @@ func TestAnotherSpellingOfAUserIsNoWayOut(t *testing.T) {
 		t.Errorf("%d spellings of one user passed a limit of 2", passed)
 	}
 }
+
+// Some clients offer HTTP/2 with every request. They are answered over HTTP/1.1,
+// and the offer does not travel on.
+func TestAnOfferOfHTTP2IsLeftAlone(t *testing.T) {
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") })
+	p := newPlane(t)
+	g := p.start(startSim(t), toProvider(pr, ""))
+	a := attack{name: "h2c", method: "POST", path: "/v1/chat/completions", body: asSmall,
+		headers: []string{"Upgrade", "h2c", "Connection", "Upgrade, HTTP2-Settings", "Http2-Settings", "AAMAAABkAAQAAP__"}}
+	if status, body := a.send(t, g); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
+	if r, _ := pr.last(); r.Header.Get("Upgrade") != "" || r.Header.Get("Http2-Settings") != "" {
+		t.Errorf("the provider got %v", r.Header)
+	}
+}

@@ -33,8 +33,8 @@ func (x *exchange) upgrade() *wire.Problem {
 	h := x.r.Header
 	asked := h["Upgrade"]
 	if !x.rt.Upgrade {
-		if len(asked) == 0 {
-			return nil
+		if len(asked) == 0 || len(asked) == 1 && strings.EqualFold(asked[0], "h2c") {
+			return nil // some clients offer HTTP/2 with every request, and take HTTP/1.1 for an answer (RFC 9110, 7.8)
 		}
 		return &wire.Problem{Status: http.StatusBadRequest, Code: "no_upgrade", Title: "Upgrade refused", Param: "upgrade",
 			Detail: "this path changes to no other protocol: leave the header upgrade out; GET /v1/realtime opens a WebSocket"}
