@@ -214,9 +214,18 @@ func (g *Gateway) describe(q *correction.Request, x *exchange, c *caller) {
 		q.Generates = true
 	}
 	q.Brings = q.Generates || x.brings()
+	if x.unseen() {
+		q.Features |= wire.StoredPrompt
+	}
 	q.OutputTokens, q.Choices, q.Messages, q.Temperature, q.Reasoning = e.MaxTokens, e.Choices, e.Messages, e.Temperature, e.Reasoning
 	q.Effort = e.Effort
 	q.InputTokens = int64(len(x.body))/bytesPerToken + 1
+}
+
+// unseen reports whether the call sets a model going by what the provider keeps,
+// or by a body of which only the models are read: it may use anything.
+func (x *exchange) unseen() bool {
+	return x.rt.Op == wire.OpRun && x.rt.Features&correction.CodeExecution == 0 // else it is a place to run code in
 }
 
 // brings reports whether the body of a call that generates nothing holds texts

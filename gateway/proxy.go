@@ -212,9 +212,15 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 		}
 	}
 	if len(c.others) > 0 {
+		if x.begin.lines { // which count one by one
+			defer func(own []*correction.Rule) { x.verdict.Limits = own }(slices.Clone(x.verdict.Limits))
+		}
 		if refused := c.decideOthers(rl, now, false, &x.verdict); refused != nil && !x.begin.lines { // else line by line
 			return &reason{ruling: rl, refused: refused}, ""
 		}
+	}
+	if len(x.verdict.Clamps) > 0 && x.unseen() {
+		return &reason{ruling: rl, refused: slices.Clone(x.verdict.Clamps)}, "" // there is no place for them
 	}
 	if c.model.OnStale != Hold && x.g.lease.over(mono) {
 		why := staleReason(rl)

@@ -236,6 +236,8 @@ func (r *PieceReader) walk(kind PieceKind, ch Channel, mode Mode) (index uint32,
 			switch k := s.Kind(); {
 			case string(name) == "index" && k == 0:
 				index, indexed = r.Index(), true
+			case k == '{' && string(name) == "env": // of a command, whose variables the model names
+				r.walk(kind, inner, mode|Every)
 			case k != '"':
 				r.walk(kind, inner, mode)
 			case string(name) == "type":

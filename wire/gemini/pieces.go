@@ -254,10 +254,24 @@ func (r *pieces) call(typ string, f correction.Features) {
 		case kind == '"' && (string(name) == "id" || string(name) == "language"):
 			s.Skip()
 		case string(name) == "partialArgs" || string(name) == "partial_args":
-			r.Walk(wire.PieceToolArguments, wire.Channel{Text: wire.Name(name)}, wire.Running|wire.Fixed|wire.Every)
+			r.partial(wire.Channel{Text: wire.Name(name)})
 		default:
 			r.Walk(wire.PieceToolArguments, wire.Channel{}, wire.Fixed|wire.Every)
 		}
 	}
 	r.Tool(typ, f)
+}
+
+// partial reads arguments that come in parts: one running text in the order in
+// which they come, since their places in the list say nothing.
+func (r *pieces) partial(ch wire.Channel) {
+	const mode = wire.Running | wire.Fixed | wire.Every
+	if r.S.Kind() != '[' {
+		r.Walk(wire.PieceToolArguments, ch, mode)
+		return
+	}
+	r.S.Array()
+	for r.S.Element() {
+		r.Walk(wire.PieceToolArguments, ch, mode)
+	}
 }

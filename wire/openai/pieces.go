@@ -165,6 +165,11 @@ func (r *pieces) continued(typ string, from, deltaFrom, deltaTo int, at wire.Cha
 		}
 		return
 	}
+	switch typ {
+	case "response.output_item.added", "response.content_part.added", "response.reasoning_summary_part.added":
+		r.begun(typ, from, at)
+		return
+	}
 	switch event, done := strings.CutSuffix(typ, ".done"); {
 	case typ == "response.output_item.done":
 		at.Text = 0
