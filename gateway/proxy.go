@@ -212,7 +212,7 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 		}
 	}
 	if len(c.others) > 0 {
-		if x.begin.lines { // which count one by one
+		if x.begin.lines || len(x.begin.facts) > 0 { // a batch, whose requests count one by one
 			defer func(own []*correction.Rule) { x.verdict.Limits = own }(slices.Clone(x.verdict.Limits))
 		}
 		if refused := c.decideOthers(rl, now, false, &x.verdict); refused != nil && !x.begin.lines { // else line by line
