@@ -127,3 +127,16 @@ func TestPlacesOfAFallbackComeBack(t *testing.T) {
 		t.Errorf("%d places are taken", n)
 	}
 }
+
+// A credential of the caller's stays here, by whatever header it comes.
+func TestCredentialsStay(t *testing.T) {
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") })
+	p, s := newPlane(t), startSim(t)
+	g := p.start(s, toProvider(pr, "provider-secret"))
+	for _, h := range []string{"Authorization", "X-Api-Key", "X-Goog-Api-Key", "Api-Key", "Cookie"} {
+		send(t, g, "/v1/chat/completions", asLarge, h, secret, "X-Api-Key", secret)
+		if r, _ := pr.last(); r == nil || strings.Contains(fmt.Sprint(r.Header), secret) {
+			t.Errorf("%s: the provider got %v", h, r)
+		}
+	}
+}

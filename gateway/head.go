@@ -17,7 +17,7 @@ var stay = map[string]bool{
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
 	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true, "Expect": true,
 	"Host": true, "Content-Length": true, "Content-Encoding": true, "Accept-Encoding": true,
-	"Authorization": true, "X-Api-Key": true, "X-Goog-Api-Key": true, "Cookie": true,
+	"Authorization": true, "X-Api-Key": true, "X-Goog-Api-Key": true, "Api-Key": true, "Cookie": true,
 	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Prefix": true, "X-Real-Ip": true,
 	"X-Goog-Fieldmask":       true, // would leave the usage out
 	"Range":                  true, // a part of an answer can not be judged
@@ -85,7 +85,7 @@ func (x *exchange) appendHead(b []byte, c *call, n int) []byte {
 		}
 	} else if x.g.cfg.Identity.Mode != "keys" {
 		// The caller's own credential is the provider's: Andon issued none.
-		for _, k := range [...]string{"Authorization", "X-Api-Key", "X-Goog-Api-Key"} {
+		for _, k := range [...]string{"Authorization", "X-Api-Key", "X-Goog-Api-Key", "Api-Key"} {
 			for _, v := range r.Header[k] {
 				b = appendHeader(b, k, v)
 			}

@@ -34,7 +34,7 @@ func (x *exchange) guard(c *call, rl *ruling, v *correction.Verdict) *correction
 	for _, one := range [...]struct {
 		s **filter.Stream
 		g *filter.Guard
-	}{{&a.hold, p.hold}, {&a.main, p.main}} {
+	}{{&a.main, p.main}, {&a.hold, p.hold}} { // what is held goes on to what is new
 		switch {
 		case *one.s == nil && one.g != nil:
 			*one.s = one.g.Stream(x.wr, x.rt)
