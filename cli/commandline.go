@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -75,12 +76,18 @@ func arguments(c *correction.Correction) (args []string, ok bool) {
 			a = append(a, "--linked", csv(p.Linked))
 		}
 	case correction.Use:
-		if !plain([]string{p.UseCase}) || p.Action != "" {
+		if !plain([]string{p.UseCase}) {
 			return nil, false
 		}
 		a = []string{"prohibit", p.UseCase}
 		if p.Basis == "inferred" {
 			a = append(a, "--basis", "inferred", "--detector", p.Detector)
+		}
+		if p.Threshold != 0 {
+			a = append(a, "--threshold", strconv.FormatFloat(p.Threshold, 'f', -1, 64))
+		}
+		if !p.AcknowledgeBy.IsZero() {
+			a = append(a, "--acknowledge-by", p.AcknowledgeBy.UTC().Format(time.RFC3339Nano))
 		}
 	case correction.Rate:
 		value := strconv.FormatInt(*p.Limit, 10)
@@ -115,6 +122,18 @@ func arguments(c *correction.Correction) (args []string, ok bool) {
 			}
 			for _, text := range f.Patterns {
 				a = append(a, "--pattern", text)
+			}
+			for _, text := range f.Regexps {
+				a = append(a, "--regexp", text)
+			}
+			if f.Exact {
+				a = append(a, "--exact")
+			}
+			if f.Threshold != 0 {
+				a = append(a, "--threshold", strconv.FormatFloat(f.Threshold, 'f', -1, 64))
+			}
+			if f.OnError != "" {
+				a = append(a, "--on-error", f.OnError)
 			}
 			a = append(a, "--action", f.Action)
 		}

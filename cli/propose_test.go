@@ -65,6 +65,10 @@ func TestAProposalsCommandAppliesIt(t *testing.T) {
 		`{"kind":"capability","params":{"clamp":{"output_tokens":500}},"scope":{"models":["sim-large"]},"reason":"r"}`,
 		`{"kind":"capability","params":{"pin":"sim-large-1"},"scope":{"models":["sim-large"]},"reason":"r"}`,
 		`{"kind":"rate","params":{"metric":"requests","limit":10,"window":"1m","per":"key"},"scope":{"orgs":["acme"]},"reason":"r"}`,
+		`{"kind":"capability","params":{"filter":{"direction":"both","detector":"patterns","patterns":["a, \"b\""],"regexps":["[0-9]{3}"],"exact":true,"action":"redact"}},"scope":{"all":true},"reason":"r"}`,
+		`{"kind":"capability","params":{"filter":{"direction":"input","detector":"guard","threshold":0.8,"on_error":"pass","action":"block"}},"scope":{"all":true},"reason":"r"}`,
+		`{"kind":"use","params":{"use_case":"medical","action":"acknowledge","acknowledge_by":"2100-01-01T00:00:00Z"},"scope":{"all":true},"reason":"r"}`,
+		`{"kind":"rate","params":{"metric":"distinct_users","limit":3,"window":"1h","per":"key"},"scope":{"orgs":["acme"]},"reason":"r"}`,
 		`{"kind":"rate","params":{"metric":"concurrent","limit":1,"per":"user"},"scope":{"users":["u-1"]},"reason":"r"}`,
 		`{"kind":"use","params":{"use_case":"legal/advice"},"scope":{"all":true},"reason":"r"}`,
 	} {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"andon/bus"
+	"andon/correction"
 	"andon/order"
 )
 
@@ -135,5 +136,22 @@ func TestGatewaysTellOfLinkedCallers(t *testing.T) {
 	if !slices.Equal(v.Links, []string{"device=d-1", "payment=p-1"}) || v.Linked.Links[0].Gateway != "gw-1" || v.Linked.Links[1].Via != "device=d-1" ||
 		len(v.Linked.Refused) != 1 || v.Linked.Refused[0].Link != "nat=n-1" || v.Linked.Refused[0].Shared <= sharedMost {
 		t.Fatalf("%v %+v", v.Links, v.Linked)
+	}
+}
+
+// BenchmarkLearnLinks is what a new key costs beside one block that links accounts,
+// among 10,000 keys.
+func BenchmarkLearnLinks(b *testing.B) {
+	s := newState()
+	for i := range 10_000 {
+		k := &keyRecord{Key: order.Key{ID: fmt.Sprintf("k-%d", i), Org: fmt.Sprintf("org-%d", i/10), User: fmt.Sprintf("u-%d", i), Attributes: []string{fmt.Sprintf("device=d-%d", i), "plan=free"}}}
+		s.keys[k.ID], s.keyList = k, append(s.keyList, k)
+	}
+	r := &record{Correction: correction.Correction{ID: "c-1", Kind: correction.Access, Params: correction.Params{Mode: "block", Linked: []string{"device"}},
+		Scope: correction.Scope{Users: []string{"u-7"}}, Reason: "r"}}
+	for b.Loop() {
+		if got := s.learnLinks(r, order.Key{ID: "k-x", User: "x", Attributes: []string{"device=d-7"}}); got == nil || len(got.Links) != 1 {
+			b.Fatal(got)
+		}
 	}
 }
