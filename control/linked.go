@@ -166,10 +166,6 @@ func linkValues(cor *correction.Correction, org string, attributes []string) (ou
 	})
 }
 
-func has(cor *correction.Correction, k *order.Key, link string) bool {
-	return slices.Contains(linkValues(cor, k.Org, k.Attributes), link)
-}
-
 // learnLinks finds what a block can learn from the keys, and from those that are
 // about to be made. Revoked keys still say who their subjects were, but share
 // nothing.
@@ -270,12 +266,35 @@ func (r *record) linkList() []linkView {
 // keyed drafts what a new key brings to the blocks that link accounts.
 func (s *state) keyed(k order.Key) (drafts []draft, weight int) {
 	for _, r := range s.list {
+		if !r.concerns(&k) {
+			continue // what the other keys teach is learned already
+		}
 		if b := s.learnLinks(r, k); b != nil {
 			drafts = append(drafts, draft{typeLinked, *b})
 			weight += weigh(b.Links)
 		}
 	}
 	return drafts, weight
+}
+
+// concerns says whether a key is of a subject of a block that links accounts, or of
+// one that is linked to it.
+func (r *record) concerns(k *order.Key) bool {
+	if len(r.Params.Linked) == 0 || r.gone != "" {
+		return false
+	}
+	values := linkValues(&r.Correction, k.Org, k.Attributes)
+	if len(values) == 0 {
+		return false
+	}
+	for _, l := range r.linkList() {
+		if slices.Contains(values, l.Link) {
+			return true
+		}
+	}
+	var v correction.Verdict
+	p := subjects(&r.Correction)
+	return p != nil && reaches(p, k, nil, &v)
 }
 
 // foldLinked takes in what was learned, or taken away.

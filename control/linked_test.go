@@ -139,8 +139,8 @@ func TestGatewaysTellOfLinkedCallers(t *testing.T) {
 	}
 }
 
-// BenchmarkLearnLinks is what a new key costs beside one block that links accounts,
-// among 10,000 keys.
+// BenchmarkLearnLinks is what a new key of a linked account costs beside one block
+// that links, among 10,000 keys; and what any other key costs.
 func BenchmarkLearnLinks(b *testing.B) {
 	s := newState()
 	for i := range 10_000 {
@@ -149,6 +149,18 @@ func BenchmarkLearnLinks(b *testing.B) {
 	}
 	r := &record{Correction: correction.Correction{ID: "c-1", Kind: correction.Access, Params: correction.Params{Mode: "block", Linked: []string{"device"}},
 		Scope: correction.Scope{Users: []string{"u-7"}}, Reason: "r"}}
+	s.list = append(s.list, r)
+	b.Run("another", func(b *testing.B) {
+		for b.Loop() {
+			if got, _ := s.keyed(order.Key{ID: "k-x", User: "x", Attributes: []string{"device=d-y"}}); got != nil {
+				b.Fatal(got)
+			}
+		}
+	})
+	b.Run("linked", func(b *testing.B) { benchmarkLinked(b, s, r) })
+}
+
+func benchmarkLinked(b *testing.B, s *state, r *record) {
 	for b.Loop() {
 		if got := s.learnLinks(r, order.Key{ID: "k-x", User: "x", Attributes: []string{"device=d-7"}}); got == nil || len(got.Links) != 1 {
 			b.Fatal(got)
