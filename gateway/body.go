@@ -123,6 +123,10 @@ func (x *exchange) understand() *wire.Problem {
 	return nil
 }
 
+// imageDeployment is the header by which Azure is told the model that an image
+// generation tool uses.
+const imageDeployment = "X-Ms-Oai-Image-Generation-Deployment"
+
 // asked finds the model that the request asks, and all others that it lets the
 // provider use. A route that names none reaches the provider's account; where
 // it sets a model going all the same, it may be any that is served there.
@@ -150,6 +154,7 @@ func (x *exchange) asked(c *call) (*model, *wire.Problem) {
 			}
 		}
 	}
+	x.env.Others = append(x.env.Others, x.r.Header[imageDeployment]...)
 	for _, name := range x.env.Others {
 		o := g.resolve(name)
 		if o == nil || !o.serves(w) || o.Upstream != m.Upstream || o.UpstreamModel != name {

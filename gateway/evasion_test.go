@@ -384,3 +384,24 @@ func TestAnOfferOfHTTP2IsLeftAlone(t *testing.T) {
 		t.Errorf("the provider got %v", r.Header)
 	}
 }
+
+// Azure is told by a header which model draws; it is decided on like any other.
+func TestADeploymentNamedByAHeaderIsDecided(t *testing.T) {
+	pr := newProvider(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") })
+	p := newPlane(t)
+	g := p.start(startSim(t), toProvider(pr, ""))
+	call := func(name string) int {
+		return send(t, g, "/openai/v1/responses", `{"model":"sim-small","input":"x","tools":[{"type":"image_generation"}]}`,
+			"X-Ms-Oai-Image-Generation-Deployment", name).status
+	}
+	if got := call("sim-large"); got != 200 {
+		t.Errorf("before: %d", got)
+	}
+	if got := call("unknown"); got != 404 {
+		t.Errorf("an unknown one: %d", got)
+	}
+	p.apply(1, `{"kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"fallback":"none","reason":"test"}`)
+	if got := call("sim-large"); got != 503 {
+		t.Errorf("a stopped one: %d", got)
+	}
+}

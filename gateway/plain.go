@@ -18,7 +18,7 @@ func (x *exchange) plain(c *call, conn *upstream.Conn, resp *http.Response) bool
 	buf := x.buf[:cap(x.buf)]
 	held := len(buf)
 	metered := answered(resp) && x.metered()
-	retrieved := answered(resp) && x.rt.Answers
+	retrieved := answered(resp) && x.rt.Answers && x.r.Method != http.MethodDelete // what is removed may always be
 	screened := x.screensPlain(c)
 	begins := answered(resp) && (x.begin.kind != "" || x.begin.about != nil)
 	if metered || retrieved || screened || begins && x.begin.kind != kindResponse {

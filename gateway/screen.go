@@ -310,6 +310,10 @@ func (x *exchange) screenPlain(c *call, body []byte) (out []byte, why *reason, f
 		if hit.Cause == filter.Unreadable || !x.await(c, rule, "output", x.excerpt(rl, rule, body, false)) {
 			return nil, x.found(rl, rule, hit), ""
 		}
+		rl, v = x.again(c) // it may have waited for minutes
+		if p, broken = rl.guards(v, false); broken != nil {
+			return nil, cannotLook(rl, broken), ""
+		}
 	}
 	out, hit := p.main.Plain(ctx, x.wr, x.rt, body)
 	if hit != nil {
