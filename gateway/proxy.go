@@ -211,11 +211,8 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 			return nil, ""
 		}
 	}
-	if len(c.others) > 0 {
-		if x.begin.lines || len(x.begin.facts) > 0 { // a batch, whose requests count one by one
-			defer func(own []*correction.Rule) { x.verdict.Limits = own }(slices.Clone(x.verdict.Limits))
-		}
-		if refused := c.decideOthers(rl, now, false, &x.verdict); refused != nil && !x.begin.lines { // else line by line
+	if len(c.others) > 0 && !x.several() { // of a batch each request is decided, and counted
+		if refused := c.decideOthers(rl, now, false, &x.verdict); refused != nil {
 			return &reason{ruling: rl, refused: refused}, ""
 		}
 	}

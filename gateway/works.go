@@ -27,6 +27,7 @@ type works struct {
 	byID    map[workKey]*list.Element // of *job
 	kinds   map[string]*workKind
 	changed map[*job]bool // since it was last told
+	ending  map[*job]bool // that are to be cancelled, or asked after
 	running int
 
 	fresh  atomic.Bool   // something began since works were last judged
@@ -98,7 +99,7 @@ type fact struct {
 }
 
 func newWorks() *works {
-	return &works{byID: map[workKey]*list.Element{}, kinds: map[string]*workKind{}, changed: map[*job]bool{}, pace: time.Second, slots: make(chan struct{}, 4)}
+	return &works{byID: map[workKey]*list.Element{}, kinds: map[string]*workKind{}, changed: map[*job]bool{}, ending: map[*job]bool{}, pace: time.Second, slots: make(chan struct{}, 4)}
 }
 
 // over reports whether nothing of the work runs.
@@ -116,8 +117,11 @@ func (s *works) put(w *job) {
 	s.mu.Lock()
 	s.putLocked(w)
 	s.changed[w] = true
+	over := w.over()
 	s.mu.Unlock()
-	s.fresh.Store(true)
+	if !over {
+		s.fresh.Store(true)
+	}
 }
 
 func (s *works) putLocked(w *job) {
@@ -140,6 +144,16 @@ func (s *works) putLocked(w *job) {
 	if !w.over() {
 		s.running++
 	}
+	s.endLocked(w)
+}
+
+// endLocked notes whether something is left to be done to end a work.
+func (s *works) endLocked(w *job) {
+	if w.Stop == order.StopPending || w.Stop == order.StopFailing || w.Stop == order.StopCancelled && w.State == order.WorkCancelling {
+		s.ending[w] = true
+	} else {
+		delete(s.ending, w)
+	}
 }
 
 func (s *works) dropLocked(key workKey) *job {
@@ -153,6 +167,7 @@ func (s *works) dropLocked(key workKey) *job {
 		s.running--
 	}
 	delete(s.changed, w)
+	delete(s.ending, w)
 	return w
 }
 
@@ -191,6 +206,7 @@ func (s *works) change(w *job, f func()) {
 			s.running++
 		}
 	}
+	s.endLocked(w)
 	s.changed[w] = true
 	s.mu.Unlock()
 	s.disk.save(s, w)

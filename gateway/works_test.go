@@ -283,7 +283,7 @@ func TestWorksThatEndedAndStopsThatWereLifted(t *testing.T) {
 	}))
 	g.works.pace = time.Millisecond
 	over := idOf(t, newBatch(t, g, idOf(t, upload(t, g, "batch", line("a", chat("sim-large", "sim: tokens=1 interval=50ms"))))))
-	p.await("the end of the batch", func() bool { return strings.Contains(provided(t, s, "/v1/batches/"+over), `"completed"`) })
+	p.await("the end of the batch", func() bool { return strings.Contains(provided(t, s, "/v1/batches/"+over), `"status":"completed"`) })
 	id := p.apply(1, stopLarge)
 	if w := p.awaitWork(over, stopped(order.StopEnded)); w.State != order.WorkEnded || w.Status != "completed" {
 		t.Errorf("%+v", w)

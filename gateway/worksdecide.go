@@ -22,7 +22,7 @@ var errRefused = errors.New("refused")
 // batch is rewritten. It returns why the batch is refused.
 func (x *exchange) decideRequests(c *call, rl *ruling) (why *reason) {
 	b := &x.begin
-	if !b.lines && len(b.facts) == 0 {
+	if !x.several() {
 		return nil
 	}
 	defer func() {
@@ -43,6 +43,12 @@ func (x *exchange) decideRequests(c *call, rl *ruling) (why *reason) {
 		}
 	}
 	return nil
+}
+
+// several reports whether the call's requests are decided one by one, which holds
+// for all models that they ask.
+func (x *exchange) several() bool {
+	return x.begin.lines || x.rt.Op == wire.OpBatch && len(x.begin.facts) > 0
 }
 
 // decideLines decides on the lines in the body, and holds their texts against the

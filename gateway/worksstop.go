@@ -159,13 +159,15 @@ func (g *Gateway) mask(users []string, masked *bool) []string {
 // the provider is still carrying out.
 func (g *Gateway) cancelWorks(ctx context.Context) {
 	s, now := g.works, time.Now()
-	for _, w := range s.open() {
-		s.mu.Lock()
-		due := !w.busy && !now.Before(w.next) && (w.Stop == order.StopPending || w.Stop == order.StopFailing || w.Stop == order.StopCancelled && w.State == order.WorkCancelling)
-		s.mu.Unlock()
-		if !due {
-			continue
+	var due []*job
+	s.mu.Lock()
+	for w := range s.ending {
+		if !w.busy && !now.Before(w.next) {
+			due = append(due, w)
 		}
+	}
+	s.mu.Unlock()
+	for _, w := range due {
 		select {
 		case s.slots <- struct{}{}:
 		default:
@@ -190,7 +192,11 @@ func (g *Gateway) cancelWorks(ctx context.Context) {
 func (g *Gateway) cancelWork(ctx context.Context, w *job) {
 	s := g.works
 	s.mu.Lock()
-	told, n := w.Stop == order.StopCancelled, w.Attempts+1
+	told, n, by := w.Stop == order.StopCancelled, w.Attempts+1, w.Correction
+	if !s.ending[w] { // lifted meanwhile
+		s.mu.Unlock()
+		return
+	}
 	s.mu.Unlock()
 	status, a, err := 0, begunAnswer{}, error(nil)
 	if !told {
@@ -201,13 +207,13 @@ func (g *Gateway) cancelWork(ctx context.Context, w *job) {
 		if err == nil && status/100 == 2 {
 			state := stateOf(a.status())
 			s.change(w, func() {
-				w.Stop, w.Error, w.Attempts, w.Status = order.StopCancelled, "", n, a.status()
+				w.Stop, w.Correction, w.Error, w.Attempts, w.Status = order.StopCancelled, by, "", n, a.status()
 				if w.State = order.WorkCancelling; state == order.WorkCancelled || a.status() == "" {
 					w.State = order.WorkCancelled
 				}
 				w.next = time.Now().Add(s.pace)
 			})
-			g.log.Info("work cancelled at its provider", "kind", w.Kind, "id", w.ID, "upstream", w.Upstream, "correction", w.Correction)
+			g.log.Info("work cancelled at its provider", "kind", w.Kind, "id", w.ID, "upstream", w.Upstream, "correction", by)
 			return
 		}
 	}
@@ -230,9 +236,11 @@ func (g *Gateway) cancelWork(ctx context.Context, w *job) {
 	}
 	s.change(w, func() {
 		w.next = time.Now().Add(min(s.pace<<min(n-1, 20), slowestPace))
-		w.Attempts = n
-		if w.over() || told {
-			return
+		if w.Attempts = n; w.Stop == "" {
+			w.Attempts = 0
+		}
+		if w.over() || told || w.Stop == "" {
+			return // or it was lifted meanwhile
 		}
 		w.Stop = order.StopFailing
 		if w.Error = fmt.Sprintf("the provider answered %d", status); err != nil {
