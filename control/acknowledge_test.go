@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +92,6 @@ func TestWarnings(t *testing.T) {
 		`{"kind":"capability","params":{"pin":"v2"},"scope":{"models":["sim-large"]},"reason":"r"}`:                                                                                              "",
 		`{"kind":"capability","params":{"pin":"v3"},"scope":{"models":["sim-large"]},"reason":"r"}`:                                                                                              "unknown_version params.pin",
 		`{"kind":"capability","params":{"filter":{"direction":"input","detector":"guard","action":"block"}},"scope":{"all":true},"reason":"r"}`:                                                  "",
-		`{"kind":"capability","params":{"filter":{"direction":"input","detector":"other","action":"block"}},"scope":{"all":true},"reason":"r"}`:                                                  "unknown_detector params.filter.detector",
 		`{"kind":"use","params":{"use_case":"cyber","basis":"inferred","detector":"guard"},"scope":{"all":true},"reason":"r"}`:                                                                   "not_enforced kind",
 		`{"kind":"capability","params":{"disable":["tools"]},"scope":{"all":true},"reason":"r"}`:                                                                                                 "not_enforced kind",
 		`{"kind":"capability","params":{"filter":{"direction":"input","detector":"patterns","patterns":["forbidden"],"regexps":["a{1,9}"],"action":"block"}},"scope":{"all":true},"reason":"r"}`: "",
@@ -107,6 +107,21 @@ func TestWarnings(t *testing.T) {
 		if got != want || len(seen.Warnings) != len(made.Warnings) {
 			t.Errorf("%s: %+v", body, made.Warnings)
 		}
+	}
+	// A classifier that no gateway has is refused; one that some lack is warned of.
+	const other = `{"kind":"capability","params":{"filter":{"direction":"input","detector":"other","action":"block"}},"scope":{"all":true},"reason":"r"}`
+	for _, path := range []string{"/corrections", "/corrections/preview"} {
+		if p := w.bad(422, "invalid_field", "POST", path, other); p.Field != "params.filter.detector" || strings.Join(p.Allowed, " ") != "guard patterns" {
+			t.Errorf("%+v", p)
+		}
+	}
+	w.gate("gw-2", true)
+	var made correctionView
+	w.ok(201, "POST", "/corrections", strings.Replace(other, "other", "guard", 1), &made)
+	if !slices.ContainsFunc(made.Warnings, func(x warning) bool {
+		return x.Code == "unknown_detector" && strings.Contains(x.Detail, "gw-2")
+	}) {
+		t.Errorf("%+v", made.Warnings)
 	}
 	// What gateways could not compile is not accepted.
 	for _, path := range []string{"/corrections", "/corrections/preview"} {

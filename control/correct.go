@@ -33,6 +33,9 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 	if err := checkPatterns(&cor, c.cfg.Now()); err != nil {
 		return "", false, err
 	}
+	if err := c.checkDetector(&cor); err != nil {
+		return "", false, err
+	}
 	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
 		if idem != nil {
 			if a := s.requests[requestID{op.id, idem.Key}]; a != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -140,6 +141,39 @@ func class(cor *correction.Correction) string {
 		}
 	}
 	return string(cor.Kind) + "." + what
+}
+
+// checkDetector refuses a classifier that no live gateway has: with a typing
+// error in its name, everything that the correction reaches would be refused.
+func (c *Control) checkDetector(cor *correction.Correction) error {
+	name, field := cor.Params.Detector, "params.detector"
+	if f := cor.Params.Filter; f != nil {
+		name, field = f.Detector, "params.filter.detector"
+	}
+	if name == "" || name == correction.DetectorPatterns {
+		return nil
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var known []string
+	live := false
+	for _, pt := range c.points {
+		if c.cfg.Now().Before(pt.lease) {
+			live = true
+			known = append(known, pt.detectors...)
+		}
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	if !live || slices.Contains(known, name) {
+		return nil // or nobody can be asked
+	}
+	p := problem("invalid_field", "no gateway has a detector "+strconv.Quote(short(name))+": their configuration declares them (gateway.detectors)")
+	p.Field, p.Allowed = field, known
+	if cor.Params.Filter != nil {
+		p.Allowed = append(known, correction.DetectorPatterns)
+	}
+	return p
 }
 
 // checkPatterns refuses a filter that gateways could not compile, such as an

@@ -216,6 +216,9 @@ func (x *exchange) decide(c *call, rl *ruling) (*reason, string) {
 			return &reason{ruling: rl, refused: refused}, ""
 		}
 	}
+	if why := x.inside(rl); why != nil {
+		return why, ""
+	}
 	if len(x.verdict.Clamps) > 0 && x.unseen() {
 		return &reason{ruling: rl, refused: slices.Clone(x.verdict.Clamps)}, "" // there is no place for them
 	}

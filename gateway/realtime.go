@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/coder/websocket"
@@ -91,21 +92,37 @@ func token(values []string, want string) bool {
 }
 
 // around refuses what would let a caller and the provider talk past this
-// gateway: calls, whose media go another way, and secrets that open sessions with
-// the provider itself, unless routes of the account pass.
+// gateway: calls, whose media go another way (WebRTC, SIP), and secrets that open
+// sessions with the provider itself, unless routes of the account pass.
 func (x *exchange) around() *wire.Problem {
-	if x.rt.API != "openai.realtime.sessions" {
+	if !x.past() || x.g.accounts[x.wr.Name()] != nil {
 		return nil
 	}
-	if strings.Contains(x.r.URL.EscapedPath(), "/calls") {
-		return &wire.Problem{Status: http.StatusNotImplemented, Code: "realtime_call", Title: "Not served here",
-			Detail: "sound and events of a call (WebRTC, SIP) would not pass this gateway, so that nothing could hold for them: open a WebSocket on GET /v1/realtime"}
+	return &wire.Problem{Status: http.StatusForbidden, Code: "account_route", Title: "Not served here",
+		Detail: "this opens sessions with the provider itself, past this gateway: open a WebSocket on GET /v1/realtime with a key of this gateway; its configuration can let such requests pass (upstreams: account: pass)"}
+}
+
+// past reports whether the request is about a session of which this gateway
+// sees nothing. It passes only where no correction would have to hold inside it.
+func (x *exchange) past() bool { return x.rt.API == "openai.realtime.sessions" }
+
+// inside says why a session that this gateway does not see is refused: a
+// correction would have to hold inside it.
+func (x *exchange) inside(rl *ruling) *reason {
+	if !x.past() {
+		return nil
 	}
-	if x.g.accounts[x.wr.Name()] == nil {
-		return &wire.Problem{Status: http.StatusForbidden, Code: "account_route", Title: "Not served here",
-			Detail: "a client secret opens sessions with the provider itself, past this gateway: open a WebSocket on GET /v1/realtime with a key of this gateway; its configuration can let such requests pass (upstreams: account: pass)"}
+	v := &x.verdict
+	rules := slices.Concat(v.Filters, v.Guards, v.Clamps, v.Sessions)
+	for _, r := range v.Limits {
+		if r.Correction.Params.Metric != "requests" {
+			rules = append(rules, r)
+		}
 	}
-	return nil
+	if len(rules) == 0 {
+		return nil
+	}
+	return &reason{ruling: rl, refused: rules[:1], detail: "A correction that is in force for now could not hold inside a session that does not pass this gateway: open a WebSocket on GET /v1/realtime."}
 }
 
 // realtime opens a session with the provider, then with the caller, and carries

@@ -221,7 +221,7 @@ func TestUpgradesAreRefused(t *testing.T) {
 		{"a call", "GET /v1/realtime?call_id=rtc_1 HTTP/1.1\r\n" + right + key + "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 403},
 		{"unknown model", "GET /v1/realtime?model=other HTTP/1.1\r\n" + right + key + "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 404},
 		{"a secret", "POST /v1/realtime/client_secrets HTTP/1.1\r\n" + right + "Content-Type: application/json\r\nContent-Length: 33\r\n\r\n{\"session\":{\"model\":\"sim-large\"}}", 403},
-		{"media past the gateway", "POST /v1/realtime/calls/rtc_1/accept HTTP/1.1\r\n" + right + "Content-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"model\":\"sim-large\"}", 501},
+		{"media past the gateway", "POST /v1/realtime/calls/rtc_1/accept HTTP/1.1\r\n" + right + "Content-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"model\":\"sim-large\"}", 403},
 	} {
 		conn, err := net.Dial("tcp", g.Addr())
 		if err != nil {
