@@ -61,7 +61,7 @@ func (c *command) appsRegisterCmd() *cobra.Command {
 
 func (c *command) appsListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "The registered applications", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "The registered applications", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client()
 			if err != nil {

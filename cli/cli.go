@@ -97,6 +97,9 @@ func (c *command) root() *cobra.Command {
 	f.StringVar(&c.dev, "dev", "", "data `folder` of make run, to take address and token from its dev.json")
 	f.StringVarP(&c.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if c.wantsJSON() { // flags after the wrong one were not read
+			c.output = "json"
+		}
 		if name := c.verb(); cmd == root && name != "" { // a verb that is not known has no flags: say the former
 			return unknownCommand(cmd, name)
 		}
@@ -172,6 +175,19 @@ func (c *command) verb() string {
 		}
 	}
 	return ""
+}
+
+// wantsJSON tells whether -o json stands anywhere.
+func (c *command) wantsJSON() bool {
+	for i, a := range c.Args {
+		switch {
+		case a == "-ojson" || a == "-o=json" || a == "--output=json":
+			return true
+		case (a == "-o" || a == "--output") && i+1 < len(c.Args) && c.Args[i+1] == "json":
+			return true
+		}
+	}
+	return false
 }
 
 // group makes a command that only has commands below it.

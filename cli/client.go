@@ -25,6 +25,7 @@ type client struct {
 	token string
 	http  *http.Client
 	from  string // where address and token came from, for errors
+	slow  func() // called once an answer is late; nil: nobody listens
 }
 
 // devFile is what `make run` leaves for tools.
@@ -101,6 +102,11 @@ func (c *command) client() (*client, error) {
 	if cl.token == "" {
 		return nil, usagef(hint, "no operator token is given for %s", cl.base)
 	}
+	if c.output != "json" {
+		cl.slow = func() {
+			fmt.Fprintf(clean(c.Stderr), "no answer yet from %s (from %s); the way without it: andon emergency sign --help\n", cl.base, cl.from)
+		}
+	}
 	return cl, nil
 }
 
@@ -113,12 +119,15 @@ func sameOrigin(a, b string) bool {
 
 func httpClient() *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{Proxy: nil, ResponseHeaderTimeout: 60 * time.Second, MaxIdleConnsPerHost: 4},
+		Transport: &http.Transport{Proxy: nil, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, ResponseHeaderTimeout: 60 * time.Second, MaxIdleConnsPerHost: 4},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
 	}
 }
+
+// slowAfter is how long nothing is said while an answer is awaited.
+const slowAfter = 2 * time.Second
 
 const maxAnswer = 64 << 20
 
@@ -172,6 +181,9 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 		req.ContentLength = text.size
 	case in != nil:
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if cl.slow != nil && !isText { // an upload takes its time
+		defer time.AfterFunc(slowAfter, cl.slow).Stop()
 	}
 	resp, err := cl.http.Do(req)
 	if err != nil {

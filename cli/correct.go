@@ -188,12 +188,14 @@ func waiting(text string) (time.Duration, error) {
 	return time.Duration(d), nil
 }
 
-// asks tells whether a person has to confirm: a stop, or a block of everything.
+// asks tells whether a person has to confirm: a stop, a block of everything or of
+// everybody else, or a pin, which refuses where the version is not to be had.
 func (c *command) asks(d *draft, yes bool) bool {
 	if yes || !c.Interactive || c.output == "json" || d.Mode == correction.Shadow {
 		return false
 	}
-	return d.Kind == correction.Stop || d.Kind == correction.Access && d.Scope.All
+	_, pin := d.Params["pin"]
+	return d.Kind == correction.Stop || d.Kind == correction.Access && (d.Scope.All || d.Params["mode"] == "allow_only") || pin
 }
 
 // agreed shows the consequence and asks. A preview that fails does not stand in
@@ -206,10 +208,17 @@ func (c *command) agreed(ctx context.Context, cl *client, d *draft) bool {
 	if err := cl.do(ctx, http.MethodPost, "/corrections/preview", nil, d, &p); err == nil && p.LiveStreams != nil {
 		streams = plural(*p.LiveStreams, "running stream") + " would be cut"
 	}
-	if d.Fallback != "" && d.Fallback != correction.NoFallback {
-		streams += "; " + d.Fallback + " answers instead"
+	text := d.describe() + "\n"
+	for _, w := range p.Warnings {
+		text += "warning: " + w.Detail + "\n"
 	}
-	return c.confirm(d.describe() + "\n" + streams + ". Go on?")
+	switch fallen := c.fallbacks(ctx, cl, d); {
+	case d.Fallback != "" && d.Fallback != correction.NoFallback:
+		streams += "; " + d.Fallback + " answers instead"
+	case len(fallen) > 0:
+		streams += "; callers of " + strings.Join(fallen, ", of ") + " instead"
+	}
+	return c.confirm(text + streams + ". Go on?")
 }
 
 func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, wait time.Duration) error {

@@ -224,14 +224,21 @@ func TestAsksBeforeAStopOnATerminal(t *testing.T) {
 		{[]string{"stop", "sim-large", "--shadow"}, "", 1, 0},
 		{[]string{"block", "--all"}, "n\n", 0, 1},
 		{[]string{"block", "org=acme"}, "", 1, 0},
+		{[]string{"allow-only", "org=acme"}, "n\n", 0, 1},
+		{[]string{"pin", "sim-large", "v1"}, "n\n", 0, 1},
 	} {
-		f := accepted(t).on("POST /corrections/preview", 200, `{"live_streams":12}`)
+		f := accepted(t).on("POST /corrections/preview", 200, `{"live_streams":12,"warnings":[{"code":"unknown_version","detail":"nobody has it"}]}`).
+			on("GET /models", 200, `{"models":[{"name":"sim-large","fallback":"sim-small"},{"name":"sim-small"}]}`)
 		r := runWith(t, Env{Args: append(tc.args, "--reason", "r", "--server", f.URL, "--token", token), Stdin: strings.NewReader(tc.answer), Interactive: true})
 		r.want(t, tc.code)
 		if n := len(f.sent("POST /corrections")); n != tc.sent {
 			t.Errorf("%v with answer %q: %d corrections sent, want %d", tc.args, tc.answer, n, tc.sent)
 		}
-		if tc.answer != "" && !strings.Contains(r.err, "12 running streams would be cut. Go on? [y/N]") {
+		want := "warning: nobody has it\n12 running streams would be cut. Go on? [y/N]"
+		if tc.args[0] == "stop" {
+			want = "12 running streams would be cut; callers of sim-large get sim-small instead. Go on? [y/N]"
+		}
+		if tc.answer != "" && !strings.Contains(r.err, want) {
 			t.Errorf("the consequence is not shown: %q", r.err)
 		}
 	}
@@ -251,4 +258,9 @@ func TestLiftAndExtend(t *testing.T) {
 		t.Errorf("expiry sent: %v", got)
 	}
 	f.run(t, "lift", "c-9", "--reason", "r").want(t, 1, "nothing here")
+	// What comes after one that fails stays in force, and that is said.
+	f.run(t, "lift", "c-9", "c-1", "c-8", "--reason", "r").want(t, 1, "nothing here", "nothing was done about c-1, c-8", `andon lift c-1 c-8 --reason "…"`)
+	if n := len(f.sent("POST /corrections/c-1/lift")); n != 1 {
+		t.Errorf("c-1 was lifted %d times", n)
+	}
 }

@@ -285,7 +285,7 @@ func (c *command) custodyOpenCmd() *cobra.Command {
 
 func (c *command) custodyListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "ls", Short: "All cases", Args: cobra.NoArgs,
+		Use: "ls", Aliases: []string{"list"}, Short: "All cases", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client()
 			if err != nil {

@@ -146,7 +146,7 @@ func (c *command) report(err error) {
 			fmt.Fprintf(w, "  where: %s\n", f)
 		}
 		if len(p.Allowed) > 0 {
-			fmt.Fprintf(w, "  allowed: %s\n", strings.Join(p.Allowed, ", "))
+			fmt.Fprintf(w, "  allowed: %s\n", wrapWords(p.Allowed))
 		}
 		if p.Hint != "" {
 			fmt.Fprintf(w, "  try: %s\n", p.Hint)

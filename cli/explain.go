@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +54,7 @@ func (c *command) printDecision(d *order.Decision) {
 		what += " with " + strconv.Itoa(d.Status) + " " + http.StatusText(d.Status)
 	}
 	c.printf("%s  %s\n", d.RequestID, what)
-	c.printf("  at %s on %s under revision %d\n", d.At.Format(time.RFC3339Nano), d.Gateway, d.Revision)
+	c.printf("  at %s (%s) on %s under revision %d\n", d.At.UTC().Format("2006-01-02T15:04:05.000Z"), until(d.At, c.Now()), d.Gateway, d.Revision)
 	who := []string{d.API, "model " + d.Model}
 	served := d.ServedBy
 	if served == d.Model || d.Action == "refused" { // then it says nothing, or what was not

@@ -69,7 +69,7 @@ func (c *command) keysCreateCmd() *cobra.Command {
 
 func (c *command) keysListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "The keys, without their secrets", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "The keys, without their secrets", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client()
 			if err != nil {

@@ -76,11 +76,11 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 	body["reason"] = reason
 	var late error
 	var changed []view
-	for _, id := range ids {
+	for i, id := range ids {
 		sent := time.Now()
 		var v view
 		if err := cl.do(ctx, http.MethodPost, "/corrections/"+url.PathEscape(id)+"/"+action, nil, body, &v); err != nil {
-			return err
+			return untouched(err, action, ids[i+1:])
 		}
 		changed = append(changed, v)
 		o := outcome{what: v.words()}
@@ -101,4 +101,18 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 		c.remaining(ctx, cl, changed)
 	}
 	return late
+}
+
+// untouched adds to an error which corrections the command did not come to.
+func untouched(err error, action string, rest []string) error {
+	p, ok := err.(*problem)
+	if !ok || len(rest) == 0 {
+		return err
+	}
+	out := *p
+	out.Hint = "andon " + action + " " + strings.Join(rest, " ") + ` --reason "…"; nothing was done about ` + strings.Join(rest, ", ")
+	if p.Hint != "" {
+		out.Hint = p.Hint + "; then " + out.Hint
+	}
+	return &out
 }

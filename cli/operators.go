@@ -50,7 +50,7 @@ func (c *command) operatorsAddCmd() *cobra.Command {
 
 func (c *command) operatorsListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "ls", Short: "The operators", Args: cobra.NoArgs,
+		Use: "ls", Aliases: []string{"list"}, Short: "The operators", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client()
 			if err != nil {

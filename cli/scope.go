@@ -25,8 +25,8 @@ var dimensions = []dimension{
 	{"key", "ids of caller keys", func(s *correction.Scope) *[]string { return &s.Keys }},
 	{"tier", "tiers", func(s *correction.Scope) *[]string { return &s.Tiers }},
 	{"ip", "addresses or networks", func(s *correction.Scope) *[]string { return &s.IPs }},
-	{"country", "countries, two letters", func(s *correction.Scope) *[]string { return &s.Countries }},
-	{"attribute", "verified attributes, name=value", func(s *correction.Scope) *[]string { return &s.Attributes }},
+	{"country", "countries, in two letters", func(s *correction.Scope) *[]string { return &s.Countries }},
+	{"attribute", "verified attributes, each name=value", func(s *correction.Scope) *[]string { return &s.Attributes }},
 	{"tool", "tools by name or type", func(s *correction.Scope) *[]string { return &s.Tools }},
 	{"use-case", "declared use cases", func(s *correction.Scope) *[]string { return &s.UseCases }},
 	{"list", "named lists", func(s *correction.Scope) *[]string { return &s.Lists }},
@@ -46,7 +46,7 @@ func (f *scopeFlags) add(cmd *cobra.Command, keyFlag string) {
 		if name == "key" {
 			name = keyFlag
 		}
-		fs.StringSliceVar(d.field(&f.reach), name, nil, d.help+" it reaches")
+		fs.StringSliceVar(d.field(&f.reach), name, nil, "reaches these "+d.help)
 		fs.StringSliceVar(d.field(&f.spare), "except-"+name, nil, "")
 		_ = fs.MarkHidden("except-" + name)
 	}
@@ -119,7 +119,7 @@ func (f *scopeFlags) scopes() (correction.Scope, *correction.Scope, error) {
 		}
 	}
 	if !given(&f.reach) && !f.reach.All {
-		return f.reach, nil, usagef("--model, --org, --user, --key, --when … or --all", "it does not say what it reaches")
+		return f.reach, nil, usagef("model=NAME, org=NAME, user=NAME, key=ID, --when … or --all", "it does not say what it reaches")
 	}
 	if given(&f.reach) && f.reach.All {
 		return f.reach, nil, usagef("--all alone, or the conditions alone", "--all contradicts the other conditions")

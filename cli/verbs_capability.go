@@ -139,7 +139,7 @@ fallback, hold waits for a person (andon holds).`,
 			fs := cmd.Flags()
 			fs.StringVar(&f.Direction, "direction", "output", "input, output or both")
 			fs.StringArrayVar(&f.Patterns, "pattern", nil, "a literal text; may be given again")
-			fs.StringVar(&file, "pattern-file", "", "`file` of literal texts, one on each line")
+			fs.StringVar(&file, "pattern-file", "", fmt.Sprintf("`file` of literal texts, one on each line; at most %d", correction.MaxPatterns))
 			fs.StringArrayVar(&f.Regexps, "regexp", nil, "a regular expression of bounded length; may be given again")
 			fs.BoolVar(&f.Exact, "exact", false, "find texts exactly as they are written")
 			fs.StringVar(&f.Detector, "detector", "", "a configured detector, instead of patterns")
@@ -177,7 +177,7 @@ const maxPatternFile = correction.MaxPatterns * (correction.MaxPatternBytes + 2)
 func readLines(name string) ([]string, error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("read patterns: %w", err)
+		return nil, usagef("a file of literal texts, one on each line", "%v", err)
 	}
 	defer file.Close()
 	var out []string
@@ -186,7 +186,7 @@ func readLines(name string) ([]string, error) {
 	read := 0
 	for s.Scan() {
 		if read += len(s.Bytes()) + 1; read > maxPatternFile {
-			return nil, fmt.Errorf("read patterns: %s has more than %d bytes", name, maxPatternFile)
+			return nil, usagef(fmt.Sprintf("at most %d texts of at most %d bytes each, one on each line", correction.MaxPatterns, correction.MaxPatternBytes), "%s is too large to be a file of patterns", name)
 		}
 		if line := strings.TrimSuffix(s.Text(), "\r"); strings.TrimSpace(line) != "" {
 			out = append(out, line)

@@ -124,8 +124,20 @@ func (c *command) took(v *view, after string) string {
 // instead says what callers of a stopped model get, when the command left that
 // to the model: it may be another model's answer and not a refusal.
 func (c *command) instead(ctx context.Context, cl *client, d *draft) {
-	if d.Kind != correction.Stop || d.Fallback != "" || d.Mode == correction.Shadow || c.output == "json" {
+	if c.output == "json" {
 		return
+	}
+	for _, f := range c.fallbacks(ctx, cl, d) {
+		c.printf("callers of %s instead; --fallback none refuses them\n", f)
+	}
+}
+
+// fallbacks are the stopped models whose own fallback answers for them, each as
+// "sim-large get sim-small". None are known while the control plane is away: the
+// stop stands, and this only adds to it.
+func (c *command) fallbacks(ctx context.Context, cl *client, d *draft) (out []string) {
+	if d.Kind != correction.Stop || d.Fallback != "" || d.Mode == correction.Shadow {
+		return nil
 	}
 	var list struct {
 		Models []struct {
@@ -134,14 +146,15 @@ func (c *command) instead(ctx context.Context, cl *client, d *draft) {
 		} `json:"models"`
 	}
 	if err := cl.do(ctx, http.MethodGet, "/models", nil, nil, &list); err != nil {
-		return // the stop stands; this only adds to it
+		return nil
 	}
 	for _, m := range list.Models {
 		stopped := func(name string) bool { return d.Scope.All || slices.Contains(d.Scope.Models, name) }
 		if m.Fallback != "" && stopped(m.Name) && !stopped(m.Fallback) {
-			c.printf("callers of %s get %s instead; --fallback none refuses them\n", m.Name, m.Fallback)
+			out = append(out, m.Name+" get "+m.Fallback)
 		}
 	}
+	return out
 }
 
 // remaining names what else still holds where a correction was lifted: the model
