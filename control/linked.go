@@ -314,8 +314,13 @@ func (s *state) foldLinked(e ledger.Entry, o *order.Order) (func(), error) {
 			}
 			l.refused = append(l.refused, b.Refused...)
 		}
-		if reason = fmt.Sprintf("%d links learned", len(b.Links)); len(b.Links) == 0 {
+		switch n := len(b.Links); n {
+		case 0:
 			action = ""
+		case 1:
+			reason = "1 link learned"
+		default:
+			reason = fmt.Sprintf("%d links learned", n)
 		}
 	} else {
 		b, err := read[unlinkedBody](e.Body)

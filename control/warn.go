@@ -15,7 +15,7 @@ import (
 // warning says what may not be meant, or not have its effect, of a correction
 // that is valid. It hinders nothing: a stop must not wait for a list.
 type warning struct {
-	Code   string `json:"code"` // unknown_use_case, unknown_version, unknown_detector, not_enforced
+	Code   string `json:"code"` // unknown_use_case, unknown_caller, unknown_version, unknown_detector, not_enforced
 	Field  string `json:"field,omitempty"`
 	Detail string `json:"detail"`
 }
@@ -34,7 +34,7 @@ func (c *Control) warnings(cor *correction.Correction) []warning {
 				if field != "params.use_case" {
 					at = fmt.Sprintf("%s[%d]", field, i)
 				}
-				warn("unknown_use_case", at, "%q is not in the taxonomy; it reaches only who declares exactly this, or what is below it", short(n))
+				warn("unknown_use_case", at, "%q is not in the taxonomy; it reaches only who declares exactly this, or what is below it (andon use-cases)", short(n))
 			}
 		}
 	}
@@ -49,6 +49,24 @@ func (c *Control) warnings(cor *correction.Correction) []warning {
 
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	callers := func(field string, s *correction.Scope) {
+		for i, org := range s.Orgs {
+			if !c.state.issuedTo(func(k *keyRecord) bool { return k.Org == org }) {
+				warn("unknown_caller", fmt.Sprintf("%s.orgs[%d]", field, i), "no key was issued to org %q: only callers that gateways know by other means can be it", short(org))
+			}
+		}
+		for i, id := range s.Keys {
+			if c.state.keys[id] == nil {
+				warn("unknown_caller", fmt.Sprintf("%s.keys[%d]", field, i), "there is no key %q (andon keys list)", short(id))
+			}
+		}
+	}
+	if len(c.state.keys) > 0 { // otherwise callers are known by other means alone
+		callers("scope", &cor.Scope)
+		if cor.Except != nil {
+			callers("except", cor.Except)
+		}
+	}
 	var live []*point
 	for _, pt := range c.points {
 		if c.cfg.Now().Before(pt.lease) {
@@ -85,11 +103,34 @@ func (c *Control) warnings(cor *correction.Correction) []warning {
 	if p.Pin != "" {
 		for _, m := range cor.Scope.Models {
 			if !slices.ContainsFunc(live, func(pt *point) bool { return slices.Contains(pt.versions[m], p.Pin) }) {
-				warn("unknown_version", "params.pin", "no gateway can serve version %q of %s: what the correction reaches is refused", short(p.Pin), m)
+				warn("unknown_version", "params.pin", "no gateway can serve version %q of %s: what the correction reaches is refused (to be had: %s)", short(p.Pin), m, versions(live, m))
 			}
 		}
 	}
 	return out
+}
+
+// versions are those of a model that gateways say they serve, in words.
+func versions(live []*point, model string) string {
+	var all []string
+	for _, pt := range live {
+		all = append(all, pt.versions[model]...)
+	}
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) == 0 {
+		return "no other"
+	}
+	return strings.Join(all, ", ")
+}
+
+// issuedTo tells whether a key of such a caller was ever issued.
+func (s *state) issuedTo(is func(*keyRecord) bool) bool {
+	for _, k := range s.keys {
+		if is(k) {
+			return true
+		}
+	}
+	return false
 }
 
 // featureName is what a gateway says that it can enforce such a correction by.
