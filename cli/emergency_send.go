@@ -117,6 +117,9 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 			return err
 		}
 	}
+	if i := slices.IndexFunc(results, func(r sendResult) bool { return len(r.Corrections) > 0 }); i >= 0 && c.output != "json" {
+		c.printf("undo, once the control plane has it (andon status): andon lift %s --reason \"…\"\n", strings.Join(results[i].Corrections, " "))
+	}
 	if failed > 0 {
 		if c.output != "json" {
 			next := "send it again, or copy it there as DATA/gateway/NAME/drop/stop.json"

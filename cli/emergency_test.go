@@ -107,7 +107,7 @@ func TestEmergencySendReachesEveryGatewayThatAnswers(t *testing.T) {
 	run := func(to ...string) result {
 		return runWith(t, Env{Args: []string{"emergency", "send", file, "--to", strings.Join(to, ",")}})
 	}
-	run(good).want(t, 0, good+"  enforcing  e-1  cut 4")
+	run(good).want(t, 0, good+"  enforcing  e-1  cut 4", `andon lift e-1-1 --reason "…"`)
 	run(full).want(t, 0, "NOT kept on its disk")
 	run(bad).want(t, 3, "not trusted here", "1 of 1 gateways did NOT take the order; sign it with a key")
 	run(dead, bad, good).want(t, 1, good+"  enforcing", bad+"  refused", dead+"  NOT REACHED", "2 of 3 gateways did NOT take the order")
