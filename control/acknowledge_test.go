@@ -108,6 +108,27 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%s: %+v", body, made.Warnings)
 		}
 	}
+	// Who was never given a key is warned of, once keys were given out.
+	w.ok(201, "POST", "/keys", `{"org":"acme"}`, nil)
+	for body, want := range map[string]string{
+		`{"kind":"access","params":{"mode":"block"},"scope":{"orgs":["acme"],"keys":["k-1"]},"reason":"r"}`:                              "",
+		`{"kind":"access","params":{"mode":"block"},"scope":{"orgs":["acme","amce"]},"reason":"r"}`:                                      "scope.orgs[1]",
+		`{"kind":"access","params":{"mode":"block"},"scope":{"keys":["k-9"]},"reason":"r"}`:                                              "scope.keys[0]",
+		`{"kind":"access","params":{"mode":"block"},"scope":{"all":true},"except":{"orgs":["amce"]},"reason":"r"}`:                       "except.orgs[0]",
+		`{"kind":"access","params":{"mode":"allow_only"},"scope":{"models":["sim-large"],"orgs":["amce"]},"reason":"r","mode":"shadow"}`: "scope.orgs[0]",
+	} {
+		var v previewView
+		w.ok(200, "POST", "/corrections/preview", body, &v)
+		got := ""
+		for _, x := range v.Warnings {
+			if x.Code == "unknown_caller" {
+				got += x.Field
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %+v", body, v.Warnings)
+		}
+	}
 	// A classifier that no gateway has is refused; one that some lack is warned of.
 	const other = `{"kind":"capability","params":{"filter":{"direction":"input","detector":"other","action":"block"}},"scope":{"all":true},"reason":"r"}`
 	for _, path := range []string{"/corrections", "/corrections/preview"} {

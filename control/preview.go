@@ -136,6 +136,9 @@ func (c *Control) preview(ctx context.Context, cor *correction.Correction) (prev
 		}
 		m.add(&p)
 	}
+	if c.unserved(cor) {
+		m.Refused, m.Changed = m.Refused+m.Changed, 0 // a record does not know what other versions there are
+	}
 	m.view(&v, cor)
 	for i := range v.Dependants { // what the keys say now counts, whatever they said when they called
 		c.criticality(&v.Dependants[i])

@@ -38,6 +38,9 @@ func TestPreviewSaysOnlyWhatWasMeasured(t *testing.T) {
 			p := order.Preview{Gateway: g.name, Pseudonyms: "one", LiveStreams: int64(i + 2), Users: sketch(1, uint64(i)+2), Orgs: sketch(9)}
 			if recorded {
 				p.Recorded, p.Requests, p.Refused, p.Reached, p.Already = 100, 10, 10, 12, 3
+				if strings.Contains(string(m.Data), `"pin"`) {
+					p.Changed = 4
+				}
 				p.Since, p.Until = begin.Add(time.Duration(i)*time.Hour), begin.Add(5*time.Hour)
 				p.Models = []order.Reach{{Name: "sim-large", Requests: 10, Of: 50}}
 				p.ByOrg = []order.Reach{{Name: "acme", Requests: 10, Of: 20}}
@@ -56,6 +59,12 @@ func TestPreviewSaysOnlyWhatWasMeasured(t *testing.T) {
 		t.Fatalf("%s", jsonText(v))
 	}
 	recorded = true
+	// What is pinned to a version that nobody has is refused, not changed.
+	v = previewView{}
+	w.ok(200, "POST", "/corrections/preview", `{"kind":"capability","params":{"pin":"v0"},"scope":{"models":["sim-large"]},"reason":"r"}`, &v)
+	if *v.Refused != 20+8 || *v.Changed != 0 || len(v.Warnings) == 0 {
+		t.Fatalf("%s", jsonText(v))
+	}
 	v = previewView{}
 	body := strings.Replace(stopLarge, `"models":["sim-large"]`, `"models":["sim-large"],"countries":["DE"]`, 1)
 	w.ok(200, "POST", "/corrections/preview", body, &v)

@@ -67,12 +67,7 @@ func (c *Control) warnings(cor *correction.Correction) []warning {
 			callers("except", cor.Except)
 		}
 	}
-	var live []*point
-	for _, pt := range c.points {
-		if c.cfg.Now().Before(pt.lease) {
-			live = append(live, pt)
-		}
-	}
+	live := c.live()
 	if len(live) == 0 {
 		return out // nobody can be asked
 	}
@@ -102,12 +97,36 @@ func (c *Control) warnings(cor *correction.Correction) []warning {
 	}
 	if p.Pin != "" {
 		for _, m := range cor.Scope.Models {
-			if !slices.ContainsFunc(live, func(pt *point) bool { return slices.Contains(pt.versions[m], p.Pin) }) {
+			if !serves(live, m, p.Pin) {
 				warn("unknown_version", "params.pin", "no gateway can serve version %q of %s: what the correction reaches is refused (to be had: %s)", short(p.Pin), m, versions(live, m))
 			}
 		}
 	}
 	return out
+}
+
+// live are the points under a lease. The caller holds mu.
+func (c *Control) live() (out []*point) {
+	for _, pt := range c.points {
+		if c.cfg.Now().Before(pt.lease) {
+			out = append(out, pt)
+		}
+	}
+	return out
+}
+
+func serves(points []*point, model, version string) bool {
+	return slices.ContainsFunc(points, func(pt *point) bool { return slices.Contains(pt.versions[model], version) })
+}
+
+// unserved tells whether a correction pins models to a version that no live
+// gateway has of any of them: what it reaches is refused. The caller does not
+// hold mu.
+func (c *Control) unserved(cor *correction.Correction) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	live := c.live()
+	return cor.Params.Pin != "" && len(live) > 0 && !slices.ContainsFunc(cor.Scope.Models, func(m string) bool { return serves(live, m, cor.Params.Pin) })
 }
 
 // versions are those of a model that gateways say they serve, in words.
