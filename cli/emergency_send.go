@@ -71,6 +71,7 @@ type sendResult struct {
 	Kept        bool     `json:"kept"`                     // it survives a restart of that gateway
 	Unknown     []string `json:"unknown_models,omitempty"` // named in the order, and no model of that gateway
 	Error       string   `json:"error,omitempty"`
+	Code        string   `json:"code,omitempty"` // of the error: bad_signature, malformed, expired, adopted, id_in_use
 	status      int
 }
 
@@ -85,7 +86,7 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 			done <- i
 		}()
 	}
-	failed, untrusted := 0, 0
+	failed, untrusted, adopted := 0, 0, 0
 	for range to {
 		r := results[<-done]
 		if r.Error != "" {
@@ -93,6 +94,9 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 		}
 		if r.status == http.StatusForbidden {
 			untrusted++
+		}
+		if r.Code == "adopted" {
+			adopted++
 		}
 		if c.output == "json" {
 			continue
@@ -123,7 +127,10 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 	if failed > 0 {
 		if c.output != "json" {
 			next := "send it again, or copy it there as DATA/gateway/NAME/drop/stop.json"
-			if untrusted == failed {
+			switch failed {
+			case adopted:
+				next = "it is in the ledger, and stands until it is lifted there: andon status. To stop again what was lifted, sign a new one"
+			case untrusted:
 				next = "sign it with a key that stands in their gateway.emergency_trust"
 			}
 			c.printf("%d of %d gateways did NOT take the order; %s\n", failed, len(to), next)
@@ -163,7 +170,11 @@ func post(ctx context.Context, data []byte, addr string) sendResult {
 	r.TookMS = float64(time.Since(begun).Microseconds()) / 1000
 	r.status = resp.StatusCode
 	if resp.StatusCode/100 != 2 {
-		r.Error = readProblem(resp).Error()
+		err := readProblem(resp)
+		r.Error = err.Error()
+		if p, ok := err.(*problem); ok {
+			r.Code = p.Code
+		}
 		return r
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))

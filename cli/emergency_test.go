@@ -108,11 +108,12 @@ func TestEmergencySendReachesEveryGatewayThatAnswers(t *testing.T) {
 		return runWith(t, Env{Args: []string{"emergency", "send", file, "--to", strings.Join(to, ",")}})
 	}
 	run(good).want(t, 0, good+"  enforcing  e-1  cut 4", `andon lift e-1-1 --reason "…"`)
+	run(serve(409, `{"status":409,"code":"adopted","detail":"already taken over"}`)).want(t, 1, "already taken over", "it is in the ledger, and stands until it is lifted", "sign a new one")
 	run(full).want(t, 0, "NOT kept on its disk")
 	run(bad).want(t, 3, "not trusted here", "1 of 1 gateways did NOT take the order; sign it with a key")
 	run(dead, bad, good).want(t, 1, good+"  enforcing", bad+"  refused", dead+"  NOT REACHED", "2 of 3 gateways did NOT take the order")
-	if got.Load() != 5 {
-		t.Errorf("%d orders arrived, want 5", got.Load())
+	if got.Load() != 6 {
+		t.Errorf("%d orders arrived, want 6", got.Load())
 	}
 	runWith(t, Env{Args: []string{"emergency", "send", file, "--to", good, "-o", "json"}}).want(t, 0, `"cut":4`)
 
@@ -121,7 +122,7 @@ func TestEmergencySendReachesEveryGatewayThatAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(good).want(t, 2, "is not a signed emergency order", "andon emergency sign")
-	if got.Load() != 6 {
-		t.Errorf("%d orders arrived, want 6", got.Load())
+	if got.Load() != 7 {
+		t.Errorf("%d orders arrived, want 7", got.Load())
 	}
 }

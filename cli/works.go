@@ -53,7 +53,8 @@ func (c *command) worksCmd() *cobra.Command {
 			if c.output == "json" {
 				return c.json(list)
 			}
-			c.works(&list)
+			q.Del("limit")
+			c.works(&list, len(q) > 0)
 			return nil
 		},
 	}
@@ -67,12 +68,21 @@ func (c *command) worksCmd() *cobra.Command {
 	return cmd
 }
 
-// works prints a list of works.
-func (c *command) works(list *workList) {
+// works prints a list of works; some tells whether not all were asked for.
+func (c *command) works(list *workList, some bool) {
+	if list.Points == 0 {
+		c.printf("not known: there is no live gateway to ask\n")
+		return
+	}
 	if list.Answered < list.Points {
 		c.printf("%d of %d live points answered: the works of the others are not shown\n", list.Answered, list.Points)
 	}
-	if len(list.Works) == 0 {
+	switch {
+	case len(list.Works) > 0:
+	case some:
+		c.printf("nothing of what was asked for goes on at a provider; andon works lists all\n")
+		return
+	default:
 		c.printf("nothing goes on at a provider\n")
 		return
 	}

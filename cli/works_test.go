@@ -17,6 +17,8 @@ func TestWorksAreListed(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	newFake(t).on("GET /works", 200, `{"points":1,"answered":1,"works":[]}`).run(t, "works").want(t, 0, "nothing goes on")
+	newFake(t).on("GET /works", 200, `{"points":1,"answered":1,"works":[]}`).run(t, "works", "--model", "sim-larg").want(t, 0, "nothing of what was asked for")
+	newFake(t).on("GET /works", 200, `{"points":0,"answered":0,"works":[]}`).run(t, "works").want(t, 0, "not known: there is no live gateway")
 }
 
 // A stop says what became of what ran at providers, once every point has said it;

@@ -45,6 +45,9 @@ func (c *Control) getWorks(cl *call) error {
 			return err
 		}
 	}
+	if states := []string{order.WorkRunning, order.WorkCancelling, order.WorkCancelled, order.WorkEnded, order.WorkKept}; ask.State != "" && !slices.Contains(states, ask.State) {
+		return badField("state", "unknown state "+strconv.Quote(short(ask.State)), states...)
+	}
 	if text := q.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > order.MaxWorks {

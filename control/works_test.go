@@ -42,6 +42,9 @@ func TestWorksAreJoined(t *testing.T) {
 	if w.ok(200, "GET", "/works?limit=1", "", &list); len(list.Works) != 1 {
 		t.Errorf("%+v", list)
 	}
+	if p := w.bad(422, "invalid_field", "GET", "/works?state=runing", ""); p.Field != "state" || len(p.Allowed) != 5 {
+		t.Errorf("%+v", p)
+	}
 	if p := w.bad(422, "invalid_field", "GET", "/works?modle=x", ""); p.Field != "modle" {
 		t.Errorf("%+v", p)
 	}
