@@ -12,7 +12,7 @@ const points = `{"revision":7,"points":[{"name":"gw-1","state":"synced","revisio
 
 const corrections = `{"revision":7,"corrections":[
 	{"id":"c-1","state":"active","revision":7,"kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"except":{"orgs":["clinic"]},"reason":"leak\u001b[31m","expires_at":"2026-11-20T13:00:00Z","effect":{"desired":2,"enforcing":1}},
-	{"id":"c-0","state":"lifted","revision":3,"kind":"access","params":{"mode":"block"},"scope":{"orgs":["acme"]},"reason":"old"}]}`
+	{"id":"c-0","state":"lifted","revision":3,"kind":"access","params":{"mode":"block"},"scope":{"orgs":["acme"]},"reason":"old","expires_at":"2026-11-20T13:00:00Z","lifted_at":"2026-11-20T11:50:00Z"}]}`
 
 func TestStatusShowsDesiredAgainstObserved(t *testing.T) {
 	f := newFake(t).on("GET /points", 200, points).on("GET /corrections", 200, corrections)
@@ -26,7 +26,7 @@ func TestStatusShowsDesiredAgainstObserved(t *testing.T) {
 		t.Error("a reason can steer the terminal")
 	}
 	f.run(t, "status", "-o", "json").want(t, 0, `"points":[{`, `"revision":7`)
-	f.run(t, "corrections", "--all").want(t, 0, "c-0", "c-1")
+	f.run(t, "corrections", "--all").want(t, 0, "c-0", "c-1", "10 min ago  old")
 	f.run(t, "points").want(t, 0, "gw-1")
 	f.on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:01Z"))
 	f.run(t, "corrections", "c-1").want(t, 0, "reaches        model sim-large", "in effect      after 3.2 ms")

@@ -190,12 +190,12 @@ func TestToolkitByCommands(t *testing.T) {
 	if err := os.WriteFile(words, []byte("forbidden phrase\r\n\nanother one\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run("filter", "--pattern-file", words, "--regexp", "[0-9]{3}-[0-9]{4}", "--action", "redact", "--all").want(t, 0, "3 patterns: redact")
+	run("filter", "--pattern-file", words, "--regexp", "[0-9]{3}-[0-9]{4}", "--action", "redact", "--all").want(t, 0, "3 patterns, redact")
 	run("filter", "--regexp", "a+b", "--all").want(t, 2, "params.filter.regexps[0]")
 	run("prohibit", "of/our/own", "--all").want(t, 0, `warning: "of/our/own" is not in the taxonomy`)
 	run("prohibit", "of/our/own", "--all", "-o", "json").want(t, 0, `"warnings":[{"code":"unknown_use_case"`)
 	run("prohibit", "of/our/own", "--all", "--preview").want(t, 0, "warning:")
-	run("disable", "web_search", "tool:shell", "--all").want(t, 0, "-web_search -tool:shell")
+	run("disable", "web_search", "tool:shell", "--all").want(t, 0, "without web_search, tool:shell")
 	run("clamp", "sim-large", "session_steps=5", "temperature=0.5").want(t, 0, "session_steps<=5 temperature<=0.5")
 	run("pin", "sim-large", "v1").want(t, 0, "pinned to version v1")
 	run("limit", "--metric", "tool_calls", "--limit", "5", "--window", "1h", "--per", "user", "--all").want(t, 0, "tool_calls <=5/1h per user")

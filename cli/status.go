@@ -146,7 +146,10 @@ func (c *command) printCorrections(w io.Writer, vs []view) {
 		if v.Effect != nil {
 			enforced = fmt.Sprintf("%d/%d", v.Effect.Enforcing, v.Effect.Desired)
 		}
-		if v.State == "scheduled" {
+		switch {
+		case !v.LiftedAt.IsZero():
+			ends = until(v.LiftedAt, now)
+		case v.State == "scheduled":
 			ends = "begins " + until(v.StartsAt, now) + ", ends " + ends
 		}
 		rows = append(rows, []string{v.ID, v.State, v.kindText(), shorten(v.reach(), 60), enforced, ends, shorten(v.Reason, 50)})

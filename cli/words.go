@@ -41,8 +41,8 @@ func (v *view) kindText() string {
 	if v.Params.Drain > 0 {
 		text += " drain " + v.Params.Drain.String()
 	}
-	for _, s := range v.Params.Disable {
-		text += " -" + s
+	if len(v.Params.Disable) > 0 {
+		text += " without " + strings.Join(v.Params.Disable, ", ")
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Params.Clamp)) {
 		text += fmt.Sprintf(" %s<=%v", name, v.Params.Clamp[name])
@@ -76,7 +76,7 @@ func filterText(f *correction.Filter) string {
 	if where == "both" {
 		where = "input and output"
 	}
-	return fmt.Sprintf("filter of %s by %s: %s", where, what, f.Action)
+	return fmt.Sprintf("filter of %s by %s, %s", where, what, f.Action)
 }
 
 // reach is whom a correction reaches, and whom it spares.

@@ -128,10 +128,10 @@ func TestWordsOfTheWholeToolkit(t *testing.T) {
 		`access block and accounts with the same org or device: user eve`:            `{"kind":"access","params":{"mode":"block","linked":["org","device"]},"scope":{"users":["eve"]}}`,
 		`use legal/advice to be acknowledged by 2026-12-01T12:00:00Z: everything`:    `{"kind":"use","params":{"use_case":"legal/advice","action":"acknowledge","acknowledge_by":"2026-12-01T12:00:00Z"},"scope":{"all":true}}`,
 		`use weapons inferred by guard: everything`:                                  `{"kind":"use","params":{"use_case":"weapons","basis":"inferred","detector":"guard"},"scope":{"all":true}}`,
-		`capability filter of input and output by 2 patterns: redact: everything`:    `{"kind":"capability","params":{"filter":{"direction":"both","detector":"patterns","patterns":["secret words"],"regexps":["x+y"],"action":"redact"}},"scope":{"all":true}}`,
-		`capability filter of output by detector guard from 0.9 on: cut: everything`: `{"kind":"capability","params":{"filter":{"direction":"output","detector":"guard","threshold":0.9,"action":"cut"}},"scope":{"all":true}}`,
+		`capability filter of input and output by 2 patterns, redact: everything`:    `{"kind":"capability","params":{"filter":{"direction":"both","detector":"patterns","patterns":["secret words"],"regexps":["x+y"],"action":"redact"}},"scope":{"all":true}}`,
+		`capability filter of output by detector guard from 0.9 on, cut: everything`: `{"kind":"capability","params":{"filter":{"direction":"output","detector":"guard","threshold":0.9,"action":"cut"}},"scope":{"all":true}}`,
 		`capability pinned to version v1: model m`:                                   `{"kind":"capability","params":{"pin":"v1"},"scope":{"models":["m"]}}`,
-		`capability -mcp -tool:shell: everything`:                                    `{"kind":"capability","params":{"disable":["mcp","tool:shell"]},"scope":{"all":true}}`,
+		`capability without mcp, tool:shell: everything`:                             `{"kind":"capability","params":{"disable":["mcp","tool:shell"]},"scope":{"all":true}}`,
 		`capability session_spend<=0.5 temperature<=1: country DE or unknown`:        `{"kind":"capability","params":{"clamp":{"temperature":1,"session_spend":0.5}},"scope":{"countries":["DE"],"unknown":"include"}}`,
 	} {
 		var v view
