@@ -334,7 +334,7 @@ func TestExplain(t *testing.T) {
 	if len(v.Decisions) != 1 || v.Decisions[0].Gateway != "gw-2" || len(v.Corrections) != 1 || v.Corrections[0].ID != "c-1" {
 		t.Fatalf("%s", jsonText(v))
 	}
-	if p := w.bad(404, "not_found", "GET", "/requests/r-2", ""); !strings.Contains(p.Detail, "2 live gateways") {
+	if p := w.bad(404, "not_found", "GET", "/requests/r-2", ""); !strings.Contains(p.Detail, "no live gateway (of 2)") {
 		t.Error(p.Detail)
 	}
 }

@@ -75,7 +75,7 @@ func (c *Control) getRequest(cl *call) error {
 		}
 	}
 	if len(v.Decisions) == 0 {
-		return problem("not_found", fmt.Sprintf("none of the %d live gateways remembers request %s. They remember requests that a correction touched, the latest ones, until they restart; the id is in the answer's header andon-request-id.", live, short(id)))
+		return problem("not_found", fmt.Sprintf("no live gateway (of %d) remembers request %s. They remember requests that a correction touched, the latest ones, until they restart; the id is in the answer's header andon-request-id.", live, short(id)))
 	}
 	c.mu.Lock()
 	seen := map[string]bool{}
