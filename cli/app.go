@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"andon/correction"
 )
 
 // registeredApp is an application, and what it is for.
@@ -50,7 +52,9 @@ func (c *command) appsRegisterCmd() *cobra.Command {
 			if c.output == "json" {
 				return c.json(a)
 			}
-			c.printf("%s  %s  %d keys\nundo: andon apps remove %s --reason …\n", a.Name, strings.Join(a.UseCases, " "), a.Keys, a.Name)
+			c.printf("%s  %s  %s\n", a.Name, strings.Join(a.UseCases, " "), plural(int64(a.Keys), "key"))
+			c.unknownUses(a.UseCases)
+			c.printf("undo: andon apps remove %s --reason …\n", a.Name)
 			return nil
 		},
 	}
@@ -113,4 +117,13 @@ func (c *command) appsRemoveCmd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
 	return cmd
+}
+
+// unknownUses warns of declared uses that no prohibition of the taxonomy reaches.
+func (c *command) unknownUses(uses []string) {
+	for _, u := range uses {
+		if !correction.KnownUse(u) {
+			c.printf("warning: %q is not in the taxonomy; a prohibition reaches it only by this name or one above it (andon use-cases)\n", u)
+		}
+	}
 }

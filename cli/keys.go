@@ -52,7 +52,9 @@ func (c *command) keysCreateCmd() *cobra.Command {
 			if c.output == "json" {
 				return c.json(made)
 			}
-			c.printf("%s  org %s\n%s\nthe secret is not shown again\nundo: andon keys revoke %s\n", made.ID, made.Org, made.Secret, made.ID)
+			c.printf("%s  org %s\n%s\nthe secret is not shown again\n", made.ID, made.Org, made.Secret)
+			c.unknownUses(k.UseCases)
+			c.printf("undo: andon keys revoke %s\n", made.ID)
 			return nil
 		},
 	}

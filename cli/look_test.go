@@ -56,6 +56,12 @@ func TestKeys(t *testing.T) {
 	f := newFake(t).on("POST /keys", 201, `{"id":"k-1","org":"acme","secret":"andon-abc"}`).
 		on("GET /keys", 200, `{"keys":[{"id":"k-1","org":"acme","attributes":["a=b"]}]}`).on("DELETE /keys/k-1", 204, "")
 	f.run(t, "keys", "create", "--org", "acme", "--attribute", "a=b", "--for", "1d").want(t, 0, "k-1  org acme\nandon-abc\n", "undo: andon keys revoke k-1")
+	f.run(t, "keys", "create", "--org", "acme", "--use-case", "legal/advise", "--use-case", "medical").want(t, 0, `warning: "legal/advise" is not in the taxonomy`)
+	f.on("PUT /apps/reader", 200, `{"name":"reader","use_cases":["medical","meddical"],"keys":1}`)
+	r := f.run(t, "apps", "register", "reader", "--use-case", "medical,meddical", "--reason", "r")
+	if r.want(t, 0, "  1 key\n", `warning: "meddical" is not`, "undo: andon apps remove reader"); strings.Contains(r.out, `"medical"`) {
+		t.Error(r.out)
+	}
 	if got := f.sent("POST /keys")[0].body["expires_at"]; got != "2026-11-21T12:00:00Z" {
 		t.Errorf("expiry sent: %v", got)
 	}
