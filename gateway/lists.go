@@ -149,9 +149,9 @@ func (c *checked) Read(p []byte) (int, error) {
 }
 
 // littleBytes is what is done with a list between two rests.
-const littleBytes = 64 << 10
+const littleBytes = 32 << 10
 
-func rest() { time.Sleep(time.Millisecond) }
+func rest() { time.Sleep(1600 * time.Microsecond) }
 
 // resolve says which content a ruling decides by, under each name of refs.
 // before is the ruling so far; nil at the start.
