@@ -21,7 +21,7 @@ test: ## all set-up and every test; ends with what ran and what did not
 suites: ## the providers' own SDK test suites, directly and through a gateway; takes minutes
 	@$(GO) run ./sdktest/suites
 
-check: ## what CI runs: formatting, vet, every test, the suites, and a tree that stays clean
+check: ## what CI runs: formatting, vet, every test, and a tree that stays clean
 	@GO="$(GO)" sh .ci/check.sh
 
 bench: ## the benchmarks of docs/benchmarks.md
