@@ -136,26 +136,35 @@ func (s *Scanner) Flag() bool {
 	return false
 }
 
-// Count reads a whole number from 0 to the largest int64, written plainly:
-// 1e3 and 1.0 are refused, since readers differ on them. at is where it, or a
-// null, stands; ok is false for null and for errors.
-func (s *Scanner) Count() (v int64, at Span, ok bool) {
+// numeral reads over a number, and says where it, or a null, stands; ok is false
+// for null and for errors.
+func (s *Scanner) numeral(what string) (at Span, ok bool) {
 	switch s.Kind() {
 	case 0:
 	case 'n':
 		at.Start = s.i
 		s.literal("null")
 		at.End = s.i
-		return 0, at, false
+		return at, false
 	default:
-		s.mustBe("a whole number written plainly")
-		return 0, at, false
+		s.mustBe(what)
+		return at, false
 	}
 	at.Start = s.i
 	if !s.number() {
-		return 0, Span{}, false
+		return Span{}, false
 	}
 	at.End = s.i
+	return at, true
+}
+
+// Count reads a whole number from 0 to the largest int64, written plainly:
+// 1e3 and 1.0 are refused, since readers differ on them. at is where it, or a
+// null, stands; ok is false for null and for errors.
+func (s *Scanner) Count() (v int64, at Span, ok bool) {
+	if at, ok = s.numeral("a whole number written plainly"); !ok {
+		return 0, at, false
+	}
 	for _, c := range s.b[at.Start:at.End] {
 		if c-'0' > 9 {
 			return 0, at, s.fail(CodeType, at.Start, s.last("must be a whole number of at least 0 written plainly, without sign, point or exponent"))
@@ -187,22 +196,9 @@ func (s *Scanner) Int() (v int64, at Span, ok bool) {
 // Real reads a number of at least 0, in any form that JSON has for one. at is
 // where it, or a null, stands; ok is false for null and for errors.
 func (s *Scanner) Real() (v float64, at Span, ok bool) {
-	switch s.Kind() {
-	case 0:
-	case 'n':
-		at.Start = s.i
-		s.literal("null")
-		at.End = s.i
-		return 0, at, false
-	default:
-		s.mustBe("a number")
+	if at, ok = s.numeral("a number"); !ok {
 		return 0, at, false
 	}
-	at.Start = s.i
-	if !s.number() {
-		return 0, Span{}, false
-	}
-	at.End = s.i
 	v, err := strconv.ParseFloat(alias(s.b[at.Start:at.End]), 64)
 	if err != nil || v < 0 {
 		return 0, at, s.fail(CodeValue, at.Start, s.last("must be a number of at least 0 that is not beyond all bounds"))
