@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,6 +109,8 @@ func (c *command) root() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupCorrect, Title: "Corrections:"},
 		&cobra.Group{ID: groupLook, Title: "What is in force:"},
+		&cobra.Group{ID: groupIncident, Title: "Incidents and decisions:"},
+		&cobra.Group{ID: groupPrepare, Title: "Preparation and people:"},
 		&cobra.Group{ID: groupRecord, Title: "Record and emergencies:"},
 		&cobra.Group{ID: groupRun, Title: "Running Andon:"},
 	)
@@ -123,6 +126,16 @@ func (c *command) root() *cobra.Command {
 		cmd.GroupID = groupRecord
 		root.AddCommand(cmd)
 	}
+	for id, cmds := range map[string][]*cobra.Command{
+		groupIncident: slices.Concat(c.incidentCmds(), c.decisionCmds(), c.playbookCmds(), c.evidenceCmds(), c.restoreCmds(), c.authorityCmds()),
+		groupPrepare:  slices.Concat(c.planCmds(), c.peopleCmds(), c.joinCmds(), c.signingCmds(), c.termsCmds(), c.concernCmds()),
+		groupRecord:   c.witnessCmds(),
+	} {
+		for _, cmd := range cmds {
+			cmd.GroupID = id
+			root.AddCommand(cmd)
+		}
+	}
 	for _, cmd := range []*cobra.Command{c.devCmd(), c.serveCmd(), c.controlCmd(), c.gatewayCmd(), c.simCmd(), c.configCmd(), c.versionCmd()} {
 		cmd.GroupID = groupRun
 		root.AddCommand(cmd)
@@ -135,6 +148,9 @@ const (
 	groupLook    = "look"
 	groupRecord  = "record"
 	groupRun     = "run"
+
+	groupIncident = "incident"
+	groupPrepare  = "prepare"
 )
 
 // exactly takes n arguments, named in the usage line.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"andon/authority"
 	"andon/bus"
 	"andon/correction"
-	"andon/ledger"
 	"andon/order"
 )
 
@@ -218,7 +218,7 @@ func TestWhoMayComeIn(t *testing.T) {
 	w.token = good
 	var me whoamiView
 	w.ok(200, "GET", "/whoami", "", &me)
-	if me != (whoamiView{"op-1", "ann", administrator}) {
+	if me != (whoamiView{"op-1", "ann", "administrator"}) {
 		t.Error(me)
 	}
 	if _, created, err := w.c.EnsureOperator("ann"); created || err != nil {
@@ -234,14 +234,9 @@ func TestWhoMayComeIn(t *testing.T) {
 	w.token = next
 	w.ok(200, "GET", "/whoami", "", &me)
 
-	// Another role may do nothing yet.
+	// Who has no role may do nothing, and who only looks changes nothing.
 	_, hash := secret(tokenPrefix)
-	_, err = w.log.Append(t.Context(), w.log.Size(), ledger.Entry{At: time.Now(), Type: typeOperator, Actor: system, Body: body(operatorBody{ID: "op-2", Name: "eve", Role: "observer", Token: hash})})
-	must(t, err)
-	w.restart()
-	w.c.mu.RLock()
-	eve := w.c.state.operators["op-2"]
-	w.c.mu.RUnlock()
+	nobody, viewer := &operator{id: "op-2"}, &operator{id: "op-3", roles: authority.SetOf(authority.Viewer)}
 	for i := range table {
 		rt := &table[i]
 		if rt.open || rt.path == "/api/v1/whoami" {
@@ -249,9 +244,17 @@ func TestWhoMayComeIn(t *testing.T) {
 		}
 		req, _ := http.NewRequest(rt.method, "http://x"+rt.path, strings.NewReader(sample(rt)))
 		rec := &recorder{header: http.Header{}}
-		err := rt.serve(w.c, &call{w: rec, r: req, op: eve})
+		err := rt.serve(w.c, &call{w: rec, r: req, op: nobody})
 		if p := asProblem(err); err == nil || p.Code != "forbidden" {
 			t.Errorf("%s %s: %v", rt.method, rt.path, err)
+		}
+		if rt.command == "" {
+			continue
+		}
+		req, _ = http.NewRequest(rt.method, "http://x"+rt.path, strings.NewReader(sample(rt)))
+		err = rt.serve(w.c, &call{w: rec, r: req, op: viewer})
+		if p := asProblem(err); err == nil || p.Code != "forbidden" {
+			t.Errorf("a viewer: %s %s: %v", rt.method, rt.path, err)
 		}
 	}
 	// Nothing secret in the log.

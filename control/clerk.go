@@ -98,6 +98,9 @@ func (c *Control) record(s *state) []draft {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b draft) int { return strings.Compare(a.kind, b.kind) })
+	for _, clock := range clocks {
+		out = append(out, clock(c, s, c.early())...)
+	}
 	return out
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"andon/authority"
 	"andon/correction"
 	"andon/order"
 )
@@ -39,7 +40,7 @@ func TestCustodyModel(t *testing.T) {
 			id := "op-" + strconv.Itoa(n)
 			_, err := c.execute(ctx, system, func(s *state, _ time.Time) ([]draft, error) {
 				_, hash := secret(tokenPrefix)
-				return []draft{{typeOperator, operatorBody{ID: id, Name: id, Role: administrator, Token: hash}}}, nil
+				return []draft{{typeOperator, operatorBody{ID: id, Name: id, Role: "administrator", Token: hash}}}, nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -74,7 +75,7 @@ func TestCustodyModel(t *testing.T) {
 			return at[1], true
 		}
 		step := func(op, target, kind string, b stepBody) bool {
-			return c.custodyStep(ctx, &operator{id: op, role: administrator}, "case-1", target, kind, b) == nil
+			return c.custodyStep(ctx, &operator{id: op, roles: authority.All}, "case-1", target, kind, b) == nil
 		}
 		yesNo := true
 		for range 400 {

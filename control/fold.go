@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"andon/authority"
 	"andon/correction"
 	"andon/ledger"
 	"andon/order"
@@ -48,6 +49,8 @@ type state struct {
 	weight       int      // bytes of the corrections and keys in force, encoded
 
 	nCorrections, nKeys, nOperators, nAcknowledged int
+
+	parts // the rooms' own
 }
 
 // record is a correction with what became of it.
@@ -83,7 +86,7 @@ type keyRecord struct {
 // operator is somebody who may give commands.
 type operator struct {
 	id, name string
-	role     string
+	roles    authority.Set
 	token    [sha256.Size]byte // SHA-256 of it
 	created  time.Time
 	by       string
@@ -221,6 +224,9 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 	if steps[e.Type] != nil {
 		return s.foldCustody(e)
 	}
+	if fold := folds[e.Type]; fold != nil {
+		return fold(s, e, o)
+	}
 	return nil, errors.New("a type that this version does not know; use the version that wrote it, or a later one")
 }
 
@@ -313,7 +319,7 @@ func (s *state) foldOperator(e ledger.Entry) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	op := &operator{id: b.ID, name: b.Name, role: b.Role, created: e.At.UTC(), by: e.Actor}
+	op := &operator{id: b.ID, name: b.Name, created: e.At.UTC(), by: e.Actor}
 	old := s.operators[b.ID]
 	if (old != nil) != (e.Type == typeToken) {
 		return nil, fmt.Errorf("operator %q: %w", b.ID, errForm)
@@ -322,7 +328,9 @@ func (s *state) foldOperator(e ledger.Entry) (func(), error) {
 		return nil, fmt.Errorf("operator %q: token hash: %w", b.ID, errForm)
 	}
 	if old != nil {
-		op.name, op.role, op.created, op.by, op.removed = old.name, old.role, old.created, old.by, old.removed
+		op.name, op.roles, op.created, op.by, op.removed = old.name, old.roles, old.created, old.by, old.removed
+	} else if op.roles, err = authority.ParseRoles(b.Role); err != nil {
+		return nil, fmt.Errorf("operator %q: %w", b.ID, err)
 	}
 	return func() {
 		if old != nil {

@@ -149,5 +149,5 @@ type whoamiView struct {
 }
 
 func (c *Control) getWhoami(cl *call) error {
-	return cl.reply(http.StatusOK, whoamiView{cl.op.id, cl.op.name, cl.op.role})
+	return cl.reply(http.StatusOK, whoamiView{cl.op.id, cl.op.name, cl.op.roles.String()})
 }

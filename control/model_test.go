@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"andon/authority"
 	"andon/correction"
 	"andon/ledger"
 	"andon/order"
@@ -82,7 +83,7 @@ func TestModel(t *testing.T) {
 			return c
 		}
 		c := start()
-		op := &operator{id: "op-1", role: administrator}
+		op := &operator{id: "op-1", roles: authority.All}
 		follower, err := order.OpenFollower(fmt.Sprint(dirs, "/", run), order.Trust{Control: []order.PublicKey{signer.Public()}})
 		if err != nil {
 			t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 func document(t *testing.T) map[string]any {
 	t.Helper()
 	var doc map[string]any
-	must(t, json.Unmarshal(openAPI, &doc))
+	must(t, json.Unmarshal(openAPI(), &doc))
 	return doc
 }
 
@@ -90,7 +90,7 @@ func TestOpenAPIListsEveryRouteAndNoOther(t *testing.T) {
 // written: both ways.
 func TestOpenAPIKnowsEveryField(t *testing.T) {
 	doc := document(t)
-	for schema, typ := range map[string]reflect.Type{
+	for schema, typ := range joined(roomSchemas, map[string]reflect.Type{
 		"Params": reflect.TypeFor[correction.Params](), "Scope": reflect.TypeFor[correction.Scope](), "Correction": reflect.TypeFor[correctionView](),
 		"Effect": reflect.TypeFor[effectView](), "PointEffect": reflect.TypeFor[pointEffect](), "Change": reflect.TypeFor[change](),
 		"Lift": reflect.TypeFor[reasoned](), "Extend": reflect.TypeFor[extension](), "Ratify": reflect.TypeFor[ratification](),
@@ -108,7 +108,7 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 		"NewCopy": reflect.TypeFor[copyStep](), "NewInventory": reflect.TypeFor[inventoryStep](), "NewTransfer": reflect.TypeFor[transferStep](), "AcceptTransfer": reflect.TypeFor[acceptStep](), "NewCredential": reflect.TypeFor[credentialStep](),
 		"Propose": reflect.TypeFor[proposeStep](), "NewLegalHold": reflect.TypeFor[legalHoldStep](), "NewDestruction": reflect.TypeFor[destroyStep](), "Witness": reflect.TypeFor[witnessStep](),
 		"NewOperator": reflect.TypeFor[newOperator](), "NamedOperator": reflect.TypeFor[operatorView](), "OperatorList": reflect.TypeFor[operatorList](),
-	} {
+	}) {
 		var names []string
 		for _, f := range reflect.VisibleFields(typ) {
 			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); f.IsExported() && !f.Anonymous && name != "" {

@@ -11,23 +11,30 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"andon/authority"
 )
 
-// administrator is the one role that there is so far. It may do everything.
-const administrator = "administrator"
-
-// may is the first statement of every operation: whether the operator's role
-// allows it. action names it: "correction.lift".
-func (op *operator) may(action string) error {
-	if op != nil && op.role == administrator {
-		return nil
-	}
-	role := "nobody"
-	if op != nil {
-		role = op.role
-	}
-	return problem("forbidden", fmt.Sprintf("the role %s may not do %s", role, action))
+// corePermits says who may do what to corrections, keys, lists and points.
+// Whether a correction may be lifted then is a matter of authority.
+var corePermits = map[string]authority.Set{
+	"correction.create": actors, "correction.extend": actors, "correction.unlink": actors, "correction.acknowledge": actors,
+	"correction.lift": actors, "correction.ratify": deciders, "correction.preview": authority.All, "correction.read": authority.All,
+	"list.put": actors, "list.add": actors, "list.remove": actors, "list.remove_entries": actors, "list.read": authority.All,
+	"hold.decide": actors, "hold.read": readers, "work.read": authority.All, "request.explain": readers,
+	"key.revoke": actors, "key.read": authority.All, "point.read": authority.All, "app.read": authority.All, "model.read": authority.All,
+	"operator.read": authority.All, "event.read": readers, "ledger.read": readers, "custody.read": readers,
+	"custody.open": actors, typeListed: actors, typeDeclared: actors, typeOffered: actors, typeTaken: deciders, typeCredential: actors,
+	typeProposed: actors, typeApproved: deciders, typeWithdrawn: deciders, typeSealed: actors, typeUnsealed: actors, typeLegalHold: deciders,
+	typeDestroying: actors, typeWitnessed: readers, typeDestroyed: actors,
 }
+
+// Who acts, who decides, and who may see more than what is in force.
+var (
+	actors   = authority.SetOf(authority.Responder, authority.Commander)
+	deciders = actors | authority.SetOf(authority.Approver)
+	readers  = deciders | authority.SetOf(authority.Auditor)
+)
 
 const tokenPrefix = "op_"
 
@@ -73,7 +80,7 @@ func (c *Control) EnsureOperator(name string) (token string, created bool, err e
 			return nil, nil
 		}
 		created = true
-		return []draft{{typeOperator, operatorBody{ID: "op-" + strconv.Itoa(s.nOperators+1), Name: name, Role: administrator, Token: hash}}}, nil
+		return []draft{{typeOperator, operatorBody{ID: "op-" + strconv.Itoa(s.nOperators+1), Name: name, Role: string(authority.Administrator), Token: hash}}}, nil
 	})
 	if err != nil {
 		return "", false, fmt.Errorf("ensure operator %s: %w", name, err)

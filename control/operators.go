@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"andon/authority"
 )
 
 // newOperator is an operator to be made.
 type newOperator struct {
 	Name string `json:"name"`
-	Role string `json:"role,omitempty"` // default administrator, the one there is
+	Role string `json:"role,omitempty"` // default administrator
 }
 
 // operatorView is an operator as the API shows it: never its token's hash.
@@ -29,7 +31,7 @@ type operatorList struct {
 }
 
 func (op *operator) view() operatorView {
-	return operatorView{ID: op.id, Name: op.name, Role: op.role, CreatedAt: op.created, CreatedBy: op.by, RemovedAt: op.removed}
+	return operatorView{ID: op.id, Name: op.name, Role: op.roles.String(), CreatedAt: op.created, CreatedBy: op.by, RemovedAt: op.removed}
 }
 
 func (c *Control) getOperators(cl *call) error {
@@ -61,10 +63,10 @@ func (c *Control) postOperator(cl *call) error {
 		return err
 	}
 	if b.Role == "" {
-		b.Role = administrator
+		b.Role = string(authority.Administrator)
 	}
-	if b.Role != administrator {
-		return badField("role", strconv.Quote(short(b.Role))+" is no role", administrator)
+	if _, err := authority.ParseRoles(b.Role); err != nil {
+		return badField("role", err.Error(), authority.All.Names()...)
 	}
 	token, hash := secret(tokenPrefix)
 	id := ""

@@ -32,11 +32,8 @@ func (p *Problem) Error() string {
 	return p.Code + ": " + p.Detail
 }
 
-// The codes, with their status and title.
-var codes = map[string]struct {
-	status int
-	title  string
-}{
+// coreCodes have their status and title.
+var coreCodes = map[string]code{
 	"invalid_json":         {400, "The body is not valid JSON"},
 	"unknown_field":        {400, "A field is not known"},
 	"invalid_header":       {400, "A header is not valid"},

@@ -87,7 +87,7 @@ func (c *Control) getEntry(cl *call) error {
 func (c *Control) getOpenAPI(cl *call) error {
 	cl.w.Header().Set("Cache-Control", "max-age=300")
 	cl.w.Header().Set("Content-Type", "application/json")
-	_, err := cl.w.Write(openAPI)
+	_, err := cl.w.Write(openAPI())
 	if err != nil {
 		return nil // whoever asked has gone
 	}

@@ -40,8 +40,8 @@ type route struct {
 	serve   func(*Control, *call) error
 }
 
-// table is the whole API. The OpenAPI document says the same; a test compares.
-var table = []route{
+// coreTable is the API of corrections, keys, lists, points and the record.
+var coreTable = []route{
 	{"POST", "/api/v1/corrections", "correction.create", false, (*Control).postCorrection},
 	{"GET", "/api/v1/corrections", "", false, (*Control).getCorrections},
 	{"POST", "/api/v1/corrections/preview", "", false, (*Control).postPreview},

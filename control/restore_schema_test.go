@@ -1,0 +1,6 @@
+package control
+
+import "reflect"
+
+// restoreSchemas are the schemas of openapi/restore.json, with the types that they describe.
+var restoreSchemas = map[string]reflect.Type{}

@@ -1,0 +1,4 @@
+package control
+
+// roomSchemas are the OpenAPI schemas of all rooms, with the types that they describe.
+var roomSchemas = joined(authoritySchemas, planSchemas, peopleSchemas, joinSchemas, signingSchemas, incidentSchemas, decisionSchemas, playbookSchemas, evidenceSchemas, termsSchemas, witnessSchemas, restoreSchemas, concernSchemas)

@@ -1,0 +1,6 @@
+package control
+
+import "reflect"
+
+// signingSchemas are the schemas of openapi/signing.json, with the types that they describe.
+var signingSchemas = map[string]reflect.Type{}
