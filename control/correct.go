@@ -30,13 +30,10 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 	if err := op.may("correction.create"); err != nil {
 		return "", false, err
 	}
-	if err := checkPatterns(&cor, c.cfg.Now()); err != nil {
+	if err := c.vet(&cor); err != nil {
 		return "", false, err
 	}
-	if err := c.checkDetector(&cor); err != nil {
-		return "", false, err
-	}
-	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) (drafts []draft, err error) {
 		if idem != nil {
 			if a := s.requests[requestID{op.id, idem.Key}]; a != nil {
 				if a.request != idem.Request {
@@ -46,24 +43,40 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 				return nil, nil
 			}
 		}
-		next, err := c.check(cor, now)
-		if err != nil {
-			return nil, err
-		}
-		id = "c-" + strconv.Itoa(s.nCorrections+1)
-		// By the early clock: a drain counts from this, and must not wait for a
-		// clock that jumped ahead, here or in the record.
-		next.ID, next.AppliedAt = id, c.early()
-		if err := s.room(weigh(&next)); err != nil {
-			return nil, err
-		}
-		drafts := []draft{{typeCreated, createdBody{next, idem}}}
-		if b := s.learnLinks(&record{Correction: next}); b != nil {
-			drafts = append(drafts, draft{typeLinked, *b})
-		}
-		return drafts, nil
+		id, drafts, err = c.draftCreate(s, op, cor, idem, 0, now)
+		return drafts, err
 	})
 	return id, replayed, err
+}
+
+// vet is what is asked of a correction and takes time: it is done before a
+// command has its turn.
+func (c *Control) vet(cor *correction.Correction) error {
+	if err := checkPatterns(cor, c.cfg.Now()); err != nil {
+		return err
+	}
+	return c.checkDetector(cor)
+}
+
+// draftCreate drafts a correction that was vetted, as part of a command. before
+// is how many corrections the command has drafted already.
+func (c *Control) draftCreate(s *state, op *operator, cor correction.Correction, idem *idempotency, before int, now time.Time) (id string, drafts []draft, err error) {
+	next, err := c.check(cor, now)
+	if err != nil {
+		return "", nil, err
+	}
+	id = "c-" + strconv.Itoa(s.nCorrections+1+before)
+	// By the early clock: a drain counts from this, and must not wait for a
+	// clock that jumped ahead, here or in the record.
+	next.ID, next.AppliedAt = id, c.early()
+	if err := s.room(weigh(&next)); err != nil {
+		return "", nil, err
+	}
+	drafts = []draft{{typeCreated, createdBody{next, idem}}}
+	if b := s.learnLinks(&record{Correction: next}); b != nil {
+		drafts = append(drafts, draft{typeLinked, *b})
+	}
+	return id, drafts, nil
 }
 
 // room reports whether the full state may grow by so many bytes.
@@ -220,16 +233,19 @@ func (c *Control) lift(ctx context.Context, op *operator, id, reason string) err
 	if err := reasonGiven(reason); err != nil {
 		return err
 	}
-	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
-		if _, err := s.standing(id, c.early()); err != nil {
-			return nil, err
-		}
-		if err := s.inCustody(id, "lifted"); err != nil {
-			return nil, err
-		}
-		return []draft{{typeLifted, changedBody{ID: id, Reason: reason}}}, nil
-	})
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) { return c.draftLift(s, op, id, reason) })
 	return err
+}
+
+// draftLift drafts the end of a correction, as part of a command.
+func (c *Control) draftLift(s *state, op *operator, id, reason string) ([]draft, error) {
+	if _, err := s.standing(id, c.early()); err != nil {
+		return nil, err
+	}
+	if err := s.inCustody(id, "lifted"); err != nil {
+		return nil, err
+	}
+	return []draft{{typeLifted, changedBody{ID: id, Reason: reason}}}, nil
 }
 
 // extension is what extend is asked to do.

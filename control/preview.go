@@ -103,10 +103,7 @@ func (c *Control) postPreview(cl *call) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPatterns(&cor, c.cfg.Now()); err != nil {
-		return err
-	}
-	if err := c.checkDetector(&cor); err != nil {
+	if err := c.vet(&cor); err != nil {
 		return err
 	}
 	if cor, err = c.check(cor, c.cfg.Now().UTC().Round(0)); err != nil {

@@ -21,26 +21,26 @@ import (
 // clocks bring about; here they are put together.
 
 // table is the whole API. The OpenAPI document says the same; a test compares.
-var table = slices.Concat(coreTable, authorityTable, planTable, peopleTable, joinTable, signingTable, incidentTable,
+var table = slices.Concat(coreTable, authorityTable, planTable, readinessTable, peopleTable, joinTable, signingTable, incidentTable,
 	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable)
 
 // permits says which roles may do what. An action that is not listed is the
 // administrator's alone.
-var permits = joined(corePermits, authorityPermits, planPermits, peoplePermits, joinPermits, signingPermits, incidentPermits,
+var permits = joined(corePermits, authorityPermits, planPermits, readinessPermits, peoplePermits, joinPermits, signingPermits, incidentPermits,
 	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits)
 
 // codes are the problems' stable codes.
-var codes = joined(coreCodes, authorityCodes, planCodes, peopleCodes, joinCodes, signingCodes, incidentCodes,
+var codes = joined(coreCodes, authorityCodes, planCodes, readinessCodes, peopleCodes, joinCodes, signingCodes, incidentCodes,
 	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes)
 
 // folds read entries, by their type. See state.prepare.
-var folds = joined(authorityFolds, planFolds, peopleFolds, joinFolds, signingFolds, incidentFolds,
+var folds = joined(authorityFolds, planFolds, readinessFolds, peopleFolds, joinFolds, signingFolds, incidentFolds,
 	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds)
 
 // clocks say what is to be written because time has passed. Each runs as a
 // command decides: the state has no other writer. They must not wait.
 var clocks = []func(c *Control, s *state, early time.Time) []draft{
-	authorityClock, planClock, peopleClock, joinClock, incidentClock, decisionClock, playbookClock, evidenceClock, termsClock, restoreClock,
+	authorityClock, planClock, readinessClock, peopleClock, joinClock, incidentClock, decisionClock, playbookClock, evidenceClock, termsClock, restoreClock,
 }
 
 // code is a problem's status and title.
@@ -57,6 +57,7 @@ type foldFunc func(s *state, e ledger.Entry, o *order.Order) (func(), error)
 type parts struct {
 	authority authorityState
 	plan      planState
+	readiness readinessState
 	people    peopleState
 	join      joinState
 	signing   signingState
