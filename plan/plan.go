@@ -27,6 +27,7 @@ type Plan struct {
 	Playbooks  []playbook.Playbook `json:"playbooks,omitempty" yaml:"playbooks,omitempty"`
 	Fallbacks  []Fallback          `json:"fallbacks,omitempty" yaml:"fallbacks,omitempty"`
 	Authority  []authority.Rule    `json:"authority,omitempty" yaml:"authority,omitempty"`
+	Limits     []authority.Limit   `json:"limits,omitempty" yaml:"limits,omitempty"` // on how often one person may tighten unseen
 	Teams      []Team              `json:"teams,omitempty" yaml:"teams,omitempty"`
 	Rosters    []Roster            `json:"rosters,omitempty" yaml:"rosters,omitempty"`
 	Dependants []Dependant         `json:"dependants,omitempty" yaml:"dependants,omitempty"`
