@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"errors"
+	"fmt"
+	"strconv"
 	"time"
 
 	"andon/authority"
@@ -34,10 +37,53 @@ type Plan struct {
 	Terms      []Terms             `json:"terms,omitempty" yaml:"terms,omitempty"`
 	Contacts   []Contact           `json:"contacts,omitempty" yaml:"contacts,omitempty"`
 	Retention  []Retention         `json:"retention,omitempty" yaml:"retention,omitempty"`
+
+	places map[string]Position // where each value was written; see Pos
 }
 
 // Date is a day, "2027-01-31", UTC.
 type Date struct{ time.Time }
+
+const dateForm = "2006-01-02"
+
+// ParseDate reads a day between the years 2000 and 2199. A day that no calendar
+// has, such as the 30th of February, is refused.
+func ParseDate(s string) (Date, error) {
+	t, err := time.Parse(dateForm, s)
+	if err != nil || t.Year() < 2000 || t.Year() > 2199 {
+		return Date{}, fmt.Errorf("%s is no day of the calendar; write for example 2027-01-31", quote(s))
+	}
+	return Date{t}, nil
+}
+
+// String is the day as it is written; "" for none.
+func (d Date) String() string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.Format(dateForm)
+}
+
+// MarshalText writes the day.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what ParseDate reads.
+func (d *Date) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDate(string(text))
+	return err
+}
+
+// MarshalJSON writes the day as a text.
+func (d Date) MarshalJSON() ([]byte, error) { return strconv.AppendQuote(nil, d.String()), nil }
+
+// UnmarshalJSON reads what ParseDate reads, from a text.
+func (d *Date) UnmarshalJSON(data []byte) error {
+	s, err := strconv.Unquote(string(data))
+	if err != nil || len(data) == 0 || data[0] != '"' {
+		return errors.New("a day is a text, such as \"2027-01-31\"")
+	}
+	return d.UnmarshalText([]byte(s))
+}
 
 // Model is something that is served.
 type Model struct {
@@ -61,7 +107,7 @@ type Derivative struct {
 // Surface is a way to a model.
 type Surface struct {
 	Name     string   `json:"name" yaml:"name"`
-	Internal bool     `json:"internal,omitempty" yaml:"internal,omitempty"` // used inside the organisation alone
+	Internal bool     `json:"internal,omitzero" yaml:"internal,omitempty"`  // used inside the organisation alone
 	Route    string   `json:"route" yaml:"route"`                           // gateway; partner; direct: nothing of ours stands in between
 	Gateways []string `json:"gateways,omitempty" yaml:"gateways,omitempty"` // enforcement points, where route is gateway
 	Partner  string   `json:"partner,omitempty" yaml:"partner,omitempty"`   // where route is partner
@@ -73,7 +119,7 @@ type Partner struct {
 	Name     string              `json:"name" yaml:"name"`
 	Contacts []string            `json:"contacts" yaml:"contacts"`
 	Controls []string            `json:"controls,omitempty" yaml:"controls,omitempty"` // correction kinds that it can carry out for us
-	Within   correction.Duration `json:"within,omitempty" yaml:"within,omitempty"`     // in which time, as agreed
+	Within   correction.Duration `json:"within,omitzero" yaml:"within,omitempty"`      // in which time, as agreed
 }
 
 // Threat is something that is expected to go wrong.
@@ -86,7 +132,7 @@ type Threat struct {
 	Indicators  []Indicator         `json:"indicators" yaml:"indicators"`
 	Triggers    []string            `json:"triggers,omitempty" yaml:"triggers,omitempty"`
 	Playbooks   []string            `json:"playbooks" yaml:"playbooks"` // an answer to it; none is a blocking gap
-	Detect      correction.Duration `json:"detect_within,omitempty" yaml:"detect_within,omitempty"`
+	Detect      correction.Duration `json:"detect_within,omitzero" yaml:"detect_within,omitempty"`
 	Owner       string              `json:"owner" yaml:"owner"` // team
 	ReviewBy    Date                `json:"review_by" yaml:"review_by"`
 }
@@ -106,9 +152,9 @@ type Trigger struct {
 	Count    int64               `json:"count" yaml:"count"` // threshold
 	Window   correction.Duration `json:"window" yaml:"window"`
 	Per      string              `json:"per,omitempty" yaml:"per,omitempty"` // model, org, user, key; default: all together
-	Severity int                 `json:"severity,omitempty" yaml:"severity,omitempty"`
+	Severity int                 `json:"severity,omitzero" yaml:"severity,omitempty"`
 	Playbook string              `json:"playbook,omitempty" yaml:"playbook,omitempty"` // that is proposed
-	StopGap  bool                `json:"stop_gap,omitempty" yaml:"stop_gap,omitempty"` // pre-authorised: its stop-gap is applied
+	StopGap  bool                `json:"stop_gap,omitzero" yaml:"stop_gap,omitempty"`  // pre-authorised: its stop-gap is applied
 	Ceiling  string              `json:"ceiling,omitempty" yaml:"ceiling,omitempty"`   // automation never goes above this level: "L0" to "L4"; default "L2"
 	Owner    string              `json:"owner" yaml:"owner"`                           // team
 }
@@ -156,10 +202,10 @@ type Dependant struct {
 	Name             string              `json:"name" yaml:"name"`
 	Orgs             []string            `json:"orgs" yaml:"orgs"` // as keys name them
 	Models           []string            `json:"models" yaml:"models"`
-	Criticality      string              `json:"criticality" yaml:"criticality"`                 // low, medium, high, safety
-	HoldDown         bool                `json:"hold_down,omitempty" yaml:"hold_down,omitempty"` // gets its fallback before a cut, unless overridden with a reason
-	Fallback         string              `json:"fallback,omitempty" yaml:"fallback,omitempty"`   // of Fallbacks
-	Notice           correction.Duration `json:"notice,omitempty" yaml:"notice,omitempty"`       // that it needs
+	Criticality      string              `json:"criticality" yaml:"criticality"`                // low, medium, high, safety
+	HoldDown         bool                `json:"hold_down,omitzero" yaml:"hold_down,omitempty"` // gets its fallback before a cut, unless overridden with a reason
+	Fallback         string              `json:"fallback,omitempty" yaml:"fallback,omitempty"`  // of Fallbacks
+	Notice           correction.Duration `json:"notice,omitzero" yaml:"notice,omitempty"`       // that it needs
 	Contacts         []string            `json:"contacts" yaml:"contacts"`
 	ReceiverTestedAt Date                `json:"receiver_tested_at,omitzero" yaml:"receiver_tested_at,omitempty"`
 }
@@ -177,7 +223,7 @@ type Terms struct {
 type TermClause struct {
 	Kinds   []string            `json:"kinds" yaml:"kinds"` // as in authority.Rule
 	Word    string              `json:"word" yaml:"word"`   // permitted, notice, forbidden
-	Notice  correction.Duration `json:"notice,omitempty" yaml:"notice,omitempty"`
+	Notice  correction.Duration `json:"notice,omitzero" yaml:"notice,omitempty"`
 	Section string              `json:"section,omitempty" yaml:"section,omitempty"`
 }
 
@@ -185,8 +231,8 @@ type TermClause struct {
 type Contact struct {
 	Name       string              `json:"name" yaml:"name"`
 	Channels   []Channel           `json:"channels" yaml:"channels"`
-	VerifiedAt Date                `json:"verified_at,omitzero" yaml:"verified_at,omitempty"`    // when a test message was last answered
-	Every      correction.Duration `json:"verify_every,omitempty" yaml:"verify_every,omitempty"` // default 90d
+	VerifiedAt Date                `json:"verified_at,omitzero" yaml:"verified_at,omitempty"`   // when a test message was last answered
+	Every      correction.Duration `json:"verify_every,omitzero" yaml:"verify_every,omitempty"` // default 90d
 }
 
 // Channel is a way to a contact.
@@ -200,5 +246,5 @@ type Retention struct {
 	Class        string              `json:"class" yaml:"class"` // requests, incidents, evidence, concerns, accounts
 	Keep         correction.Duration `json:"keep" yaml:"keep"`
 	Basis        string              `json:"basis" yaml:"basis"` // the law, contract or decision it rests on
-	Pseudonymous bool                `json:"pseudonymous,omitempty" yaml:"pseudonymous,omitempty"`
+	Pseudonymous bool                `json:"pseudonymous,omitzero" yaml:"pseudonymous,omitempty"`
 }
