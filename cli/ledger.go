@@ -223,13 +223,13 @@ func (c *command) ledgerExportCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := config.LayoutOf(c.dataDir(data)).Ledger()
 			if file == "" || file == "-" {
-				return ledger.Export(cmd.Context(), path, c.Stdout)
+				return ledger.Export(cmd.Context(), path, c.Stdout, ledger.ExportOptions{})
 			}
 			out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				return fmt.Errorf("write export: %w", err)
 			}
-			err = ledger.Export(cmd.Context(), path, out)
+			err = ledger.Export(cmd.Context(), path, out, ledger.ExportOptions{})
 			if err = errors.Join(err, out.Close()); err != nil {
 				return errors.Join(err, os.Remove(file)) // half an export is none
 			}

@@ -19,6 +19,7 @@ func (l *SQLite) prepare(ctx context.Context) error {
 		{&l.insert.entry, "INSERT INTO entry (seq, leaf) VALUES (?, ?)"},
 		{&l.insert.hash, "INSERT INTO hash (idx, hash) VALUES (?, ?)"},
 		{&l.insert.body, "INSERT INTO body (sum, data) VALUES (?, ?) ON CONFLICT DO NOTHING"},
+		{&l.insert.personal, "INSERT INTO personal (name, seq, erased, sealed) VALUES (?, ?, 0, ?) ON CONFLICT DO NOTHING"},
 		{&l.insert.checkpoint, "UPDATE checkpoint SET size = ?, note = ? WHERE one = 1 AND size = ?"},
 	} {
 		var err error
@@ -31,12 +32,13 @@ func (l *SQLite) prepare(ctx context.Context) error {
 
 // batch is what one Append writes, computed before the transaction begins.
 type batch struct {
-	at     uint64
-	leaves [][]byte
-	bodies [][]byte
-	hashes []tlog.Hash
-	edge   edge
-	head   *head
+	at       uint64
+	leaves   [][]byte
+	bodies   [][]byte
+	personal []kept
+	hashes   []tlog.Hash
+	edge     edge
+	head     *head
 }
 
 // Append adds es after the first at entries. See Log.Append.
@@ -46,10 +48,15 @@ func (l *SQLite) Append(ctx context.Context, at uint64, es ...Entry) (uint64, er
 	for i, e := range es {
 		e.Seq = at + uint64(i)
 		leaf, apart, err := e.Leaf()
+		var personal []kept
+		if err == nil {
+			personal, err = e.sealed()
+		}
 		if err != nil {
 			return 0, fmt.Errorf("append entry %d of %d: %w", i+1, len(es), err)
 		}
 		b.leaves = append(b.leaves, leaf)
+		b.personal = append(b.personal, personal...)
 		if apart != nil {
 			b.bodies = append(b.bodies, apart)
 		}
@@ -120,6 +127,18 @@ func (l *SQLite) commit(ctx context.Context, b *batch) error {
 		sum := sha256.Sum256(body)
 		if _, err := tx.StmtContext(ctx, l.insert.body).ExecContext(ctx, sum[:], body); err != nil {
 			return err
+		}
+	}
+	for i := range b.personal {
+		p := &b.personal[i]
+		res, err := tx.StmtContext(ctx, l.insert.personal).ExecContext(ctx, p.name[:], p.seq, p.sealed)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n != 1 {
+			return fmt.Errorf("commitment %s is in the log already, and each names one value of one entry: %w", p.name, ErrInvalid)
 		}
 	}
 	hash, first := tx.StmtContext(ctx, l.insert.hash), storedCount(b.at)

@@ -51,7 +51,7 @@ func BenchmarkVerify100k(b *testing.B) {
 func BenchmarkVerifyExport100k(b *testing.B) {
 	_, s := benchLog(b, 100_000)
 	var dump bytes.Buffer
-	if err := ledger.Export(b.Context(), s.db(), &dump); err != nil {
+	if err := ledger.Export(b.Context(), s.db(), &dump, ledger.ExportOptions{}); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
@@ -63,7 +63,7 @@ func BenchmarkVerifyExport100k(b *testing.B) {
 func BenchmarkExport100k(b *testing.B) {
 	_, s := benchLog(b, 100_000)
 	for b.Loop() {
-		if err := ledger.Export(b.Context(), s.db(), io.Discard); err != nil {
+		if err := ledger.Export(b.Context(), s.db(), io.Discard, ledger.ExportOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -42,6 +42,8 @@ func conformance(t *testing.T, store opener) {
 		{"canonical encoding", canonicalEncoding},
 		{"large bodies", largeBodies},
 		{"read inside read", readInsideRead},
+		{"personal values", personalValues},
+		{"personal values that are refused", personalRefused},
 		{"checkpoints grow consistently", checkpointsConsistent},
 		{"proofs of every entry at many sizes", proofs},
 		{"tiles rebuild the tree", tiles},

@@ -19,6 +19,7 @@ import (
 
 	"andon/ledger"
 
+	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
 
 	"go.uber.org/goleak"
@@ -49,17 +50,31 @@ func writeForever(dir string) error {
 	if err != nil {
 		return err
 	}
+	var names []string // values that are to be erased at some time
 	for {
 		at := l.Size()
 		n := int(at%4) + 1
 		es := entries(int(at), n)
+		var gone []string
 		for i := range es {
+			switch k := rand.IntN(10); {
+			case k < 2:
+				var name []string
+				es[i], name = naming(int(at)+i, "somebody")
+				names = append(names, name...)
+			case k == 2 && len(names) > 3 && gone == nil:
+				gone, names = names[:3], names[3:]
+				es[i] = erasure(gone...)
+			}
 			es[i].Actor = fmt.Sprintf("%d of %d", i+1, n)
-			if rand.IntN(50) == 0 {
+			if len(es[i].Personal) == 0 && es[i].Type != ledger.TypeErased && rand.IntN(50) == 0 {
 				es[i].Body = bigBody(70_000 + rand.IntN(100_000))
 			}
 		}
 		size, err := l.Append(context.Background(), at, es...)
+		if err == nil {
+			err = l.Erase(context.Background(), gone...)
+		}
 		if err != nil {
 			return err
 		}
@@ -190,6 +205,29 @@ func checkKilled(ctx context.Context, dir string, before, acked uint64) (uint64,
 	size := l.Size()
 	if size < acked || size != report.Size {
 		return 0, fmt.Errorf("%d entries were acknowledged, verified %d, opened %d", acked, report.Size, size)
+	}
+	// Verify has found a value for each commitment that no entry erased. What was
+	// erased, or only begun to be, ends as erased.
+	var gone []string
+	err = l.Read(ctx, 0, size, func(e ledger.Entry) error {
+		var b ledger.Erased
+		if e.Type != ledger.TypeErased {
+			return nil
+		}
+		err := json.Unmarshal(e.Body, &b)
+		gone = append(gone, b.Commitments...)
+		return err
+	})
+	if err == nil {
+		err = l.Erase(ctx, gone...)
+	}
+	for _, name := range gone {
+		if _, e := l.Personal(ctx, name); !errors.Is(e, ledger.ErrErased) {
+			err = errors.Join(err, fmt.Errorf("commitment %s: %w", name, e))
+		}
+	}
+	if err != nil {
+		return 0, err
 	}
 	want := uint64(1) // the place in its batch that the next entry must have
 	err = l.Read(ctx, before, size, func(e ledger.Entry) error {

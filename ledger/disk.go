@@ -11,6 +11,7 @@ import (
 // the kind, the rest says more.
 const (
 	codeError    = 1
+	codeBusy     = 5
 	codeIOErr    = 10
 	codeCorrupt  = 11
 	codeFull     = 13

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -18,7 +20,9 @@ import (
 // Encode returns the canonical encoding of e: one JSON object, members sorted
 // (RFC 8785), no white space, strings minimal, the time RFC 3339 in UTC.
 // Numbers keep the text they were written with: rounding them to doubles, as
-// RFC 8785 asks, would let the record change an integer above 2^53.
+// RFC 8785 asks, would let the record change an integer above 2^53. An entry
+// with personal values has a member "personal" after the body: their
+// commitments, sorted.
 //
 //	{"actor":"op-1","at":"2026-11-23T14:00:00Z","body":{…},"seq":7,"type":"correction.created"}
 func (e Entry) Encode() ([]byte, error) {
@@ -64,6 +68,14 @@ func (e Entry) appendWith(b []byte, name string, raw []byte) []byte {
 	b = append(b, name...)
 	b = append(b, `":`...)
 	b = append(b, raw...)
+	if len(e.Personal) > 0 {
+		sep := `,"personal":["`
+		for _, n := range slices.Sorted(maps.Keys(e.Personal)) {
+			b = append(append(b, sep...), n...)
+			sep = `","`
+		}
+		b = append(b, `"]`...)
+	}
 	b = append(b, `,"seq":`...)
 	b = strconv.AppendUint(b, e.Seq, 10)
 	b = append(b, `,"type":`...)
@@ -92,6 +104,9 @@ func (e Entry) check() ([]byte, error) {
 	}
 	if y := e.At.UTC().Year(); y < 1 || y > 9999 {
 		return nil, fmt.Errorf("encode entry: year %d has no RFC 3339 form: %w", y, ErrInvalid)
+	}
+	if _, err := e.names(); err != nil {
+		return nil, err
 	}
 	if e.Body == nil {
 		return []byte("null"), nil
@@ -125,6 +140,7 @@ type record struct {
 	Body       jsontext.Value `json:"body"`
 	BodySHA256 string         `json:"body_sha256"`
 	BodySize   int            `json:"body_size"`
+	Personal   []string       `json:"personal"`
 	Seq        uint64         `json:"seq"`
 	Type       string         `json:"type"`
 }
@@ -138,6 +154,12 @@ func parse(data []byte) (e Entry, apart *digest, err error) {
 		return Entry{}, nil, fmt.Errorf("parse entry: %w", err)
 	}
 	e = Entry{Seq: r.Seq, At: r.At, Type: r.Type, Actor: r.Actor, Body: r.Body}
+	if len(r.Personal) > 0 {
+		e.Personal = make(map[string][]byte, min(len(r.Personal), MaxPersonals))
+		for _, n := range r.Personal {
+			e.Personal[n] = nil
+		}
+	}
 	var again []byte
 	if r.Body == nil {
 		apart = &digest{size: r.BodySize}

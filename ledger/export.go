@@ -22,11 +22,20 @@ const (
 // maxLine bounds a line of an export: a body of MaxBody and the rest.
 const maxLine = MaxBody + 1<<16
 
+// ExportOptions say what an export holds. The zero value is the record alone.
+type ExportOptions struct {
+	Personal bool // personal values, too, as far as they are not erased
+}
+
 // Export writes the ledger at path as JSON lines: each entry as Entry.Encode
 // gives it, body included, then {"checkpoint": "<signed checkpoint>"}. It is one
 // consistent state, and may be taken while the owner appends. Export does not
 // verify; VerifyExport does, wherever the file has travelled.
-func Export(ctx context.Context, path string, w io.Writer) error {
+//
+// Personal values are left out unless o asks for them; each then follows its
+// entry as {"commitment": "<hex>", "sealed": "<base64 of salt and data>"}.
+// docs/ledger-format.md says all of it.
+func Export(ctx context.Context, path string, w io.Writer, o ExportOptions) error {
 	s, err := openScan(ctx, path)
 	if err != nil {
 		return fmt.Errorf("export ledger: %w", describe(err))
@@ -51,7 +60,13 @@ func Export(ctx context.Context, path string, w io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", seq, err)
 		}
-		_, err = b.Write(append(line, '\n'))
+		write := func(line []byte) error {
+			_, err := b.Write(append(line, '\n'))
+			return err
+		}
+		if err = write(line); err == nil && o.Personal {
+			err = s.values(&e, write)
+		}
 		return err
 	})
 	if err == nil && next != size {
@@ -94,6 +109,8 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 	in := bufio.NewReaderSize(r, 1<<16)
 	var e edge
 	var rewritten *Fault
+	var last []string // commitments of the last entry whose values may follow
+	personal := newTally()
 	for {
 		if trusted != nil && rewritten == nil {
 			rewritten = trusted.check(&e)
@@ -114,10 +131,21 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 			}
 			break
 		}
-		leaf, err := exportedLeaf(line, e.size)
+		if bytes.HasPrefix(line, []byte(valueHead)) {
+			if last, err = exportedValue(line, int64(e.size)-1, last); err != nil {
+				return err
+			}
+			personal.held++
+			continue
+		}
+		entry, leaf, err := exportedLeaf(line, e.size)
+		if err == nil {
+			err = personal.take(&entry)
+		}
 		if err != nil {
 			return err
 		}
+		last, _ = entry.names()
 		e.add(LeafHash(leaf), nil)
 		if e.size%chunk == 0 {
 			o.progress(e.size, 0)
@@ -135,23 +163,25 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 			return f
 		}
 	}
+	report.Personal, report.Erased = personal.held, len(personal.erased)
+	if n := len(personal.named) - len(personal.erased) - personal.held; n > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("%d personal values are not in this export; their commitments are", n))
+	}
 	return nil
 }
 
-// exportedLeaf returns the leaf of the entry in a line, which must be entry n.
-func exportedLeaf(line []byte, n uint64) ([]byte, error) {
-	entry, err := Decode(line)
-	if err != nil {
-		return nil, fault(FaultAltered, int64(n), "%v", err)
+// exportedLeaf returns the entry in a line and its leaf, which must be entry n.
+func exportedLeaf(line []byte, n uint64) (entry Entry, leaf []byte, err error) {
+	if entry, err = Decode(line); err != nil {
+		return entry, nil, fault(FaultAltered, int64(n), "%v", err)
 	}
 	if entry.Seq != n {
-		return nil, fault(FaultMoved, int64(n), "in its place stands what says it is entry %d", entry.Seq)
+		return entry, nil, fault(FaultMoved, int64(n), "in its place stands what says it is entry %d", entry.Seq)
 	}
-	leaf, _, err := entry.Leaf()
-	if err != nil {
-		return nil, fault(FaultAltered, int64(n), "%v", err)
+	if leaf, _, err = entry.Leaf(); err != nil {
+		return entry, nil, fault(FaultAltered, int64(n), "%v", err)
 	}
-	return leaf, nil
+	return entry, leaf, nil
 }
 
 // finishExport checks the last line against the tree of those before it.

@@ -13,7 +13,7 @@ import (
 func exported(t *testing.T, s sample) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := ledger.Export(t.Context(), s.db(), &b); err != nil {
+	if err := ledger.Export(t.Context(), s.db(), &b, ledger.ExportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -119,16 +119,16 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func TestExportRefuses(t *testing.T) {
 	s := makeSmall(t)
 	full := errors.New("no space left")
-	if err := ledger.Export(t.Context(), s.db(), writerFunc(func([]byte) (int, error) { return 0, full })); !errors.Is(err, full) {
+	if err := ledger.Export(t.Context(), s.db(), writerFunc(func([]byte) (int, error) { return 0, full }), ledger.ExportOptions{}); !errors.Is(err, full) {
 		t.Errorf("a writer that fails: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := ledger.Export(ctx, s.db(), &bytes.Buffer{}); !errors.Is(err, context.Canceled) {
+	if err := ledger.Export(ctx, s.db(), &bytes.Buffer{}, ledger.ExportOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	s.sql(t, "DELETE FROM entry WHERE seq = 19")
-	if err := ledger.Export(t.Context(), s.db(), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "entry 19 is missing") {
+	if err := ledger.Export(t.Context(), s.db(), &bytes.Buffer{}, ledger.ExportOptions{}); err == nil || !strings.Contains(err.Error(), "entry 19 is missing") {
 		t.Errorf("over a gap: %v", err)
 	}
 }

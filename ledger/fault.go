@@ -17,6 +17,7 @@ const (
 	FaultTruncated  FaultKind = "truncated"   // the last entries are missing
 	FaultUnsigned   FaultKind = "unsigned"    // there is more than what was signed
 	FaultBody       FaultKind = "body"        // a body kept apart is missing, altered or of no entry
+	FaultPersonal   FaultKind = "personal"    // a personal value is altered, missing without an erasure, or of no entry
 	FaultHash       FaultKind = "stored hash" // the entries are good, a stored hash is not
 	FaultCheckpoint FaultKind = "checkpoint"  // a checkpoint was altered, is missing, or says something else than its copy
 	FaultKey        FaultKind = "key"         // the checkpoint was signed by another key
@@ -50,6 +51,8 @@ type Report struct {
 	Root       tlog.Hash // the root it signs
 	Checkpoint []byte    // the signed checkpoint itself, to be kept elsewhere
 	Fault      *Fault    // nil: every entry is the one that was signed
+	Personal   int       // personal values that are there and match their commitments
+	Erased     int       // those that an entry erased
 	Notes      []string  // what could not be checked
 }
 

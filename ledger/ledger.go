@@ -7,7 +7,8 @@
 //     loss, and every later checkpoint covers it.
 //   - An Append that failed with ErrConflict or ErrFull has appended nothing.
 //     A batch is appended whole or not at all.
-//   - Nothing is ever changed or removed. Whoever changes, removes, swaps or
+//   - Nothing is ever changed or removed, but for personal values, which stand
+//     beside the tree and are erased for good when an entry says so. Whoever changes, removes, swaps or
 //     truncates entries behind its back is found out by Verify, which needs
 //     nothing but the file and the public key.
 //
@@ -36,6 +37,11 @@ type Entry struct {
 	Type  string         // what happened: "correction.created"; 1 to MaxType bytes
 	Actor string         // who did it; at most MaxActor bytes, may be empty
 	Body  jsontext.Value // what it says; any JSON up to MaxBody bytes, nil means null
+
+	// Personal has a sealed value for each commitment that the body names: see
+	// [Commit]. Only the commitments are part of the leaf. Append makes the values
+	// durable with the entry; Read gives the commitments with nil values.
+	Personal map[string][]byte
 }
 
 // Bounds of an entry, in bytes.
@@ -71,6 +77,18 @@ type Log interface {
 	// ErrNotFound.
 	Proof(ctx context.Context, n uint64) ([]byte, error)
 
+	// Personal returns the data behind a commitment. It returns ErrErased once that
+	// was erased, and ErrNotFound for one that no entry brought.
+	Personal(ctx context.Context, commitment string) (data []byte, err error)
+
+	// Erase destroys the values of commitments, so that neither the database nor its
+	// write-ahead log holds them when it returns. Those that are gone, or were never
+	// there, are passed over. An entry of [TypeErased] comes first: without one,
+	// Verify reports a missing value. If somebody reads an older state of the file,
+	// Erase waits, and ctx ends that; the values are then gone for all who ask, but
+	// not yet from the disk.
+	Erase(ctx context.Context, commitments ...string) error
+
 	// Tile returns a resource of the C2SP tlog-tiles layout, or ErrNotFound:
 	// "checkpoint", "tile/<L>/<N>[.p/<W>]", "tile/entries/<N>[.p/<W>]". One more
 	// path is ours: "body/<hex>", a body kept apart from its leaf, by its SHA-256.
@@ -102,6 +120,9 @@ var (
 
 	// ErrNotFound: there is no such entry, tile or body in this log (yet).
 	ErrNotFound = errors.New("not found in the ledger")
+
+	// ErrErased: there was such a personal value, and it was erased.
+	ErrErased = errors.New("erased")
 
 	// ErrInUse: another process, or another Log in this one, owns the ledger.
 	ErrInUse = errors.New("ledger is in use")

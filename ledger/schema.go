@@ -18,11 +18,14 @@ const applicationID = 0x416e646e
 //
 // hash.idx is the stored-hash index of tlog. body holds what is too large for a
 // leaf, by the SHA-256 that the leaf names. checkpoint has one row: the latest.
+// personal holds salt and data of each commitment, and of an erased one zeros.
 var migrations = []string{
 	`CREATE TABLE entry (seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 	CREATE TABLE hash (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
 	CREATE TABLE body (sum BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT;
 	CREATE TABLE checkpoint (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, note BLOB NOT NULL) STRICT;`,
+	// Values go in at the end and are overwritten in their place: see overwrite.
+	`CREATE TABLE personal (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, erased INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;`,
 }
 
 // migrate creates or brings up to date. It returns an error for a database
@@ -81,18 +84,21 @@ func schemaVersion(ctx context.Context, q querier) (int, error) {
 	return version, nil
 }
 
+// busyTimeout is how long a connection waits for another's lock, in milliseconds.
+const busyTimeout = 10000
+
 // dsn is the driver's name of a database file. Pragmas are given here so that
 // every connection of a pool gets them.
 func dsn(path string, params ...string) string {
 	u := url.URL{Path: filepath.ToSlash(path)}
-	return "file:" + u.EscapedPath() + "?" + strings.Join(append(params, "_busy_timeout=10000", "_dqs=0"), "&")
+	return "file:" + u.EscapedPath() + "?" + strings.Join(append(params, fmt.Sprintf("_busy_timeout=%d", busyTimeout), "_dqs=0"), "&")
 }
 
 // writerDSN: in WAL mode, synchronous=FULL syncs the log at each commit, which
 // is what makes an acknowledged entry survive power loss. A transaction takes
 // the write lock when it begins, since one that upgrades later may fail.
 func writerDSN(path string) string {
-	return dsn(path, "_txlock=immediate", "_journal_mode=WAL", "_synchronous=FULL", "_defensive=1")
+	return dsn(path, "_txlock=immediate", "_journal_mode=WAL", "_synchronous=FULL", "_defensive=1", "_pragma=secure_delete(1)")
 }
 
 func readerDSN(path string) string {

@@ -48,7 +48,7 @@ type head struct {
 	signed []byte
 }
 
-type statements struct{ entry, hash, body, checkpoint *sql.Stmt }
+type statements struct{ entry, hash, body, personal, checkpoint *sql.Stmt }
 
 // maxReaders bounds the readers' connections. Each costs about 2 MB at most.
 const maxReaders = 8

@@ -77,6 +77,7 @@ type scan struct {
 	watches []watch
 	report  Report
 	bodies  map[digest]bool // kept apart, and named by an entry
+	tally   tally
 }
 
 // openScan opens a snapshot. A database on a read-only medium has no room for
@@ -99,7 +100,7 @@ func openScan(ctx context.Context, path string) (*scan, error) {
 }
 
 func beginScan(ctx context.Context, name string) (_ *scan, err error) {
-	s := &scan{bodies: map[digest]bool{}}
+	s := &scan{bodies: map[digest]bool{}, tally: newTally()}
 	if s.db, err = sql.Open("sqlite", name); err != nil {
 		return nil, err
 	}
@@ -267,7 +268,7 @@ func (s *scan) inspect(seq uint64, leaf []byte) error {
 	case apart == nil && len(leaf) > MaxLeaf:
 		return fault(FaultAltered, n, "the leaf has %d bytes, over %d", len(leaf), MaxLeaf)
 	case apart == nil:
-		return nil
+		return s.tally.take(&e)
 	}
 	s.bodies[*apart] = true
 	body, err := s.body(s.ctx, apart.sum[:])
@@ -280,7 +281,8 @@ func (s *scan) inspect(seq uint64, leaf []byte) error {
 	if err != nil {
 		return fault(FaultBody, n, "%v", err)
 	}
-	return nil
+	e.Body = body
+	return s.tally.take(&e)
 }
 
 // leftovers looks for what no signature covers, then at the pages that nothing
@@ -314,6 +316,9 @@ func (s *scan) leftovers() error {
 	}
 	if bodies != len(s.bodies) {
 		return fault(FaultBody, -1, "%d bodies are kept, entries name %d", bodies, len(s.bodies))
+	}
+	if err := s.personal(); err != nil {
+		return err
 	}
 	var verdict string
 	if err := s.tx.QueryRowContext(s.ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {

@@ -430,7 +430,7 @@ func TestVerifyTrusted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dump bytes.Buffer
-	if err := ledger.Export(t.Context(), s.db(), &dump); err != nil {
+	if err := ledger.Export(t.Context(), s.db(), &dump, ledger.ExportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -512,7 +512,7 @@ func TestVerifyWhileAppending(t *testing.T) {
 			t.Errorf("run %d: %d entries of %d, %v", i, r.Size, acked, err)
 		}
 		var dump bytes.Buffer
-		if err := ledger.Export(t.Context(), s.db(), &dump); err != nil {
+		if err := ledger.Export(t.Context(), s.db(), &dump, ledger.ExportOptions{}); err != nil {
 			t.Error(err)
 		}
 		if _, err := ledger.VerifyExport(t.Context(), &dump, s.v, ledger.VerifyOptions{Trusted: r.Checkpoint}); err != nil {
