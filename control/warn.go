@@ -170,38 +170,8 @@ func featureName(cor *correction.Correction) string {
 	return string(cor.Kind)
 }
 
-// class is the kind of a correction with the parameter that makes the difference:
-// stop.L3, access.block, capability.filter.
-func class(cor *correction.Correction) string {
-	p := &cor.Params
-	what := ""
-	switch cor.Kind {
-	case correction.Stop:
-		what = p.Level
-	case correction.Access:
-		what = p.Mode
-	case correction.Rate:
-		what = p.Metric
-	case correction.Use:
-		if what = "declared"; p.Action == "acknowledge" {
-			what = p.Action
-		} else if p.Basis != "" {
-			what = p.Basis
-		}
-	case correction.Capability:
-		switch {
-		case p.Filter != nil:
-			what = "filter"
-		case p.Pin != "":
-			what = "pin"
-		case len(p.Clamp) > 0:
-			what = "clamp"
-		default:
-			what = "disable"
-		}
-	}
-	return string(cor.Kind) + "." + what
-}
+// class is the kind of a correction with the parameter that makes the difference.
+func class(cor *correction.Correction) string { return cor.Class() }
 
 // checkDetector refuses a classifier that no live gateway has: with a typing
 // error in its name, everything that the correction reaches would be refused.
