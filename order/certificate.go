@@ -1,7 +1,6 @@
 package order
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -139,8 +138,8 @@ type signedCertificate struct {
 // SignCertificate returns the certificate with its signature, as JSON, if it is
 // one that OpenCertificate takes.
 func SignCertificate(c Certificate, s Signer) ([]byte, error) {
-	if s.key == nil {
-		return nil, errors.New("sign certificate: no private key")
+	if s.warrant != nil { // it is verified long after, and by whoever has the one key
+		return nil, errors.New("sign certificate: a key that is only warranted does not sign it")
 	}
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("sign certificate: %w", err)
@@ -154,7 +153,11 @@ func SignCertificate(c Certificate, s Signer) ([]byte, error) {
 		return nil, fmt.Errorf("sign certificate: %w", err)
 	}
 	sum := sha256.Sum256(v)
-	return canonical(signedCertificate{v, hex.EncodeToString(sum[:]), s.public.id, ed25519.Sign(s.key, pae(TypeCertificate, v))})
+	sig, err := s.sign(pae(TypeCertificate, v))
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	return canonical(signedCertificate{v, hex.EncodeToString(sum[:]), s.public.id, sig})
 }
 
 // OpenCertificate verifies a certificate without anything but the keys that are
@@ -169,8 +172,8 @@ func OpenCertificate(data []byte, keys []PublicKey) (Certificate, Hash, error) {
 	if err := v.Canonicalize(); err != nil {
 		return Certificate{}, Hash{}, fmt.Errorf("open certificate: %w: %w", ErrSignature, err)
 	}
-	e := envelope{TypeCertificate, v, []signature{{p.KeyID, p.Signature}}}
-	if err := e.verify(keys); err != nil {
+	e := envelope{PayloadType: TypeCertificate, Payload: v, Signatures: []signature{{p.KeyID, p.Signature}}}
+	if _, err := e.verify(keys); err != nil {
 		return Certificate{}, Hash{}, fmt.Errorf("open certificate: %w: %w", ErrSignature, err)
 	}
 	sum := Hash(sha256.Sum256(v))

@@ -18,6 +18,8 @@ import (
 //	state.copy.json  the same, written after it: until then the state before
 //	tail.log         orders since then
 //	emergency/ID     emergency orders not yet adopted
+//	successions.json, successions.copy.json
+//	                 the successions of control's keys that were followed
 //
 // A tail record is a length and a CRC-32C, 4 bytes each, big-endian, then the
 // signed order. The CRC finds torn writes; the signature inside is what counts.
@@ -47,7 +49,10 @@ func OpenFollower(dir string, trust Trust) (*Follower, error) {
 	if err := os.MkdirAll(filepath.Join(dir, emergencyDir), 0o700); err != nil {
 		return nil, fmt.Errorf("open follower: %w", err)
 	}
-	f := &Follower{dir: dir, trust: trust, state: &State{}, raw: map[string][]byte{}}
+	f := &Follower{dir: dir, line: lineage{anchors: trust}, state: &State{}, raw: map[string][]byte{}}
+	if err := f.loadLinks(); err != nil {
+		return nil, fmt.Errorf("open follower: %w", err)
+	}
 	if err := f.loadState(); err != nil {
 		return nil, fmt.Errorf("open follower: %w", err)
 	}
@@ -75,7 +80,7 @@ func (f *Follower) loadState() error {
 		} else if err != nil {
 			return err
 		}
-		s, err := OpenState(data, f.trust)
+		s, by, err := f.line.keptState(data)
 		if err != nil {
 			f.note("%s is broken and was passed over: %w", name, err)
 			if err := os.Rename(f.path(name), f.path(name)+brokenSuffix); err != nil {
@@ -86,10 +91,10 @@ func (f *Follower) loadState() error {
 			continue
 		}
 		if good == nil || s.Revision > f.state.Revision {
-			f.state, good = &s, data
+			f.state, f.by, good = &s, by, data
 		}
 	}
-	f.lost = broken && good == nil
+	f.lost = f.lost || broken && good == nil
 	for _, name := range mend {
 		if good == nil {
 			break
@@ -130,7 +135,7 @@ func (f *Follower) loadTail() error {
 
 // replay applies one order of the tail.
 func (f *Follower) replay(record []byte) error {
-	o, head, err := OpenOrder(record, f.trust)
+	o, head, by, err := f.line.keptOrder(record)
 	if err != nil {
 		return err
 	}
@@ -141,7 +146,7 @@ func (f *Follower) replay(record []byte) error {
 	if err := next.Apply(&o, head); err != nil {
 		return err
 	}
-	f.state = &next
+	f.state, f.by = &next, by
 	return nil
 }
 
@@ -288,7 +293,7 @@ func (f *Follower) loadEmergencies() error {
 		if err != nil {
 			return err
 		}
-		e, err := OpenEmergency(data, f.trust)
+		e, err := OpenEmergency(data, f.Trust())
 		if err == nil && e.ID != name {
 			err = fmt.Errorf("it holds %s", e.ID)
 		}

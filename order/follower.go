@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,12 +33,16 @@ const tailLimit = 256
 // Resync change memory, Persist makes that durable; whoever acknowledges a
 // revision calls Persist first.
 //
-// It is not safe for concurrent use. The State it hands out is never changed
+// It is not safe for concurrent use, but for Trust. The State it hands out is never changed
 // afterwards, so that may be shared.
 type Follower struct {
 	dir   string
-	trust Trust
+	line  lineage
+	trust atomic.Pointer[Trust] // as the chain has it now
 	state *State
+	by    PublicKey // by whose authority that is held
+
+	unkeptLinks bool // the chain is not on disk as it is
 
 	pending  [][]byte // signed orders applied in memory, not yet in the tail file
 	resynced []byte   // signed state taken over in memory, not yet on disk
@@ -72,7 +77,8 @@ func (f *Follower) NeedsState() bool { return f.tail+len(f.pending) > tailLimit 
 // [ErrMalformed], [ErrRollback] and, where a resync is needed, [ErrMismatch]. On
 // error, and for every Step but Applied, nothing has changed.
 func (f *Follower) Offer(signed []byte) (Step, error) {
-	o, head, err := OpenOrder(signed, f.trust)
+	t := f.Trust()
+	o, head, by, err := openOrder(signed, t.Control, t.early())
 	if err != nil {
 		return 0, err
 	}
@@ -86,7 +92,7 @@ func (f *Follower) Offer(signed []byte) (Step, error) {
 	if err := next.Apply(&o, head); err != nil {
 		return 0, err
 	}
-	f.state = &next
+	f.state, f.by = &next, by
 	f.pending = append(f.pending, slices.Clone(signed))
 	f.dropAdopted()
 	return Applied, nil
@@ -95,14 +101,15 @@ func (f *Follower) Offer(signed []byte) (Step, error) {
 // Resync takes over a full signed state. An older revision, or this one with
 // another head, is refused with [ErrRollback].
 func (f *Follower) Resync(signed []byte) error {
-	s, err := OpenState(signed, f.trust)
+	t := f.Trust()
+	s, by, err := openState(signed, t.Control, t.early())
 	if err != nil {
 		return err
 	}
 	if s.Revision < f.state.Revision || s.Revision == f.state.Revision && s.Head != f.state.Head {
 		return fmt.Errorf("resync from revision %d to %d: %w", f.state.Revision, s.Revision, ErrRollback)
 	}
-	f.state = &s
+	f.state, f.by = &s, by
 	f.resynced = slices.Clone(signed)
 	f.pending = nil
 	f.dropAdopted()
@@ -124,7 +131,7 @@ func (f *Follower) Signed(id string) []byte { return f.raw[id] }
 // comes with the order that is already held. [ErrNotKept] means that the order
 // is in force, in memory, but could not be written: Persist tries again.
 func (f *Follower) OfferEmergency(signed []byte, now time.Time) (Emergency, error) {
-	e, err := OpenEmergency(signed, f.trust)
+	e, err := OpenEmergency(signed, f.Trust())
 	if err != nil {
 		return Emergency{}, err
 	}
@@ -168,8 +175,10 @@ func (f *Follower) dropAdopted() {
 // before an acknowledgement. On error it may be called again; what was durable
 // before still is.
 func (f *Follower) Persist() error {
-	var err error
+	// Before what their keys signed: without them that could not be read again.
+	err := f.keepLinks()
 	switch {
+	case err != nil:
 	case f.resynced != nil:
 		err = f.writeState()
 	case len(f.pending) > 0:

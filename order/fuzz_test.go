@@ -51,7 +51,8 @@ func FuzzSigned(f *testing.F) {
 		f.Add(payload)
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		fo := &Follower{trust: trust, state: &State{}, raw: map[string][]byte{}}
+		fo := &Follower{state: &State{}, raw: map[string][]byte{}}
+		fo.trust.Store(&trust)
 		fo.Offer(signRaw(TypeOrder, string(payload), control))
 		fo.Resync(signRaw(TypeState, string(payload), control))
 		if err := fo.State().Check(); err != nil {

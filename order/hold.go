@@ -44,7 +44,7 @@ type Release struct {
 
 // OpenRelease verifies and reads a signed release.
 func OpenRelease(data []byte, trust Trust) (Release, error) {
-	r, _, err := open[Release](data, trust.Control)
+	r, _, err := open[Release](data, trust.Control, trust.early())
 	if err == nil && (r.Hold == "" || r.Gateway == "") {
 		return Release{}, fmt.Errorf("open release: %w: it names no hold", ErrMalformed)
 	}

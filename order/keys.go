@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -69,11 +70,26 @@ func (k *PublicKey) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Signer is an Ed25519 private key. It never prints its secret; [Signer.Secret]
-// is the one way to get at it. The zero value cannot sign.
+// NewPublicKey is the public key of 32 bytes.
+func NewPublicKey(b ed25519.PublicKey) (PublicKey, error) {
+	if len(b) != ed25519.PublicKeySize {
+		return PublicKey{}, fmt.Errorf("read public key: %d bytes, not %d", len(b), ed25519.PublicKeySize)
+	}
+	return publicKey(b), nil
+}
+
+// Bytes are the key's own 32 bytes.
+func (k PublicKey) Bytes() ed25519.PublicKey { return slices.Clone(k.key[:]) }
+
+// Signer signs with an Ed25519 key: one that it holds, one that stays elsewhere
+// (see [RemoteSigner]), or one that such a key has warranted (see [NewSession]).
+// It never prints its secret; [Signer.Secret] is the one way to get at it. The
+// zero value cannot sign.
 type Signer struct {
-	key    ed25519.PrivateKey
-	public PublicKey
+	key     ed25519.PrivateKey
+	public  PublicKey
+	remote  func(message []byte) ([]byte, error)
+	warrant []byte // what makes this key count; nil: it counts by itself
 }
 
 // GenerateSigner makes a new key from the system's randomness.

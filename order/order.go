@@ -35,6 +35,7 @@ import (
 // this one; compare with errors.Is.
 var (
 	ErrSignature = errors.New("signature does not verify")                    // unknown key, tampered, or signed as another type
+	ErrUntrusted = errors.New("a key that is not trusted")                    // comes with ErrSignature: it may be a successor's, see Follower.Follow
 	ErrMalformed = errors.New("malformed")                                    // verifies, but this version cannot read it
 	ErrRollback  = errors.New("older than what is held")                      // an older revision, or this one with other content
 	ErrMismatch  = errors.New("does not follow what is held")                 // the chain is broken: resync
