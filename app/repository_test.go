@@ -103,7 +103,7 @@ var may = map[string][]string{
 	"authority":  {"correction"},
 	"blob":       {},
 	"people":     {"authority"},
-	"plan":       {"authority", "correction", "playbook"},
+	"plan":       {"authority", "correction", "playbook", "propose"},
 	"playbook":   {"correction"},
 	"incident":   {"authority", "correction"},
 	"openc2":     {"correction"},

@@ -46,6 +46,9 @@ func Load(fsys fs.FS) (*Plan, error) {
 	if err := fs.err(); err != nil { // meaning is not looked at before the shape is right
 		return nil, err
 	}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
