@@ -50,7 +50,8 @@ func (c *Control) execute(ctx context.Context, actor string, decide func(s *stat
 		}
 		entries := make([]ledger.Entry, len(drafts))
 		for i, d := range drafts {
-			entries[i] = ledger.Entry{Seq: c.state.size + uint64(i), At: now, Type: d.kind, Actor: actor, Body: body(d.body)}
+			entries[i] = d.entry()
+			entries[i].Seq, entries[i].At, entries[i].Actor = c.state.size+uint64(i), now, actor
 		}
 		_, err = c.cfg.Log.Append(ctx, c.state.size, entries...)
 		switch {

@@ -206,8 +206,9 @@ func (c *Control) Start(ctx context.Context) error {
 	})
 	c.running.Go(c.clerk) // without it effects are not recorded and expired corrections stay in the order
 	c.mu.RLock()
-	revision, entries := c.state.revision, c.state.size
+	revision, entries, erased := c.state.revision, c.state.size, c.state.allErased()
 	c.mu.RUnlock()
+	c.running.Go(func() { c.finishErasures(erased) }) // without it an erasure that a crash interrupted stays half done
 	c.log.Info("control plane started", "listen", c.Addr(), "revision", revision, "ledger_entries", entries, "key", c.cfg.Signer.Public().String())
 	return nil
 }

@@ -21,6 +21,8 @@ import (
 // memory is a ledger in memory, so that the model can run thousands of steps. It
 // fails when it is told to.
 type memory struct {
+	ledger.Log // what the model never asks for
+
 	entries []ledger.Entry
 	fail    error
 }

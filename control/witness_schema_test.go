@@ -3,4 +3,6 @@ package control
 import "reflect"
 
 // witnessSchemas are the schemas of openapi/witness.json, with the types that they describe.
-var witnessSchemas = map[string]reflect.Type{}
+var witnessSchemas = map[string]reflect.Type{
+	"Erasure": reflect.TypeFor[erasureView](),
+}
