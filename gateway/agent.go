@@ -30,16 +30,21 @@ type agent struct {
 	trouble  string        // why the last order could not be put in force, or not be kept
 	unkept   int           // calls ended by an order in force that is not on disk yet; -1: all is kept
 	resync   chan struct{} // asks for the full state
+	keys     chan struct{} // asks for what came after the keys that are trusted
 	beat     chan struct{} // asks for a beat before its time
 	wake     *time.Timer   // the next moment at which time itself changes a verdict
 }
 
 func newAgent(g *Gateway) (*agent, error) {
-	f, err := order.OpenFollower(g.cfg.Data, g.cfg.Trust)
+	trust := g.cfg.Trust
+	if trust.Early == nil {
+		trust.Early = g.earliest
+	}
+	f, err := order.OpenFollower(g.cfg.Data, trust)
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{g: g, follower: f, jobs: make(chan func(), 4096), unkept: -1, resync: make(chan struct{}, 1), beat: make(chan struct{}, 1),
+	a := &agent{g: g, follower: f, jobs: make(chan func(), 4096), unkept: -1, resync: make(chan struct{}, 1), keys: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		wake: time.NewTimer(time.Hour), lists: newLists(g.cfg.Data, g.log)}
 	s := f.State()
 	if err := a.lists.open(s.Lists); err != nil {
@@ -103,6 +108,11 @@ func (a *agent) listen(b Bus) error {
 	if err != nil {
 		return err
 	}
+	if _, err = b.Subscribe(order.SubjectSuccession, func(m bus.Msg) {
+		a.hand(func() { a.followKeys(m.Data) }) // a lost one is asked for once the new key signs
+	}); err != nil {
+		return err
+	}
 	if _, err = b.Subscribe(order.SubjectExplain, func(m bus.Msg) {
 		var q order.ExplainRequest
 		if json.Unmarshal(m.Data, &q) != nil {
@@ -164,6 +174,10 @@ func (a *agent) offer(signed []byte) bool {
 		a.g.metrics.orders.WithLabelValues("rollback").Inc()
 		a.g.log.Warn("refused an old order", "error", err)
 		a.ask(a.beat)
+		return false
+	case errors.Is(err, order.ErrUntrusted):
+		a.g.metrics.orders.WithLabelValues("untrusted").Inc()
+		a.ask(a.keys)
 		return false
 	case err != nil:
 		a.g.metrics.orders.WithLabelValues("refused").Inc()
@@ -234,7 +248,13 @@ func (a *agent) acknowledge(ack order.Ack) {
 
 // takeState takes over a full state.
 func (a *agent) takeState(signed []byte, received time.Time) error {
-	if err := a.follower.Resync(signed); err != nil {
+	err := a.follower.Resync(signed)
+	if errors.Is(err, order.ErrUntrusted) {
+		a.g.log.Warn("a full state by a key that is not known: asking for its succession", "error", err)
+		a.ask(a.keys)
+		return err
+	}
+	if err != nil {
 		a.trouble = err.Error()
 		a.g.log.Error("refused a full state; the last good order stays in force", "error", err)
 		a.refuse(err)

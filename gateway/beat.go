@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,10 @@ func (a *agent) renew(ctx context.Context, b Bus) {
 		case <-a.resync:
 			if !a.fetch(ctx, b, every) {
 				pause(ctx, retrySoon)
+			}
+		case <-a.keys:
+			if !a.fetchKeys(ctx, b, every) {
+				pause(ctx, min(every, time.Second)) // who makes noise does not make load
 			}
 		case <-next.C:
 		case <-a.beat:
@@ -101,8 +106,11 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) error
 	if err != nil {
 		return err
 	}
-	l, err := order.OpenLease(answer, a.g.cfg.Trust)
+	l, err := order.OpenLease(answer, a.follower.Trust())
 	if err != nil {
+		if errors.Is(err, order.ErrUntrusted) {
+			a.ask(a.keys)
+		}
 		return err
 	}
 	if l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
@@ -115,7 +123,11 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) error
 		ttl := min(time.Duration(l.TTL), a.g.cfg.Lease)
 		a.g.lease.renew(sent + int64(ttl))
 		a.g.clock.heard(l.At, a.g.clock.mono(), sent+int64(ttl))
-		a.hand(func() {}) // so that the end of the new lease is scheduled
+		a.hand(func() { // so that the end of the new lease is scheduled
+			if a.trouble == untrusted {
+				a.trouble = ""
+			}
+		})
 	default:
 		a.g.log.Error("the control plane is behind this gateway: its record was rolled back, or it is another one", "control", l.Revision, "gateway", beat.Revision)
 	}
@@ -143,6 +155,7 @@ func (a *agent) report() (order.Beat, [][]byte, int64) {
 	if rl := a.g.current.Load(); rl != nil {
 		beat.Revision, beat.Head = rl.revision, rl.head
 	}
+	beat.Trusts = a.trusts()
 	beat.Lists = a.lists.report(a.g.current.Load())
 	beat.Detectors, beat.Versions = slices.Sorted(maps.Keys(a.g.detectors)), map[string][]string{}
 	for _, m := range a.g.order {

@@ -34,7 +34,9 @@ import (
 type fleet struct {
 	t      *testing.T
 	rng    *rand.Rand
-	signer order.Signer
+	keys   []order.Signer // control's, oldest first
+	links  [][]byte       // the successions that lead from one to the next
+	turns  bool           // keys are replaced, and those that were are stolen
 	mu     sync.Mutex
 	states []order.State // by revision
 	issued []time.Time   // when each revision became current
@@ -96,14 +98,16 @@ func (n *node) Request(ctx context.Context, subject string, data []byte) ([]byte
 	defer n.f.mu.Unlock()
 	s := n.f.states[len(n.f.states)-1]
 	switch subject {
+	case order.SubjectSuccessions:
+		return json.Marshal(order.Successions{Successions: n.f.links})
 	case order.SubjectSync:
-		return order.Sign(s, n.f.signer)
+		return order.Sign(s, n.f.signerLocked())
 	case order.SubjectBeat:
 		var b order.Beat
 		if err := json.Unmarshal(data, &b); err != nil {
 			return nil, err
 		}
-		return order.Sign(order.Lease{Gateway: b.Gateway, Nonce: b.Nonce, Revision: s.Revision, Head: s.Head, At: time.Now(), TTL: correction.Duration(fleetLease)}, n.f.signer)
+		return order.Sign(order.Lease{Gateway: b.Gateway, Nonce: b.Nonce, Revision: s.Revision, Head: s.Head, At: time.Now(), TTL: correction.Duration(fleetLease)}, n.f.signerLocked())
 	}
 	return nil, bus.ErrNoResponders
 }
@@ -128,16 +132,20 @@ func (n *node) deliver(signed []byte) {
 	if n.g == nil || !n.connected() {
 		return
 	}
+	n.tell(order.SubjectOrder, signed)
+}
+
+func (n *node) tell(subject string, data []byte) {
 	n.mu.Lock()
-	f := n.subscribers[order.SubjectOrder]
+	f := n.subscribers[subject]
 	n.mu.Unlock()
-	f(bus.Msg{Subject: order.SubjectOrder, Data: signed})
+	f(bus.Msg{Subject: subject, Data: data})
 }
 
 func (n *node) start() {
 	n.subscribers, n.reconnected = map[string]func(bus.Msg){}, nil
 	g, err := New(Config{Name: n.name, Data: n.dir, Lease: fleetLease, Bus: n, Identity: Identity{Mode: "open"},
-		Trust:     order.Trust{Control: []order.PublicKey{n.f.signer.Public()}},
+		Trust:     order.Trust{Control: []order.PublicKey{n.f.keys[0].Public()}},
 		Upstreams: []Upstream{{Name: "none", Wire: "all", BaseURL: "http://127.0.0.1:1"}},
 		Models:    []Model{{Name: "holds", Upstream: "none"}, {Name: "refuses", Upstream: "none", OnStale: Refuse}},
 		Logger:    slog.New(slog.DiscardHandler)})
@@ -179,7 +187,7 @@ func (f *fleet) issue(put []correction.Correction, drop []string) {
 	if err := s.Apply(&o, must(o.Head())); err != nil {
 		f.t.Fatal(err)
 	}
-	signed := must(order.Sign(o, f.signer))
+	signed := must(order.Sign(o, f.signerLocked()))
 	f.states, f.issued, f.signed = append(f.states, s), append(f.issued, time.Now()), append(f.signed, signed)
 	f.mu.Unlock()
 	for _, n := range f.nodes {
@@ -212,6 +220,12 @@ func (f *fleet) ackedBy(name string) uint64 {
 func (f *fleet) step() string {
 	current := f.states[len(f.states)-1]
 	n := f.nodes[f.pick(len(f.nodes))]
+	if f.turns && f.pick(6) == 0 {
+		if f.pick(2) == 0 {
+			return f.rotate()
+		}
+		return f.steal(n)
+	}
 	switch f.pick(12) {
 	case 0, 1, 2:
 		f.next++
@@ -324,7 +338,92 @@ func (f *fleet) check(what string) {
 	}
 }
 
-func TestFleetsLoosenNothing(t *testing.T) {
+func TestFleetsLoosenNothing(t *testing.T) { fleets(t, false) }
+
+// TestFleetsFollowRotations: no key that was replaced loosens anything, no
+// correction is lost when one is, and every gateway comes to the last one.
+func TestFleetsFollowRotations(t *testing.T) { fleets(t, true) }
+
+// signerLocked is the key that counts, or one that it has warranted.
+func (f *fleet) signerLocked() order.Signer {
+	s := f.keys[len(f.keys)-1]
+	if f.turns && f.pickLocked(2) == 0 {
+		return must(order.NewSession(s, time.Now(), time.Hour))
+	}
+	return s
+}
+
+func (f *fleet) rotate() string {
+	f.mu.Lock()
+	s, from, to := f.states[len(f.states)-1], f.keys[len(f.keys)-1], must(order.GenerateSigner())
+	f.links = append(f.links, must(order.SignSuccession(order.Succession{N: uint64(len(f.keys)), From: from.Public(), To: to.Public(),
+		Revision: s.Revision, Head: s.Head, At: time.Now()}, from, to)))
+	f.keys = append(f.keys, to)
+	list := must(json.Marshal(order.Successions{Successions: f.links}))
+	f.mu.Unlock()
+	for _, n := range f.nodes {
+		if n.g != nil && n.connected() && f.pick(2) == 0 { // others find out by themselves
+			n.tell(order.SubjectSuccession, list)
+		}
+	}
+	return fmt.Sprint("rotate to ", len(f.keys))
+}
+
+// steal has a thief lift everything by a key that was replaced. A gateway that has
+// heard of the succession takes nothing of it.
+func (f *fleet) steal(n *node) string {
+	if n.g == nil || len(f.keys) < 2 {
+		return "nothing to steal"
+	}
+	synctest.Wait()
+	old := f.keys[f.pick(len(f.keys)-1)]
+	for _, k := range n.g.agent.follower.Trust().Control {
+		if k == old.Public() {
+			return "not heard yet"
+		}
+	}
+	forged := order.State{Revision: 1000, Head: order.Hash{1}, IssuedAt: time.Now()}
+	lift := order.Order{Revision: n.g.agent.follower.State().Revision + 1, Prev: n.g.agent.follower.State().Head, IssuedAt: time.Now(), PutKeys: []order.Key{{ID: "k-evil", Hash: strings.Repeat("0", 64)}}}
+	evil := must(order.GenerateSigner())
+	n.deliver(must(order.Sign(lift, old)))
+	n.deliver(must(order.Sign(lift, must(order.NewSession(old, time.Now(), time.Hour)))))
+	n.tell(order.SubjectSuccession, must(json.Marshal(order.Successions{Successions: [][]byte{must(order.SignSuccession(order.Succession{N: 1, From: old.Public(),
+		To: evil.Public(), Revision: forged.Revision, Head: forged.Head, At: time.Now()}, old, evil))}})))
+	n.deliver(must(order.Sign(lift, evil)))
+	synctest.Wait()
+	if r := n.g.agent.follower.State().Revision; r == lift.Revision && n.g.agent.follower.State().Head == must(lift.Head()) {
+		f.t.Fatalf("%s took a forged order", n.name)
+	}
+	return "thief at " + n.name
+}
+
+// settle ends all partitions, and waits until everybody is where control is.
+func (f *fleet) settle() {
+	f.mu.Lock()
+	f.down = false
+	for _, n := range f.nodes {
+		n.cut = false
+	}
+	last, key := f.states[len(f.states)-1], f.keys[len(f.keys)-1].Public()
+	f.mu.Unlock()
+	for _, n := range f.nodes {
+		if n.g == nil {
+			n.start()
+		}
+	}
+	time.Sleep(2 * fleetLease)
+	f.check("all is well again")
+	for _, n := range f.nodes {
+		if rl := n.g.current.Load(); rl == nil || rl.revision != last.Revision || rl.head != last.Head || n.g.lease.over(n.g.clock.mono()) {
+			f.t.Fatalf("%s does not come to revision %d: %+v", n.name, last.Revision, rl)
+		}
+		if k := n.g.agent.follower.Trust().Control; last.Revision > 0 && (len(k) != 1 || k[0] != key) {
+			f.t.Fatalf("%s trusts %v", n.name, k)
+		}
+	}
+}
+
+func fleets(t *testing.T, turns bool) {
 	seeds := 40
 	if testing.Short() {
 		seeds = 10
@@ -333,9 +432,9 @@ func TestFleetsLoosenNothing(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 			synctest.Test(t, func(t *testing.T) {
-				f := &fleet{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 7)), acked: map[string]uint64{},
+				f := &fleet{t: t, turns: turns, rng: rand.New(rand.NewPCG(uint64(seed), 7)), acked: map[string]uint64{},
 					states: []order.State{{}}, issued: []time.Time{time.Now()}}
-				f.signer = must(order.GenerateSigner())
+				f.keys = []order.Signer{must(order.GenerateSigner())}
 				for i, dir := range dirs {
 					n := &node{f: f, name: fmt.Sprintf("gw-%d", i), dir: dir}
 					f.nodes = append(f.nodes, n)
@@ -344,6 +443,7 @@ func TestFleetsLoosenNothing(t *testing.T) {
 				for range 80 {
 					f.check(f.step())
 				}
+				f.settle()
 				for _, n := range f.nodes {
 					if n.g != nil {
 						n.crash()

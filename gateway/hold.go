@@ -30,7 +30,7 @@ type holds struct {
 // counts once, for a call that waits here.
 func (h *holds) listen(g *Gateway, b Bus) (func(), error) {
 	return b.Subscribe(order.SubjectRelease, func(m bus.Msg) {
-		r, err := order.OpenRelease(m.Data, g.cfg.Trust)
+		r, err := order.OpenRelease(m.Data, g.agent.follower.Trust())
 		if err != nil {
 			g.log.Warn("a decision about a held call is not taken", "error", err)
 			return

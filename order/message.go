@@ -30,6 +30,8 @@ type Beat struct {
 	Error       string   `json:"error,omitempty"`       // why it is not on the current revision
 	Models      []string `json:"models,omitempty"`
 
+	Trusts []string `json:"trusts,omitempty"` // ids of control's keys that count there now
+
 	Lists map[string]ListHeld `json:"lists,omitempty"` // by name: all that its order names
 
 	Detectors []string            `json:"detectors,omitempty"` // that filters can name there
