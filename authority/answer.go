@@ -128,3 +128,12 @@ func levelOf(s string) (n int, plus, ok bool) {
 	}
 	return int(s[1] - '0'), plus, true
 }
+
+// BuiltInRules are the rules that hold before there is a plan.
+func BuiltInRules() []Rule {
+	var out []Rule
+	for _, a := range Acts {
+		out = append(out, builtIn(a, false))
+	}
+	return out
+}

@@ -69,11 +69,11 @@ func checkKinds(add adder, kinds []string) {
 
 func (r *Rule) checkConditions(add adder) {
 	if len(r.Acts) == 0 {
-		add("acts", "missing", actNames()...)
+		add("acts", "missing", ActNames()...)
 	}
 	for i, a := range r.Acts {
 		if !slices.Contains(Acts, a) {
-			add(fmt.Sprintf("acts[%d]", i), strconv.Quote(string(a))+" is no act", actNames()...)
+			add(fmt.Sprintf("acts[%d]", i), strconv.Quote(string(a))+" is no act", ActNames()...)
 		}
 	}
 	checkKinds(add, r.Kinds)
@@ -201,7 +201,8 @@ func Uncovered(rules []Rule) []Question {
 	return out
 }
 
-func actNames() []string {
+// ActNames are the acts as text.
+func ActNames() []string {
 	var out []string
 	for _, a := range Acts {
 		out = append(out, string(a))

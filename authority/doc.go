@@ -5,3 +5,7 @@
 // answer depends on nothing else, that the more demanding rule wins where
 // several apply, and that no act is without a rule.
 package authority
+
+// GoodFaith stands wherever the cord is: nobody should weigh their own fate
+// against a stop.
+const GoodFaith = "A pull in good faith is never punished."

@@ -13,15 +13,16 @@ import (
 // correctionView is a correction as the API shows it.
 type correctionView struct {
 	correction.Correction
-	State        string     `json:"state"`
-	Revision     uint64     `json:"revision"` // that its last change made
-	Effect       effectView `json:"effect"`
-	TimeToEffect *float64   `json:"time_to_effect_ms,omitempty"` // missing: not complete
-	CreatedBy    string     `json:"created_by"`
-	LiftedAt     time.Time  `json:"lifted_at,omitzero"`
-	History      []change   `json:"history"`
-	Linked       *linksView `json:"linked,omitempty"`   // why it has its links
-	Warnings     []warning  `json:"warnings,omitempty"` // in the answer that made it
+	State        string            `json:"state"`
+	Revision     uint64            `json:"revision"` // that its last change made
+	Effect       effectView        `json:"effect"`
+	TimeToEffect *float64          `json:"time_to_effect_ms,omitempty"` // missing: not complete
+	CreatedBy    string            `json:"created_by"`
+	LiftedAt     time.Time         `json:"lifted_at,omitzero"`
+	History      []change          `json:"history"`
+	Ratification *ratificationView `json:"ratification,omitempty"` // by others; missing: nobody has to
+	Linked       *linksView        `json:"linked,omitempty"`       // why it has its links
+	Warnings     []warning         `json:"warnings,omitempty"`     // in the answer that made it
 }
 
 // view shows a correction. The caller holds mu for writing: looking at an effect
@@ -29,7 +30,7 @@ type correctionView struct {
 func (c *Control) view(r *record) correctionView {
 	v := correctionView{Correction: r.Correction, State: r.stateAt(c.early()), Revision: r.revision, CreatedBy: r.createdBy, History: r.history}
 	v.Effect, v.TimeToEffect = c.effect(r, c.cfg.Now())
-	v.Linked = r.links.view()
+	v.Linked, v.Ratification = r.links.view(), r.ruling.view()
 	if r.gone == "lifted" {
 		v.LiftedAt = r.changed
 	}
@@ -55,7 +56,11 @@ func (c *Control) postCorrection(cl *call) error {
 	if err != nil {
 		return err
 	}
-	id, replayed, err := c.create(cl.r.Context(), cl.op, cor, idem)
+	glass, err := cl.breakGlass()
+	if err != nil {
+		return err
+	}
+	id, replayed, err := c.create(cl.r.Context(), cl.op, cor, idem, glass)
 	if err != nil {
 		return err
 	}
@@ -144,7 +149,11 @@ func changeOne[T any](c *Control, cl *call, run func(ctx context.Context, op *op
 
 func (c *Control) postLift(cl *call) error {
 	return changeOne(c, cl, func(ctx context.Context, op *operator, id string, x reasoned) error {
-		return c.lift(ctx, op, id, x.Reason)
+		glass, err := cl.breakGlass()
+		if err != nil {
+			return err
+		}
+		return c.lift(ctx, op, id, x.Reason, glass)
 	})
 }
 

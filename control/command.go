@@ -86,6 +86,9 @@ func (c *Control) take(entries []ledger.Entry) error {
 			c.publish(o)
 		}
 		c.hub.entry(e)
+		if text := c.state.alarming(e); text != "" {
+			c.alert(e, text)
+		}
 	}
 	return nil
 }

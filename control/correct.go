@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"andon/authority"
 	"andon/correction"
 )
 
@@ -26,13 +27,14 @@ const maxReason = 4096
 
 // create puts a correction in force. The same idempotency key with the same
 // request returns what was made the first time; replayed says so.
-func (c *Control) create(ctx context.Context, op *operator, cor correction.Correction, idem *idempotency) (id string, replayed bool, err error) {
+func (c *Control) create(ctx context.Context, op *operator, cor correction.Correction, idem *idempotency, glass bool) (id string, replayed bool, err error) {
 	if err := op.may("correction.create"); err != nil {
 		return "", false, err
 	}
 	if err := c.vet(&cor); err != nil {
 		return "", false, err
 	}
+	share := c.shareFirst(ctx, op, &cor, glass)
 	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) (drafts []draft, err error) {
 		if idem != nil {
 			if a := s.requests[requestID{op.id, idem.Key}]; a != nil {
@@ -43,9 +45,12 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 				return nil, nil
 			}
 		}
-		id, drafts, err = c.draftCreate(s, op, cor, idem, 0, now)
+		id, drafts, err = c.draftRuled(s, op, cor, created{idem: idem, share: share, glass: glass}, now)
 		return drafts, err
 	})
+	if err == nil && !replayed {
+		c.measureShare(id)
+	}
 	return id, replayed, err
 }
 
@@ -58,21 +63,44 @@ func (c *Control) vet(cor *correction.Correction) error {
 	return c.checkDetector(cor)
 }
 
+// created is how a correction comes about.
+type created struct {
+	idem   *idempotency
+	before int      // corrections that the command has drafted already
+	share  *float64 // of traffic that it reaches, if it was measured
+	glass  bool     // whatever rules and limits say
+}
+
 // draftCreate drafts a correction that was vetted, as part of a command. before
 // is how many corrections the command has drafted already.
 func (c *Control) draftCreate(s *state, op *operator, cor correction.Correction, idem *idempotency, before int, now time.Time) (id string, drafts []draft, err error) {
+	return c.draftRuled(s, op, cor, created{idem: idem, before: before}, now)
+}
+
+func (c *Control) draftRuled(s *state, op *operator, cor correction.Correction, how created, now time.Time) (id string, drafts []draft, err error) {
 	next, err := c.check(cor, now)
 	if err != nil {
 		return "", nil, err
 	}
-	id = "c-" + strconv.Itoa(s.nCorrections+1+before)
+	id = "c-" + strconv.Itoa(s.nCorrections+1+how.before)
 	// By the early clock: a drain counts from this, and must not wait for a
 	// clock that jumped ahead, here or in the record.
 	next.ID, next.AppliedAt = id, c.early()
 	if err := s.room(weigh(&next)); err != nil {
 		return "", nil, err
 	}
-	drafts = []draft{{typeCreated, createdBody{next, idem}}}
+	ru, err := c.rule(s, op, &next, how.share, now)
+	var glass []draft
+	if err != nil && how.glass {
+		q := s.question(authority.Tighten, &next, how.share)
+		a := s.ask(q)
+		ru = ruled(a, how.share, now)
+		glass, err = s.breakGlass(op, &wanted{question: q, do: "create", subject: id, says: correctionWords(&next), reason: next.Reason}, a, now)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	drafts = append(glass, draft{typeCreated, createdBody{next, how.idem, ru}})
 	if b := s.learnLinks(&record{Correction: next}); b != nil {
 		drafts = append(drafts, draft{typeLinked, *b})
 	}
@@ -225,20 +253,53 @@ func reasonGiven(reason string) error {
 	return nil
 }
 
-// lift takes a correction back.
-func (c *Control) lift(ctx context.Context, op *operator, id, reason string) error {
+// lift takes a correction back. Where rules ask for others, the error is *waits.
+func (c *Control) lift(ctx context.Context, op *operator, id, reason string, glass bool) error {
 	if err := op.may("correction.lift"); err != nil {
 		return err
 	}
 	if err := reasonGiven(reason); err != nil {
 		return err
 	}
-	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) { return c.draftLift(s, op, id, reason) })
-	return err
+	return c.act(ctx, op, func(s *state) (wanted, error) {
+		r, err := s.standing(id, c.early())
+		if err != nil {
+			return wanted{}, err
+		}
+		return wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "lift", subject: id,
+			says: "lift " + id + " (" + correctionWords(&r.Correction) + ")", what: liftWhat{id, reason}, reason: reason, glass: glass}, nil
+	})
 }
 
-// draftLift drafts the end of a correction, as part of a command.
+// share is the share of traffic that a correction reaches, if it was measured.
+func (r *record) share() *float64 {
+	if r.ruling == nil {
+		return nil
+	}
+	return r.ruling.Share
+}
+
+// draftLift drafts the end of a correction, as part of a command, if one person
+// may lift it.
 func (c *Control) draftLift(s *state, op *operator, id, reason string) ([]draft, error) {
+	r, err := s.standing(id, c.early())
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.require(op, s.question(authority.Loosen, &r.Correction, r.share()))
+	if err != nil {
+		return nil, err
+	}
+	if a.Approvals > 0 {
+		p := problem("approval_needed", fmt.Sprintf("to lift %s takes %d others (rule %s)", id, a.Approvals, strings.Join(a.Rules, ", ")))
+		p.Hint = "andon lift " + id + ` --reason "…" asks them`
+		return nil, p
+	}
+	return c.draftEnd(s, id, reason)
+}
+
+// draftEnd drafts the end of a correction, whoever agreed to it.
+func (c *Control) draftEnd(s *state, id, reason string) ([]draft, error) {
 	if _, err := s.standing(id, c.early()); err != nil {
 		return nil, err
 	}
@@ -277,6 +338,9 @@ func (c *Control) extend(ctx context.Context, op *operator, id string, x extensi
 			return nil, err
 		}
 		if err := s.inCustody(id, "extended"); err != nil {
+			return nil, err
+		}
+		if _, err := s.require(op, s.question(authority.Tighten, &r.Correction, r.share())); err != nil {
 			return nil, err
 		}
 		b := changedBody{ID: id, Reason: x.Reason, ExpiresAt: utc(x.ExpiresAt), ReviewBy: utc(x.ReviewBy)}

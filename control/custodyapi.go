@@ -155,8 +155,12 @@ func (c *Control) postCase(cl *call) error {
 		if err := s.room(weigh(&cor)); err != nil {
 			return nil, err
 		}
+		ru, err := c.rule(s, cl.op, &cor, nil, now)
+		if err != nil {
+			return nil, err
+		}
 		// The stop first: the record shows that nothing waited for the case.
-		return []draft{{typeCreated, createdBody{cor, nil}}, {typeOpened, b}}, nil
+		return []draft{{typeCreated, createdBody{Correction: cor, Ruling: ru}}, {typeOpened, b}}, nil
 	})
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ func TestCustodyModel(t *testing.T) {
 		spec := caseSpec{Level: "L6", Models: []string{"m"}, Reason: "r", LegalBasis: "l", Quorum: 2, CoolingOff: correction.Duration(time.Hour)}
 		_, err := c.execute(ctx, "op-1", func(s *state, now time.Time) ([]draft, error) {
 			cor := correction.Correction{ID: "c-1", AppliedAt: now, Kind: correction.Stop, Params: correction.Params{Level: "L4"}, Scope: correction.Scope{Models: spec.Models}, Reason: "r"}
-			return []draft{{typeCreated, createdBody{cor, nil}}, {typeOpened, openedBody{ID: "case-1", Correction: "c-1", caseSpec: spec}}}, nil
+			return []draft{{typeCreated, createdBody{Correction: cor}}, {typeOpened, openedBody{ID: "case-1", Correction: "c-1", caseSpec: spec}}}, nil
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -40,6 +40,7 @@ const system = "control"
 type createdBody struct {
 	Correction  correction.Correction `json:"correction"`
 	Idempotency *idempotency          `json:"idempotency,omitempty"`
+	Ruling      *ruling               `json:"ruling,omitempty"` // what others have to say to it
 }
 
 // idempotency remembers the request that an entry answered.
@@ -65,7 +66,8 @@ type adoptedBody struct {
 	By          string                  `json:"by"`
 	IssuedAt    time.Time               `json:"issued_at"`
 	Corrections []correction.Correction `json:"corrections"`
-	Signed      jsontext.Value          `json:"signed"` // the DSSE envelope
+	Ruling      *ruling                 `json:"ruling,omitempty"` // of each of them
+	Signed      jsontext.Value          `json:"signed"`           // the DSSE envelope
 }
 
 type keyBody struct {

@@ -62,6 +62,7 @@ type record struct {
 	gone      string // "", "lifted" or "expired"
 	history   []change
 	measured  *measuredBody // effect of revision
+	ruling    *ratified     // what others have to say to it
 	links     *links        // of a block with linked accounts
 	receipts  []order.Receipt
 	weight    int
@@ -146,7 +147,7 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 		if err != nil {
 			return nil, err
 		}
-		return s.foldCreated(e, o, "created", b.Correction.Reason, b.Idempotency, b.Correction)
+		return s.foldCreated(e, o, "created", b.Correction.Reason, b.Idempotency, b.Ruling, b.Correction)
 	case typeAdopted:
 		b, err := read[adoptedBody](e.Body)
 		if err != nil {
@@ -156,7 +157,7 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 			return nil, fmt.Errorf("emergency %q is adopted already: %w", b.ID, errForm)
 		}
 		o.Adopted = []string{b.ID}
-		add, err := s.foldCreated(e, o, "adopted", "emergency order by "+b.By, nil, b.Corrections...)
+		add, err := s.foldCreated(e, o, "adopted", "emergency order by "+b.By, nil, b.Ruling, b.Corrections...)
 		return func() { s.adopted[b.ID] = true; add() }, err
 	case typeLifted, typeExtended, typeRatified, typeExpired, typeRaised:
 		return s.foldChanged(e, o)
@@ -230,7 +231,7 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 	return nil, errors.New("a type that this version does not know; use the version that wrote it, or a later one")
 }
 
-func (s *state) foldCreated(e ledger.Entry, o *order.Order, action, reason string, idem *idempotency, cs ...correction.Correction) (func(), error) {
+func (s *state) foldCreated(e ledger.Entry, o *order.Order, action, reason string, idem *idempotency, ru *ruling, cs ...correction.Correction) (func(), error) {
 	records := make([]*record, 0, len(cs))
 	for _, c := range cs {
 		if c.ID == "" || s.corrections[c.ID] != nil {
@@ -239,6 +240,9 @@ func (s *state) foldCreated(e ledger.Entry, o *order.Order, action, reason strin
 		r := &record{Correction: c, createdBy: e.Actor}
 		r.history = []change{{e.At.UTC(), e.Actor, action, reason, e.Seq}}
 		r.weight = weigh(&c)
+		if ru != nil {
+			r.ruling = &ratified{ruling: *ru}
+		}
 		records = append(records, r)
 		o.Put = append(o.Put, issued(c))
 	}
@@ -249,6 +253,7 @@ func (s *state) foldCreated(e ledger.Entry, o *order.Order, action, reason strin
 			s.list = append(s.list, r)
 			s.weight += r.weight
 			s.nCorrections = max(s.nCorrections, number(r.ID, "c-"))
+			s.authority.pulled(&r.Correction, e)
 		}
 		if idem != nil {
 			s.requests[requestID{e.Actor, idem.Key}] = &answered{idem.Request, records[0].ID}
@@ -286,6 +291,9 @@ func (s *state) foldChanged(e ledger.Entry, o *order.Order) (func(), error) {
 		r.Correction, r.gone, r.measured = next, gone, nil
 		r.revision, r.changed = s.revision, e.At.UTC()
 		r.history = append(r.history, change{e.At.UTC(), e.Actor, action, b.Reason, e.Seq})
+		if op := s.operators[e.Actor]; e.Type == typeRatified && r.ratifies(op) {
+			r.ruling.by = append(r.ruling.by, op.id)
+		}
 		s.weight -= r.weight
 		r.weight = 0
 		if gone == "" {

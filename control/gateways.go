@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"andon/authority"
 	"andon/bus"
 	"andon/order"
 )
@@ -209,6 +210,12 @@ func (c *Control) adopt(ctx context.Context, signed []byte) (string, error) {
 		}
 		if err := s.room(weight); err != nil {
 			return nil, err
+		}
+		for i := range b.Corrections { // the broadest of them decides who has to look
+			a := s.ask(s.question(authority.Tighten, &b.Corrections[i], nil))
+			if r := ruled(a, nil, now); b.Ruling == nil || r != nil && r.Approvals > b.Ruling.Approvals {
+				b.Ruling = r
+			}
 		}
 		drafts := []draft{{typeAdopted, b}}
 		for i := range b.Corrections {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"andon/authority"
 	"andon/bus"
 	"andon/correction"
 	"andon/ledger"
@@ -458,23 +459,32 @@ func (c *Control) unlink(ctx context.Context, op *operator, id string, x unlinki
 	if err := reasonGiven(x.Reason); err != nil {
 		return err
 	}
-	_, err := c.execute(ctx, op.id, func(s *state, _ time.Time) ([]draft, error) {
+	return c.act(ctx, op, func(s *state) (wanted, error) {
 		r, err := s.standing(id, c.early())
 		if err != nil {
-			return nil, err
+			return wanted{}, err
 		}
-		if len(r.Params.Linked) == 0 {
-			return nil, badField("link", id+" does not link accounts")
-		}
-		if r.links != nil && slices.Contains(r.links.unlinked, x.Link) {
-			return nil, nil // gone is gone
-		}
-		if r.links.find(x.Link) == nil {
-			return nil, badField("link", strconv.Quote(short(x.Link))+" is no link of "+id, r.Links[:min(len(r.Links), 50)]...)
-		}
-		return []draft{{typeUnlinked, unlinkedBody{id, x.Link, x.Reason}}}, nil
+		return wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "unlink", subject: id + " " + x.Link,
+			says: "take the link " + short(x.Link) + " of " + id + " back", what: unlinkWhat{id, x}, reason: x.Reason}, nil
 	})
-	return err
+}
+
+// draftUnlink drafts that a link is taken back. None is drafted if it is gone.
+func (c *Control) draftUnlink(s *state, id string, x unlinking) ([]draft, error) {
+	r, err := s.standing(id, c.early())
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Params.Linked) == 0 {
+		return nil, badField("link", id+" does not link accounts")
+	}
+	if r.links != nil && slices.Contains(r.links.unlinked, x.Link) {
+		return nil, nil // gone is gone
+	}
+	if r.links.find(x.Link) == nil {
+		return nil, badField("link", strconv.Quote(short(x.Link))+" is no link of "+id, r.Links[:min(len(r.Links), 50)]...)
+	}
+	return []draft{{typeUnlinked, unlinkedBody{id, x.Link, x.Reason}}}, nil
 }
 
 func (c *Control) postUnlink(cl *call) error { return changeOne(c, cl, c.unlink) }

@@ -130,14 +130,14 @@ func TestModel(t *testing.T) {
 					cor.ExpiresAt = clk.Now().Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "in")) * time.Second)
 				}
 				late := !c.state.last.Before(cor.ExpiresAt) && !cor.ExpiresAt.IsZero() // the record is ahead of a clock that went back
-				id, _, err := c.create(ctx, op, cor, nil)
+				id, _, err := c.create(ctx, op, cor, nil, false)
 				if outcome(err, !late, "create") {
 					standing[id] = cor.ExpiresAt
 				}
 			},
 			"lift": func(t *rapid.T) {
 				id := pick(t)
-				if outcome(c.lift(ctx, op, id, "r"), inForce(id), "lift") {
+				if outcome(c.lift(ctx, op, id, "r", false), inForce(id), "lift") {
 					delete(standing, id)
 				}
 			},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"andon/authority"
 	"andon/bus"
 	named "andon/list"
 	"andon/order"
@@ -218,14 +219,24 @@ func (c *Control) changeList(cl *call, name string, set *named.Set, b listBody) 
 		return false, problem("unavailable", "the list can not be written to the disk; nothing was changed. The control plane's log says more")
 	}
 	b.List.Name = name
-	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
+	id := ""
+	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, at time.Time) (drafts []draft, err error) {
 		now := s.lists[name]
 		created = now == nil
 		if now != old { // not while this has the turn, but by another writer of the ledger
 			return nil, problem("unavailable", "the list was changed meanwhile; nothing was changed by this")
 		}
+		if r := s.listLoosens(name, b.Action); r != nil {
+			w := wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "list", subject: "list " + name,
+				says: fmt.Sprintf("change the list %s (%s, %d entries), which %s names", name, b.Action, b.Changed, r.ID), what: listWhat{old.Digest, b}, reason: b.Reason}
+			drafts, id, err = c.draftAct(s, cl.op, w, at)
+			return drafts, err
+		}
 		return []draft{{typeListPut, b}}, s.room(weigh(b.List))
 	})
+	if err == nil && id != "" {
+		err = &waits{id}
+	}
 	var p *Problem
 	if err == nil || errors.As(err, &p) { // else the ledger may have it all the same: a later change tidies up
 		c.clearShelf()
@@ -238,7 +249,7 @@ func (c *Control) changeList(cl *call, name string, set *named.Set, b listBody) 
 func (c *Control) clearShelf() {
 	c.command.Lock() // nothing is between the ledger and the state
 	unsure := c.broken != nil || c.cfg.Log.Size() != c.state.size
-	refs := c.state.listRefs()
+	refs := append(c.state.listRefs(), c.state.waitingLists()...)
 	c.command.Unlock()
 	if unsure {
 		return
@@ -356,7 +367,7 @@ func (c *Control) deleteList(cl *call) error {
 
 // openShelf takes up the content of lists after a start.
 func (c *Control) openShelf() error {
-	refs := c.state.listRefs()
+	refs := append(c.state.listRefs(), c.state.waitingLists()...)
 	if err := c.shelf.open(refs); err != nil {
 		return err
 	}

@@ -159,6 +159,9 @@ var openAPI = sync.OnceValue(func() []byte {
 			maps.Copy(to, from)
 		}
 	}
+	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
+	problem := schemas["Problem"].(map[string]any)["properties"].(map[string]any)["code"].(map[string]any)
+	problem["enum"] = slices.Sorted(maps.Keys(codes))
 	data, err := json.Marshal(doc, json.Deterministic(true))
 	if err != nil {
 		panic("control: encode openapi: " + err.Error())

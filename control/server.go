@@ -173,6 +173,9 @@ func (c *Control) dispatch(w http.ResponseWriter, r *http.Request, methods map[s
 	r.Body = http.MaxBytesReader(w, r.Body, rt.bodyLimit())
 	began := time.Now()
 	err := rt.serve(c, cl)
+	if w := (*waits)(nil); errors.As(err, &w) {
+		err = c.waiting(cl, w)
+	}
 	if rt.command != "" {
 		result := "done"
 		if err != nil {

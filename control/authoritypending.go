@@ -1,0 +1,455 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"andon/authority"
+	"andon/ledger"
+	"andon/order"
+)
+
+const (
+	typeAsked     = "approval.asked"
+	typeGiven     = "approval.given"
+	typeDeclined  = "approval.declined"
+	typeRetracted = "approval.withdrawn"
+	typeCarried   = "approval.carried" // the act follows in the same transaction
+	typeFailed    = "approval.failed"  // it was agreed to, and can not be done any more
+	typeLapsed    = "approval.lapsed"
+)
+
+// The states of a pending act.
+const (
+	actOpen      = "open"
+	actCarried   = "carried"
+	actDeclined  = "declined"
+	actWithdrawn = "withdrawn"
+	actLapsed    = "lapsed"
+	actFailed    = "failed"
+)
+
+// allowOnly is the mode of access that spares whom it names.
+const allowOnly = "allow_only"
+
+// maxOpenActs bounds how many acts may wait at a time.
+const maxOpenActs = 1000
+
+// askedBody is an act that waits for others.
+type askedBody struct {
+	ID      string           `json:"id"` // a-1
+	Act     authority.Act    `json:"act"`
+	Do      string           `json:"do"`                // lift, unlink, plan, …: see doers
+	Subject string           `json:"subject,omitempty"` // what it is about: c-3
+	Says    string           `json:"says"`              // in words
+	What    jsontext.Value   `json:"what"`              // as the doer reads it
+	Reason  string           `json:"reason"`
+	Takes   authority.Answer `json:"takes"`
+	Until   time.Time        `json:"until"`
+}
+
+// pendingAct is one, with what became of it.
+type pendingAct struct {
+	askedBody
+	by      string
+	at      time.Time
+	state   string
+	ended   time.Time
+	why     string // it failed, or was declined
+	overdue bool
+	answers []answer
+}
+
+// answer is what one person said.
+type answer struct {
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Yes    bool      `json:"yes"`
+	Reason string    `json:"reason"`
+	Counts bool      `json:"counts"` // still an operator with such a role
+}
+
+// answeredBody is an approval, a refusal or a withdrawal.
+type answeredBody struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// endedBody ends an act: carried, lapsed, failed. Overdue alone leaves it open.
+type endedBody struct {
+	ID      string `json:"id"`
+	Why     string `json:"why,omitempty"`
+	Overdue bool   `json:"overdue,omitempty"`
+}
+
+// doers do what was agreed to. A doer checks and drafts on the state as it is,
+// once when the act is asked for and once when it is carried.
+func doers() map[string]doer {
+	return map[string]doer{
+		"lift": doLift, "unlink": doUnlink, "list": doList,
+	}
+}
+
+type doer func(c *Control, s *state, op *operator, what jsontext.Value, now time.Time) ([]draft, error)
+
+// wanted is an act that somebody wants done.
+type wanted struct {
+	question authority.Question
+	do       string
+	subject  string
+	says     string
+	what     any
+	reason   string
+	glass    bool // without waiting for anybody
+}
+
+// waits is the outcome of a command that now waits for others: it is no failure,
+// but nothing was done yet either. It is answered with 202.
+type waits struct{ id string }
+
+func (w *waits) Error() string { return "others have to agree: " + w.id }
+
+// act runs a command that may need others. If it does, the error is *waits.
+func (c *Control) act(ctx context.Context, op *operator, want func(s *state) (wanted, error)) error {
+	id := ""
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		id = ""
+		w, err := want(s)
+		if err != nil {
+			return nil, err
+		}
+		var drafts []draft
+		drafts, id, err = c.draftAct(s, op, w, now)
+		return drafts, err
+	})
+	if err == nil && id != "" {
+		return &waits{id}
+	}
+	return err
+}
+
+// draftAct drafts an act, or that it waits; then id names the pending act.
+func (c *Control) draftAct(s *state, op *operator, w wanted, now time.Time) (drafts []draft, id string, err error) {
+	what := jsontext.Value(body(w.what))
+	if drafts, err = doers()[w.do](c, s, op, what, now); err != nil || len(drafts) == 0 {
+		return nil, "", err // it could not be done, however many agree; or it is done
+	}
+	a, err := s.require(op, w.question)
+	if w.glass && (err != nil || a.Approvals > 0) {
+		g, err := s.breakGlass(op, &w, a, now)
+		return append(drafts, g...), "", err
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if a.Approvals == 0 {
+		return drafts, "", nil
+	}
+	open := 0
+	for _, other := range s.authority.actList {
+		p := s.authority.acts[other]
+		if p.state != actOpen {
+			continue
+		}
+		if open++; p.Do == w.do && p.Subject == w.subject && w.subject != "" {
+			x := problem("approval_open", fmt.Sprintf("%s waits for approval already, as %s, asked by %s", p.Says, p.ID, p.by))
+			x.Hint = "andon approvals show " + p.ID
+			return nil, "", x
+		}
+	}
+	if open >= maxOpenActs {
+		return nil, "", problem("approval_open", fmt.Sprintf("%d acts wait for approval; answer some first", open))
+	}
+	id = "a-" + strconv.Itoa(len(s.authority.actList)+1)
+	return []draft{{typeAsked, askedBody{ID: id, Act: w.question.Act, Do: w.do, Subject: w.subject, Says: w.says, What: what, Reason: w.reason,
+		Takes: a, Until: now.Add(time.Duration(a.Within))}}}, id, nil
+}
+
+func foldAsked(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
+	b, err := read[askedBody](e.Body)
+	if err != nil {
+		return nil, err
+	}
+	if b.ID == "" || s.authority.acts[b.ID] != nil {
+		return nil, fmt.Errorf("pending act %q is there already: %w", b.ID, errForm)
+	}
+	return func() {
+		if s.authority.acts == nil {
+			s.authority.acts = map[string]*pendingAct{}
+		}
+		s.authority.acts[b.ID] = &pendingAct{askedBody: b, by: e.Actor, at: e.At.UTC(), state: actOpen}
+		s.authority.actList = append(s.authority.actList, b.ID)
+	}, nil
+}
+
+func foldAnswered(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
+	b, err := read[answeredBody](e.Body)
+	if err != nil {
+		return nil, err
+	}
+	p := s.authority.acts[b.ID]
+	if p == nil || p.state != actOpen {
+		return nil, fmt.Errorf("pending act %q is not open: %w", b.ID, errForm)
+	}
+	return func() {
+		switch e.Type {
+		case typeRetracted:
+			p.state, p.ended, p.why = actWithdrawn, e.At.UTC(), b.Reason
+			return
+		case typeDeclined:
+			p.state, p.ended, p.why = actDeclined, e.At.UTC(), b.Reason
+		}
+		p.answers = append(p.answers, answer{By: e.Actor, At: e.At.UTC(), Yes: e.Type == typeGiven, Reason: b.Reason})
+	}, nil
+}
+
+func foldEnded(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
+	b, err := read[endedBody](e.Body)
+	if err != nil {
+		return nil, err
+	}
+	p := s.authority.acts[b.ID]
+	if p == nil || p.state != actOpen {
+		return nil, fmt.Errorf("pending act %q is not open: %w", b.ID, errForm)
+	}
+	return func() {
+		if b.Overdue {
+			p.overdue = true
+			return
+		}
+		_, p.state, _ = strings.Cut(e.Type, ".")
+		p.ended, p.why = e.At.UTC(), b.Why
+	}, nil
+}
+
+// eligible says why an operator's answer does not count; "" if it does. Who asked
+// never counts, nor who was let in, or given the role, after it was asked: else the
+// one who asks could choose who answers.
+func (p *pendingAct) eligible(op *operator) string {
+	approvers := authority.SetOf(p.Takes.Approvers...)
+	switch {
+	case !op.active():
+		return "is no longer an operator"
+	case op.id == p.by:
+		return "asked for it"
+	case op.created.After(p.at):
+		return "became an operator after it was asked"
+	case !op.roles.Meets(approvers):
+		return "has not the role " + orList(approvers.Names())
+	case !op.held(approvers, p.at):
+		return "was given the role after it was asked"
+	}
+	return ""
+}
+
+// count is how many answers count now: of people who still have the role.
+func (p *pendingAct) count(s *state) int {
+	n := 0
+	for _, a := range p.answers {
+		if a.Yes && p.eligible(s.operators[a.By]) == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// openAct is an act that can be answered now.
+func (s *state) openAct(id string, early time.Time) (*pendingAct, error) {
+	p := s.authority.acts[id]
+	if p == nil {
+		return nil, problem("not_found", "nothing called "+strconv.Quote(short(id))+" waits for approval")
+	}
+	if p.state != actOpen {
+		return nil, problem("approval_closed", fmt.Sprintf("%s was %s at %s", p.ID, p.state, p.ended.Format(time.RFC3339)))
+	}
+	if !early.Before(p.Until) && p.Takes.Then != authority.Stay {
+		return nil, problem("approval_closed", fmt.Sprintf("%s was open until %s; ask anew", p.ID, p.Until.Format(time.RFC3339)))
+	}
+	return p, nil
+}
+
+// answerable is openAct, for somebody who wants to answer.
+func (s *state) answerable(op *operator, id string, early time.Time) (*pendingAct, error) {
+	p, err := s.openAct(id, early)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range p.answers {
+		if a.By == op.id {
+			return nil, problem("approval_twice", fmt.Sprintf("you have answered %s at %s; nobody counts twice", p.ID, a.At.Format(time.RFC3339)))
+		}
+	}
+	if why := p.eligible(s.operators[op.id]); why != "" {
+		return nil, problem("not_independent", fmt.Sprintf("your answer to %s can not count: who %s does not decide it", p.ID, why))
+	}
+	return p, nil
+}
+
+// approve gives an approval, and carries the act if it is the last that was missing.
+func (c *Control) approve(ctx context.Context, op *operator, id, reason string) error {
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		p, err := s.answerable(op, id, now)
+		if err != nil {
+			return nil, err
+		}
+		drafts := []draft{{typeGiven, answeredBody{p.ID, reason}}}
+		if p.count(s)+1 < p.Takes.Approvals {
+			return drafts, nil
+		}
+		proposer := s.operators[p.by]
+		if !proposer.active() {
+			return append(drafts, draft{typeFailed, endedBody{ID: p.ID, Why: "who asked for it is no longer an operator"}}), nil
+		}
+		done, err := doers()[p.Do](c, s, proposer, p.What, now)
+		if err != nil {
+			return append(drafts, draft{typeFailed, endedBody{ID: p.ID, Why: asProblem(err).Detail}}), nil
+		}
+		return append(append(drafts, draft{typeCarried, endedBody{ID: p.ID}}), done...), nil
+	})
+	return err
+}
+
+func (c *Control) decline(ctx context.Context, op *operator, id, reason string) error {
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		p, err := s.answerable(op, id, now)
+		if err != nil {
+			return nil, err
+		}
+		return []draft{{typeDeclined, answeredBody{p.ID, reason}}}, nil
+	})
+	return err
+}
+
+func (c *Control) withdrawAct(ctx context.Context, op *operator, id, reason string) error {
+	_, err := c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
+		p, err := s.openAct(id, now)
+		if err != nil {
+			return nil, err
+		}
+		if p.by != op.id {
+			return nil, problem("not_independent", fmt.Sprintf("%s is %s's to withdraw; you can decline it", p.ID, p.by))
+		}
+		return []draft{{typeRetracted, answeredBody{p.ID, reason}}}, nil
+	})
+	return err
+}
+
+// lapsedActs ends acts that were not agreed to in time.
+func (s *state) lapsedActs(early time.Time) []draft {
+	var out []draft
+	for _, id := range s.authority.actList {
+		p := s.authority.acts[id]
+		switch {
+		case p.state != actOpen || early.Before(p.Until):
+		case p.Takes.Then == authority.Stay:
+			if !p.overdue {
+				out = append(out, draft{typeLapsed, endedBody{ID: id, Overdue: true}})
+			}
+		default:
+			out = append(out, draft{typeLapsed, endedBody{ID: id, Why: "not agreed to in time"}})
+		}
+	}
+	return out
+}
+
+// liftWhat is a lift that was agreed to.
+type liftWhat struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+func doLift(c *Control, s *state, op *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
+	b, err := read[liftWhat](what)
+	if err != nil {
+		return nil, err
+	}
+	return c.draftEnd(s, b.ID, b.Reason)
+}
+
+// unlinkWhat is a link that is taken back.
+type unlinkWhat struct {
+	ID   string    `json:"id"`
+	Link unlinking `json:"link"`
+}
+
+func doUnlink(c *Control, s *state, op *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
+	b, err := read[unlinkWhat](what)
+	if err != nil {
+		return nil, err
+	}
+	return c.draftUnlink(s, b.ID, b.Link)
+}
+
+// listWhat is a list's new content, that is on the shelf already.
+type listWhat struct {
+	Was order.Hash `json:"was"` // digest that it replaces
+	Put listBody   `json:"put"`
+}
+
+func doList(c *Control, s *state, op *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
+	b, err := read[listWhat](what)
+	if err != nil {
+		return nil, err
+	}
+	old := s.lists[b.Put.List.Name]
+	if old == nil || old.Digest != b.Was {
+		return nil, problem("unavailable", "the list was changed meanwhile; nothing was changed by this")
+	}
+	if c.shelf.lost(b.Put.List.Digest) != nil {
+		return nil, problem("unavailable", "the new content of the list is gone; load it anew")
+	}
+	return []draft{{typeListPut, b.Put}}, s.room(weigh(b.Put.List))
+}
+
+// listLoosens says whether a change of a list could let somebody through who is
+// held now, and by a correction of which kind. Where a list spares, it is longer
+// lists that loosen.
+func (s *state) listLoosens(name, action string) *record {
+	for _, id := range s.naming()[name] {
+		r := s.corrections[id]
+		spares := r.Params.Mode == allowOnly || r.Except != nil && slices.Contains(r.Except.Lists, name)
+		holds := r.Params.Mode != allowOnly && slices.Contains(r.Scope.Lists, name)
+		if spares && action != "removed" || holds && action != "added" {
+			return r
+		}
+	}
+	return nil
+}
+
+// waitingLists are contents that pending acts would put in force: they are kept.
+func (s *state) waitingLists() []order.ListRef {
+	var out []order.ListRef
+	for _, id := range s.authority.actList {
+		if p := s.authority.acts[id]; p.state == actOpen && p.Do == "list" {
+			if b, err := read[listWhat](p.What); err == nil {
+				out = append(out, b.Put.List)
+			}
+		}
+	}
+	return out
+}
+
+// breakGlass reads whether a command is to be carried out without those who would
+// have to agree: ?break_glass=true. It is asked for anew who does that.
+func (cl *call) breakGlass() (bool, error) {
+	q := cl.r.URL.Query()
+	if err := onlyQuery(q, "break_glass"); err != nil {
+		return false, err
+	}
+	switch v := q.Get("break_glass"); v {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, cl.stepUp("break the glass")
+	default:
+		p := problem("invalid_query", strconv.Quote(short(v))+" is neither true nor false")
+		p.Field, p.Allowed = "break_glass", []string{"true", "false"}
+		return false, p
+	}
+}
