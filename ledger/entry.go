@@ -149,6 +149,14 @@ type record struct {
 // one byte string stands for an entry. For a leaf whose body is kept apart it
 // returns Body nil and the body's digest.
 func parse(data []byte) (e Entry, apart *digest, err error) {
+	if e, ok := parsePlain(data); ok {
+		return e, nil, nil
+	}
+	return parseAny(data)
+}
+
+// parseAny is parse the long way.
+func parseAny(data []byte) (e Entry, apart *digest, err error) {
 	var r record
 	if err := json.Unmarshal(data, &r, json.RejectUnknownMembers(true)); err != nil {
 		return Entry{}, nil, fmt.Errorf("parse entry: %w", err)

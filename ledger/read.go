@@ -35,38 +35,78 @@ func readCheckpoint(ctx context.Context, q querier) (signed []byte, size uint64,
 	return signed, size, err
 }
 
-// leaves calls fn for the rows of entries from to to-1 that exist.
+// row is a row of the table entry.
+type row struct {
+	seq  uint64
+	leaf []byte
+}
+
+// leaves calls fn for the rows of entries from to to-1 that exist. While fn
+// looks at one chunk the next is read.
 func (s store) leaves(ctx context.Context, from, to uint64, fn func(seq uint64, leaf []byte) error) error {
-	for from < to {
-		end := min(to, from+chunk)
-		rows, err := s.q.QueryContext(ctx, "SELECT seq, leaf FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq", int64(from), int64(end))
-		if err != nil {
-			return err
-		}
-		type row struct {
-			seq  uint64
-			leaf []byte
-		}
-		var got []row
-		for rows.Next() {
-			var r row
-			if err := rows.Scan(&r.seq, &r.leaf); err != nil {
-				rows.Close()
-				return err
+	type read struct {
+		rows []row
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	chunks := make(chan read, 1)
+	if to-min(from, to) <= chunk { // nothing to be gained
+		rows, err := s.chunk(ctx, from, to)
+		chunks <- read{rows, err}
+		close(chunks)
+	} else {
+		go func() {
+			defer close(chunks)
+			for lo := from; lo < to; lo += chunk {
+				rows, err := s.chunk(ctx, lo, min(to, lo+chunk))
+				select {
+				case chunks <- read{rows, err}:
+				case <-ctx.Done():
+					return
+				}
+				if err != nil {
+					return
+				}
 			}
-			got = append(got, r)
+		}()
+	}
+	defer func() { // the reader is gone when this returns
+		cancel()
+		for range chunks {
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-		for _, r := range got {
+	}()
+	for c := range chunks {
+		for _, r := range c.rows {
 			if err := fn(r.seq, r.leaf); err != nil {
 				return err
 			}
 		}
-		from = end
+		if c.err != nil {
+			return c.err
+		}
 	}
-	return nil
+	return ctx.Err()
+}
+
+// chunk returns the rows of entries from to to-1 that exist, those before an
+// error included.
+func (s store) chunk(ctx context.Context, from, to uint64) (got []row, err error) {
+	if from >= to {
+		return nil, nil
+	}
+	rows, err := s.q.QueryContext(ctx, "SELECT seq, leaf FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq", int64(from), int64(to))
+	if err != nil {
+		return nil, err
+	}
+	got = make([]row, 0, to-from)
+	for rows.Next() {
+		var r row
+		if err := rows.Scan(&r.seq, &r.leaf); err != nil {
+			return got, errors.Join(err, rows.Close())
+		}
+		got = append(got, r)
+	}
+	return got, errors.Join(rows.Err(), rows.Close())
 }
 
 // body returns a body that is kept apart, unchecked.

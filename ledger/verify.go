@@ -203,29 +203,32 @@ func (s *scan) walk() (odd bool, err error) {
 	}
 	size := s.report.Size
 	var want []tlog.Hash
-	for look(); e.size < size; {
-		lo, hi := e.size, min(size, e.size+chunk)
-		want = want[:0]
-		err := s.leaves(s.ctx, lo, hi, func(seq uint64, leaf []byte) error {
-			if seq != e.size || s.inspect(seq, leaf) != nil {
-				return errOdd
-			}
-			want = e.add(LeafHash(leaf), want)
-			look()
+	look()
+	lo := uint64(0) // stored hashes are compared up to here
+	err = s.leaves(s.ctx, 0, size, func(seq uint64, leaf []byte) error {
+		if seq != e.size || s.inspect(seq, leaf) != nil {
+			return errOdd
+		}
+		want = e.add(LeafHash(leaf), want)
+		look()
+		if e.size-lo < chunk && e.size < size {
 			return nil
-		})
-		if err == nil && e.size == hi {
-			err = s.compare(storedCount(lo), want)
-		} else if err == nil {
-			err = errOdd
 		}
-		if errors.Is(err, errOdd) || damaged(err) {
-			return true, nil
+		if err := s.compare(storedCount(lo), want); err != nil {
+			return err
 		}
-		if err != nil {
-			return false, err
-		}
+		lo, want = e.size, want[:0]
 		s.o.progress(e.size, size)
+		return nil
+	})
+	if err == nil && e.size != size {
+		err = errOdd
+	}
+	if errors.Is(err, errOdd) || damaged(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
 	}
 	if size == 0 {
 		s.o.progress(0, 0)
