@@ -18,6 +18,8 @@ type view struct {
 	History        []step    `json:"history,omitempty"`
 	Linked         *linked   `json:"linked,omitempty"`
 	Warnings       []warning `json:"warnings,omitempty"`
+
+	Ratification *ratification `json:"ratification,omitempty"`
 }
 
 // warning says what may not be meant, or not have its effect.

@@ -64,6 +64,9 @@ func Main(ctx context.Context, env Env) int {
 	if err == nil {
 		return exitDone
 	}
+	if w := (*awaiting)(nil); errors.As(err, &w) {
+		err = c.waited(w)
+	}
 	if !c.started && !isReported(err) {
 		var u *usageError
 		if !errors.As(err, &u) {

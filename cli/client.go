@@ -144,6 +144,12 @@ func (cl *client) do(ctx context.Context, method, path string, header http.Heade
 	if err != nil {
 		return fmt.Errorf("read answer of %s: %w", cl.base, err)
 	}
+	if resp.StatusCode == http.StatusAccepted {
+		w := &awaiting{}
+		if json.Unmarshal(data, w) == nil && w.Approval.ID != "" {
+			return w
+		}
+	}
 	if out == nil || len(data) == 0 {
 		return nil
 	}

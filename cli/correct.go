@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"andon/authority"
 	"andon/correction"
 )
 
@@ -37,7 +38,7 @@ type options struct {
 	fallback, idempotency           string
 	lasting, reviewIn, start, wait  string
 	share                           float64
-	shadow, preview, yes            bool
+	shadow, preview, yes, glass     bool
 }
 
 func (o *options) add(cmd *cobra.Command) {
@@ -56,7 +57,19 @@ func (o *options) add(cmd *cobra.Command) {
 	f.BoolVar(&o.preview, "preview", false, "show what it would reach, apply nothing")
 	f.BoolVar(&o.yes, "yes", false, "ask nothing")
 	f.StringVar(&o.idempotency, "idempotency-key", "", "same key, same correction (default: a new one)")
+	addGlass(cmd, &o.glass)
 	addWait(cmd, &o.wait)
+}
+
+func addGlass(cmd *cobra.Command, glass *bool) {
+	cmd.Flags().BoolVar(glass, "break-glass", false, "without those who would have to agree; alarms, and is reviewed")
+}
+
+func glassQuery(glass bool) string {
+	if glass {
+		return "?break_glass=true"
+	}
+	return ""
 }
 
 func addWait(cmd *cobra.Command, wait *string) {
@@ -91,7 +104,7 @@ func (c *command) correct(v *verb) *cobra.Command {
 				c.printf("nothing was done\n")
 				return &reported{exitFailed, "not confirmed"}
 			}
-			return notYet(c.apply(cmd.Context(), cl, d, o.idempotency, wait), cmd.Name(), d.Params)
+			return notYet(c.apply(cmd.Context(), cl, d, o.idempotency, wait, o.glass), cmd.Name(), d.Params)
 		},
 	}
 	o.add(cmd)
@@ -218,16 +231,19 @@ func (c *command) agreed(ctx context.Context, cl *client, d *draft) bool {
 	case len(fallen) > 0:
 		streams += "; callers of " + strings.Join(fallen, ", of ") + " instead"
 	}
+	if d.Kind == correction.Stop {
+		text += authority.GoodFaith + "\n"
+	}
 	return c.confirm(text + streams + ". Go on?")
 }
 
-func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, wait time.Duration) error {
+func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, wait time.Duration, glass bool) error {
 	if key == "" {
 		key = rand.Text()
 	}
 	sent := time.Now()
 	var v view
-	err := cl.do(ctx, http.MethodPost, "/corrections", http.Header{"Idempotency-Key": {key}}, d, &v)
+	err := cl.do(ctx, http.MethodPost, "/corrections"+glassQuery(glass), http.Header{"Idempotency-Key": {key}}, d, &v)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) 
 
 func (c *command) liftCmd() *cobra.Command {
 	var reason, wait string
+	var glass bool
 	cmd := &cobra.Command{
 		Use: "lift ID… --reason TEXT", Short: "Take corrections back",
 		Example: `  andon lift c-12 --reason "patched and probed"`,
@@ -23,10 +24,11 @@ func (c *command) liftCmd() *cobra.Command {
 			if len(args) == 0 {
 				return usagef("andon corrections lists the ids", "it does not say which correction to lift")
 			}
-			return c.change(cmd.Context(), args, "lift", reason, wait, nil)
+			return c.change(cmd.Context(), args, "lift"+glassQuery(glass), reason, wait, nil)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
+	addGlass(cmd, &glass)
 	addWait(cmd, &wait)
 	return cmd
 }
@@ -97,7 +99,7 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 			late = err
 		}
 	}
-	if action == "lift" {
+	if strings.HasPrefix(action, "lift") {
 		c.remaining(ctx, cl, changed)
 	}
 	return late
@@ -105,6 +107,7 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 
 // untouched adds to an error which corrections the command did not come to.
 func untouched(err error, action string, rest []string) error {
+	action, _, _ = strings.Cut(action, "?")
 	p, ok := err.(*problem)
 	if !ok || len(rest) == 0 {
 		return err

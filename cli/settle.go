@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"andon/authority"
 )
 
 // outcome is what is said once a command was accepted.
@@ -116,8 +118,14 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 	default:
 		c.printf("%s\n", c.took(v, ""))
 	}
+	if left := v.Ratification.words(v.ID, c.Now()); left != "" {
+		c.printf("%s\n", left)
+	}
 	if o.undo != "" {
 		c.printf("undo: %s\n", o.undo)
+	}
+	if v.Level() >= 3 && v.State == "active" && o.undo != "" {
+		c.printf("%s\n", authority.GoodFaith)
 	}
 	return result
 }

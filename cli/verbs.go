@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"andon/authority"
 	"andon/correction"
 )
 
@@ -44,7 +45,7 @@ func stopVerb() *verb {
   L4  every surface, partners and internal use included
 L5 (sealed) and L6 (destroyed) take a quorum and a record: andon custody open.
 
-A pull in good faith is never punished. "andon lift" takes it back.`,
+` + authority.GoodFaith + ` "andon lift" takes it back.`,
 		example: `  andon stop sim-large --reason "answers with other people's data"
   andon stop sim-large --level L2 --drain 5m --reason "bad weights" --fallback sim-small`,
 		flags: func(cmd *cobra.Command) {
