@@ -25,6 +25,16 @@ if [ -f sdktest/node/package.json ]; then
 		missing="$missing|npm SDKs: node and npm are not installed; install them (Debian: apt-get install nodejs npm)"
 	fi
 fi
+# A PKCS#11 token in software, for the tests of keyring/.
+if ! command -v softhsm2-util >/dev/null 2>&1; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		echo "installing softhsm2"
+		apt-get update -qq >/dev/null 2>&1
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends softhsm2 >/dev/null 2>&1
+	fi
+	command -v softhsm2-util >/dev/null 2>&1 ||
+		missing="$missing|PKCS#11 tokens: softhsm2 is not installed; install it (Debian: apt-get install softhsm2)"
+fi
 [ -d ../shared/data ] || missing="$missing|recorded exchanges: ../shared/data is not there"
 
 echo "running the tests (the first time compiles them, which takes minutes)"
