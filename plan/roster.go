@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // so that a roster means the same on every machine
 )
 
 // Gap is a time in which nobody is on call.
@@ -18,35 +16,17 @@ type Gap struct {
 
 const weekMinutes = 7 * 24 * 60
 
-// days are the days of a shift, by what follows Monday.
-var days = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
-
-// daily in Shift.Days is every day.
-const daily = "daily"
-
-// clockTime reads "18:00" as minutes of the day; "24:00" only where end allows it.
-func clockTime(s string, end bool) (int, error) {
-	h, m, ok := strings.Cut(s, ":")
-	hour, err := strconv.Atoi(h)
-	minute, err2 := strconv.Atoi(m)
-	n := hour*60 + minute
-	if !ok || len(h) != 2 || len(m) != 2 || strings.ContainsAny(s, "+-") || err != nil || err2 != nil || minute > 59 || n > 24*60 || n == 24*60 && !end {
-		return 0, fmt.Errorf("%q is no time of the day; write 00:00 to 23:59, or 24:00 for the end of it", s)
-	}
-	return n, nil
-}
-
 // span is a half-open part of a week, in minutes since Monday 00:00.
 type span struct{ from, to int }
 
 // spans are the parts of a week that a shift covers; one that goes past Sunday
 // goes on on Monday. A shift of nobody covers nothing.
 func (s *Shift) spans() ([]span, error) {
-	from, err := clockTime(s.From, false)
-	if err != nil {
-		return nil, fmt.Errorf("from: %w", err)
+	from, err := Minute(s.From)
+	if err != nil || from == 24*60 {
+		return nil, fmt.Errorf("from: %s is no time of day at which a shift begins; write 00:00 to 23:59", quote(s.From))
 	}
-	to, err := clockTime(s.To, true)
+	to, err := Minute(s.To)
 	if err != nil {
 		return nil, fmt.Errorf("to: %w", err)
 	}
@@ -54,8 +34,8 @@ func (s *Shift) spans() ([]span, error) {
 		to += 24 * 60
 	}
 	var out []span
-	for i, d := range days {
-		if !slices.Contains(s.Days, d) && !slices.Contains(s.Days, daily) {
+	for i, d := range Days {
+		if !slices.Contains(s.Days, d) && !slices.Contains(s.Days, Daily) {
 			continue
 		}
 		at := span{i*24*60 + from, i*24*60 + to}
@@ -66,8 +46,8 @@ func (s *Shift) spans() ([]span, error) {
 		out = append(out, at)
 	}
 	for _, d := range s.Days {
-		if d != daily && !slices.Contains(days, d) {
-			return nil, fmt.Errorf("days: %q is no day; there are %s and %s", d, strings.Join(days, ", "), daily)
+		if d != Daily && !slices.Contains(Days, d) {
+			return nil, fmt.Errorf("days: %s is no day; there are %s and %s", quote(d), strings.Join(Days, ", "), Daily)
 		}
 	}
 	return out, nil
@@ -110,12 +90,9 @@ func (r *Roster) week() (*time.Location, []span, error) {
 }
 
 func (r *Roster) location() (*time.Location, error) {
-	if r.TimeZone == "" || r.TimeZone == "Local" {
-		return nil, fmt.Errorf("roster %s: time zone %q: give a name of the IANA database, such as Europe/Berlin or UTC", r.Name, r.TimeZone)
-	}
-	loc, err := time.LoadLocation(r.TimeZone)
+	loc, err := Zone(r.TimeZone)
 	if err != nil {
-		return nil, fmt.Errorf("roster %s: time zone %q is not known; give a name of the IANA database, such as Europe/Berlin", r.Name, r.TimeZone)
+		return nil, fmt.Errorf("roster %s: time_zone: %w", r.Name, err)
 	}
 	return loc, nil
 }
@@ -220,7 +197,9 @@ func gapText(gaps []Gap, loc *time.Location) string {
 	var kinds []kind
 	var total time.Duration
 	for _, g := range gaps {
-		total += g.To.Sub(g.From)
+		if total += g.To.Sub(g.From); len(kinds) > 1000 { // a message names three
+			continue
+		}
 		from, to := g.From.In(loc), g.To.In(loc)
 		text := from.Format("Monday 15:04") + " to " + to.Format("Monday 15:04")
 		switch {
@@ -237,9 +216,6 @@ func gapText(gaps []Gap, loc *time.Location) string {
 			i = len(kinds) - 1
 		}
 		kinds[i].count++
-		if len(kinds) > 1000 { // a message names three
-			break
-		}
 	}
 	slices.SortStableFunc(kinds, func(a, b kind) int { return cmp.Compare(b.count, a.count) })
 	var parts []string

@@ -56,7 +56,7 @@ func anyRoster(t *rapid.T, i int) Roster {
 	}
 	for range rapid.IntRange(0, 5).Draw(t, "shifts") {
 		s := Shift{From: clock("from", false), To: clock("to", true)}
-		s.Days = rapid.SliceOfNDistinct(rapid.SampledFrom(append(slices.Clone(days), daily)), 1, 7, rapid.ID[string]).Draw(t, "days")
+		s.Days = rapid.SliceOfNDistinct(rapid.SampledFrom(append(slices.Clone(Days), Daily)), 1, 7, rapid.ID[string]).Draw(t, "days")
 		if rapid.IntRange(0, 5).Draw(t, "people?") > 0 {
 			s.People = []string{"ann"}
 		} else if rapid.Bool().Draw(t, "deputy?") {
@@ -115,8 +115,8 @@ func TestGapsAreWhatEveryMinuteSays(t *testing.T) {
 // days: what follows the sun in winter leaves an hour open for some weeks.
 func TestAYearOfTwoZones(t *testing.T) {
 	rosters := []Roster{
-		{Name: "berlin", TimeZone: "Europe/Berlin", Shifts: []Shift{{Days: []string{daily}, From: "08:00", To: "20:00", People: []string{"ann"}}}},
-		{Name: "new-york", TimeZone: "America/New_York", Shifts: []Shift{{Days: []string{daily}, From: "14:00", To: "02:00", People: []string{"bea"}}}},
+		{Name: "berlin", TimeZone: "Europe/Berlin", Shifts: []Shift{{Days: []string{Daily}, From: "08:00", To: "20:00", People: []string{"ann"}}}},
+		{Name: "new-york", TimeZone: "America/New_York", Shifts: []Shift{{Days: []string{Daily}, From: "14:00", To: "02:00", People: []string{"bea"}}}},
 	}
 	from := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	to := from.AddDate(1, 0, 0)
@@ -170,18 +170,18 @@ func TestRostersThatSayNothingOrNonsense(t *testing.T) {
 	if text := gapText(gaps, time.UTC); !strings.Contains(text, "2026-11-26 00:00 to 2027-11-26 00:00") {
 		t.Error(text)
 	}
-	good := Shift{Days: []string{daily}, From: "00:00", To: "24:00", People: []string{"ann"}}
+	good := Shift{Days: []string{Daily}, From: "00:00", To: "24:00", People: []string{"ann"}}
 	for name, r := range map[string]Roster{
 		"no zone":     {Shifts: []Shift{good}},
 		"a zone":      {TimeZone: "Mars/Olympus", Shifts: []Shift{good}},
 		"local":       {TimeZone: "Local", Shifts: []Shift{good}},
 		"a path":      {TimeZone: "../../etc/passwd", Shifts: []Shift{good}},
 		"a day":       {TimeZone: "UTC", Shifts: []Shift{{Days: []string{"sonntag"}, From: "00:00", To: "24:00"}}},
-		"24:00 begin": {TimeZone: "UTC", Shifts: []Shift{{Days: []string{daily}, From: "24:00", To: "24:00"}}},
-		"25:00":       {TimeZone: "UTC", Shifts: []Shift{{Days: []string{daily}, From: "00:00", To: "25:00"}}},
-		"minutes":     {TimeZone: "UTC", Shifts: []Shift{{Days: []string{daily}, From: "00:60", To: "12:00"}}},
-		"sign":        {TimeZone: "UTC", Shifts: []Shift{{Days: []string{daily}, From: "+1:00", To: "12:00"}}},
-		"short":       {TimeZone: "UTC", Shifts: []Shift{{Days: []string{daily}, From: "1:00", To: "12:00"}}},
+		"24:00 begin": {TimeZone: "UTC", Shifts: []Shift{{Days: []string{Daily}, From: "24:00", To: "24:00"}}},
+		"25:00":       {TimeZone: "UTC", Shifts: []Shift{{Days: []string{Daily}, From: "00:00", To: "25:00"}}},
+		"minutes":     {TimeZone: "UTC", Shifts: []Shift{{Days: []string{Daily}, From: "00:60", To: "12:00"}}},
+		"sign":        {TimeZone: "UTC", Shifts: []Shift{{Days: []string{Daily}, From: "+1:00", To: "12:00"}}},
+		"short":       {TimeZone: "UTC", Shifts: []Shift{{Days: []string{Daily}, From: "1:00", To: "12:00"}}},
 	} {
 		if _, err := Uncovered([]Roster{r}, from, from.AddDate(1, 0, 0)); err == nil || !strings.Contains(err.Error(), "roster") {
 			t.Errorf("%s: %v", name, err)

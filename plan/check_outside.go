@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// verifyEvery is how long a contact counts as verified where it does not say.
+const verifyEvery = 90 * day
+
+// critical says whether a dependant is one whose loss harms.
+func critical(d *Dependant) bool {
+	return d.Criticality == "high" || d.Criticality == CriticalitySafety || d.HoldDown
+}
+
+// dependants checks contacts, and who depends on a model.
+func (g *gate) dependants() {
+	for i := range g.p.Contacts {
+		c, subject, path := &g.p.Contacts[i], "contact/"+g.p.Contacts[i].Name, ref("contacts", i, "verified_at")
+		g.ask(ruleUnverified, subject, path, c.VerifiedAt.IsZero(), "nobody has answered a test message yet")
+		if every := c.Every; !c.VerifiedAt.IsZero() {
+			if every == 0 {
+				every = verifyEvery
+			}
+			g.ask(ruleExpired, subject, path, g.old(c.VerifiedAt, time.Duration(every)), "it was last verified on %s; every %s is due", c.VerifiedAt, every)
+		}
+	}
+	planned := map[string]bool{}
+	for i := range g.p.Dependants {
+		d, subject := &g.p.Dependants[i], "dependant/"+g.p.Dependants[i].Name
+		path := func(field string) string { return ref("dependants", i, field) }
+		g.ask(ruleNoContact, subject, path("contacts"), len(d.Contacts) == 0, "nobody can be told")
+		if critical(d) {
+			f := g.fallback[d.Fallback]
+			has := f != nil
+			if d.Fallback == "" { // then the models' own stand in
+				has = !slices.ContainsFunc(d.Models, func(m string) bool { return g.p.FallbackOf(m) == nil })
+			}
+			g.ask(ruleNoSafety, subject, path("fallback"), !has, "its criticality is %s, and it has no fallback", d.Criticality)
+			g.ask(ruleUntested, subject, path("receiver_tested_at"), d.ReceiverTestedAt.IsZero(), "its criticality is %s, and its receiver was never tested", d.Criticality)
+			if !d.ReceiverTestedAt.IsZero() {
+				g.ask(ruleReceiverOld, subject, path("receiver_tested_at"), g.old(d.ReceiverTestedAt, testAge), "its receiver was last tested on %s", d.ReceiverTestedAt)
+			}
+		}
+		for j, org := range d.Orgs {
+			planned[org] = true
+			g.ask(ruleOrgNoKeys, subject+"/"+org, path("orgs")+index(j), !slices.ContainsFunc(g.seen.Orgs, func(o OrgSeen) bool { return o.Name == org }), "no key is in force for org %s", org)
+		}
+	}
+	for _, o := range g.seen.Orgs {
+		if o.Criticality == "high" || o.Criticality == CriticalitySafety {
+			g.ask(ruleUnplannedOrg, "org/"+o.Name, "dependants", !planned[o.Name], "its keys say criticality %s, and no dependant has it", o.Criticality)
+		}
+	}
+}
+
+// terms checks that agreements leave an answer to every threat.
+func (g *gate) terms() {
+	for i := range g.p.Terms {
+		t := &g.p.Terms[i]
+		for j, org := range t.Orgs {
+			var stuck []string
+			for k := range g.matrix.Rows {
+				row := &g.matrix.Rows[k]
+				rungs, left := 0, false
+				for _, r := range row.Rungs {
+					if r.Enforced == CanNo || !reaches(r.cor, org) {
+						continue
+					}
+					rungs++
+					left = left || !slices.Contains(r.Forbidden, org)
+				}
+				if rungs > 0 && !left {
+					stuck = append(stuck, row.Threat)
+				}
+			}
+			g.ask(ruleTermsForbid, "org/"+org, ref("terms", i, "orgs")+index(j), len(stuck) > 0, "its terms (%s) forbid every correction that answers %s", t.Name, few(stuck))
+		}
+	}
+	for _, o := range g.seen.Orgs {
+		g.ask(ruleNoTerms, "org/"+o.Name, "terms", g.p.TermsOf(o.Name) == nil, "it has %d keys in force, and no terms say what its agreement permits", o.Keys)
+	}
+}
+
+// retention checks that records are kept for a reason.
+func (g *gate) retention() {
+	for i := range g.p.Retention {
+		r := &g.p.Retention[i]
+		g.ask(ruleNoBasis, "retention/"+r.Class, ref("retention", i, "basis"), strings.TrimSpace(r.Basis) == "", "nothing says why it is kept for %s", r.Keep)
+	}
+	for _, class := range RetentionClasses {
+		g.ask(ruleNoRetention, "retention/"+class, "retention", g.p.RetentionOf(class) == nil, "nothing says how long it is kept")
+	}
+}
