@@ -137,3 +137,28 @@ func BuiltInRules() []Rule {
 	}
 	return out
 }
+
+// AskAll answers several questions that are decided as one: the most demanding
+// word of each answer counts.
+func AskAll(rules []Rule, planned bool, qs ...Question) Answer {
+	var a Answer
+	for i, q := range qs {
+		b := Ask(rules, planned, q)
+		if i == 0 {
+			a = b
+			continue
+		}
+		for _, name := range b.Rules {
+			if !slices.Contains(a.Rules, name) {
+				a.Rules = append(a.Rules, name)
+			}
+		}
+		a.Roles = (SetOf(a.Roles...) & SetOf(b.Roles...)).List()
+		a.Approvers = (SetOf(a.Approvers...) & SetOf(b.Approvers...)).List()
+		a.Approvals, a.Within = max(a.Approvals, b.Approvals), min(a.Within, b.Within)
+		if b.Then != a.Then {
+			a.Then = Lapse // among acts that wait: never carried by silence, closed instead
+		}
+	}
+	return a
+}

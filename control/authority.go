@@ -91,18 +91,18 @@ func (s *state) question(act authority.Act, cor *correction.Correction, share *f
 		Severity: s.severityOf(cor.Incident), TermsForbid: s.termsForbid(cor)}
 }
 
-// ask answers a question by the rules of the plan in force.
-func (s *state) ask(q authority.Question) authority.Answer {
+// ask answers questions that are decided as one, by the rules of the plan in force.
+func (s *state) ask(qs ...authority.Question) authority.Answer {
 	p := s.planned()
 	if p == nil {
-		return authority.Ask(nil, false, q)
+		return authority.AskAll(nil, false, qs...)
 	}
-	return authority.Ask(p.Authority, true, q)
+	return authority.AskAll(p.Authority, true, qs...)
 }
 
 // require is ask, for somebody who wants to do it.
-func (s *state) require(op *operator, q authority.Question) (authority.Answer, error) {
-	a := s.ask(q)
+func (s *state) require(op *operator, qs ...authority.Question) (authority.Answer, error) {
+	a, q := s.ask(qs...), qs[0]
 	if a.May(op.roles) {
 		return a, nil
 	}

@@ -92,7 +92,7 @@ type endedBody struct {
 // once when the act is asked for and once when it is carried.
 func doers() map[string]doer {
 	return map[string]doer{
-		"lift": doLift, "unlink": doUnlink, "list": doList,
+		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore,
 	}
 }
 
@@ -100,13 +100,15 @@ type doer func(c *Control, s *state, op *operator, what jsontext.Value, now time
 
 // wanted is an act that somebody wants done.
 type wanted struct {
-	question authority.Question
-	do       string
-	subject  string
-	says     string
-	what     any
-	reason   string
-	glass    bool // without waiting for anybody
+	question  authority.Question
+	questions []authority.Question // instead, where several are decided as one
+	do        string
+	subject   string
+	says      string
+	what      any
+	reason    string
+	glass     bool // without waiting for anybody
+	tightens  bool // at once: it lets nobody through
 }
 
 // waits is the outcome of a command that now waits for others: it is no failure,
@@ -140,7 +142,11 @@ func (c *Control) draftAct(s *state, op *operator, w wanted, now time.Time) (dra
 	if drafts, err = doers()[w.do](c, s, op, what, now); err != nil || len(drafts) == 0 {
 		return nil, "", err // it could not be done, however many agree; or it is done
 	}
-	a, err := s.require(op, w.question)
+	if w.questions == nil {
+		w.questions = []authority.Question{w.question}
+	}
+	w.question = w.questions[0]
+	a, err := s.require(op, w.questions...)
 	if w.glass && (err != nil || a.Approvals > 0) {
 		g, err := s.breakGlass(op, &w, a, now)
 		return append(drafts, g...), "", err
@@ -148,7 +154,7 @@ func (c *Control) draftAct(s *state, op *operator, w wanted, now time.Time) (dra
 	if err != nil {
 		return nil, "", err
 	}
-	if a.Approvals == 0 {
+	if a.Approvals == 0 || w.tightens {
 		return drafts, "", nil
 	}
 	open := 0
