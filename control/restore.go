@@ -82,8 +82,8 @@ func asSet(c correction.Correction) correction.Correction {
 	return c
 }
 
-// digestOf names a set of corrections: SHA-256 of their JSON, by id.
-func digestOf(cs map[string]correction.Correction) string {
+// inForceDigest names a set of corrections: SHA-256 of their JSON, by id.
+func inForceDigest(cs map[string]correction.Correction) string {
 	sum := sha256.Sum256(body(cs)) // maps are encoded in order
 	return hex.EncodeToString(sum[:])
 }
@@ -166,13 +166,13 @@ func (s *state) wayBack(then *state, now time.Time) (restoredBody, []string) {
 			b.Lift = append(b.Lift, r.ID)
 		}
 	}
-	b.Was, b.Digest = digestOf(is), digestOf(was)
+	b.Was, b.Digest = inForceDigest(is), inForceDigest(was)
 	return b, ended
 }
 
 // checkRestore says whether a restoration can be carried out now.
 func (c *Control) checkRestore(s *state, b *restoredBody, now time.Time) error {
-	if digestOf(s.inForce(now)) != b.Was {
+	if inForceDigest(s.inForce(now)) != b.Was {
 		p := problem("changed_since", "what is in force has changed since this was asked for; nothing was changed")
 		p.Hint = "ask anew: andon restore shows what it would do now"
 		return p
@@ -377,7 +377,7 @@ func (c *Control) postRestore(cl *call) error {
 	}
 	c.mu.RLock()
 	v.Revision, v.Done = c.state.revision, true
-	if got := digestOf(c.state.inForce(c.early())); got != v.Digest {
+	if got := inForceDigest(c.state.inForce(c.early())); got != v.Digest {
 		c.log.Error("ALARM: after a restoration other corrections are in force than were then", "digest", got, "then", v.Digest)
 		c.metrics.alarms.Inc()
 		v.Done = false
