@@ -183,7 +183,7 @@ func (r *record) seenByOthers() bool {
 }
 
 // planned is the plan in force; nil if there is none.
-func (s *state) planned() *plan.Plan { return nil }
+func (s *state) planned() *plan.Plan { return s.plan.current }
 
 // held says whether somebody had one of the roles at that time, and has it still.
 func (op *operator) held(roles authority.Set, at time.Time) bool { return op.roles.Meets(roles) }
