@@ -36,6 +36,8 @@ type Beat struct {
 
 	Detectors []string            `json:"detectors,omitempty"` // that filters can name there
 	Versions  map[string][]string `json:"versions,omitempty"`  // by model: those that it can be pinned to
+
+	Witness Witness `json:"witness,omitzero"` // of the ledger's checkpoints
 }
 
 // The phases of an Ack.

@@ -124,6 +124,9 @@ type Lease struct {
 	Head     Hash                `json:"head"`
 	At       time.Time           `json:"at"`
 	TTL      correction.Duration `json:"ttl"`
+
+	Checkpoint string `json:"checkpoint,omitempty"` // the ledger's, signed by its own key, as it is now
+	LedgerKey  string `json:"ledger_key,omitempty"` // the public key of that
 }
 
 // Head is the hash that the next order names as its Prev: SHA-256 of the

@@ -10,7 +10,7 @@ import "strings"
 // told are the subjects on which gateways tell and ask; heard those on which they
 // listen.
 var (
-	told  = []string{SubjectSync, SubjectBeat, SubjectAck, SubjectEmergency, SubjectHold, SubjectWorkChanged, SubjectList, SubjectLinked, SubjectAcknowledge, SubjectUsage}
+	told  = []string{SubjectSync, SubjectBeat, SubjectAck, SubjectEmergency, SubjectHold, SubjectWorkChanged, SubjectList, SubjectLinked, SubjectAcknowledge, SubjectConsistency, SubjectUsage}
 	heard = []string{SubjectOrder, SubjectExplain, SubjectLive, SubjectRelease, SubjectWorks, SubjectUsage, Named(SubjectUsage, "*")}
 )
 
