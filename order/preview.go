@@ -38,6 +38,8 @@ type Preview struct {
 	ByOrg  []Reach `json:"by_org,omitempty"` // the most affected
 	ByKey  []Reach `json:"by_key,omitempty"` // the most affected, and all that say how critical they are
 
+	Peaks []Peak `json:"peaks,omitempty"` // of a limit on requests per model: by model, the most
+
 	Known   []Known  `json:"known,omitempty"`   // by dimension of the scope
 	Unknown []string `json:"unknown,omitempty"` // what could not be judged, in words
 	Notes   []string `json:"notes,omitempty"`   // what the figures rest on, in words
@@ -50,6 +52,12 @@ type Reach struct {
 	Criticality string `json:"criticality,omitempty"`
 	Requests    int64  `json:"requests"` // touched
 	Of          int64  `json:"of"`       // all of them
+}
+
+// Peak is the most requests for a model that came within one window of a limit.
+type Peak struct {
+	Model    string `json:"model"`
+	Requests int64  `json:"requests"`
 }
 
 // Known is for how many recorded requests the value of a dimension is unknown.

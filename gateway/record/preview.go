@@ -88,6 +88,7 @@ type worker struct {
 	distinct              order.Sketch // users
 	arrivals              []arrival
 	measured              int64 // of them: the provider said how many tokens
+	peaks                 []order.Peak
 
 	counts []tally  // of one segment's profiles
 	cached []effect // likewise, plus 1; 0 is not asked yet
@@ -286,7 +287,7 @@ func (w *worker) report(out *order.Preview) {
 	out.Requests = out.Refused + out.Limited + out.Changed
 	out.Reached = out.Requests + out.Undecided + e[reached]
 	out.Already = w.already
-	out.Users = w.distinct
+	out.Users, out.Peaks = w.distinct, w.peaks
 	models, orgs, keys := map[string]*order.Reach{}, map[string]*order.Reach{}, map[string]*order.Reach{}
 	for p, t := range w.byProfile {
 		reach(models, p.req.Model, t)

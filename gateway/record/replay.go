@@ -14,6 +14,7 @@ import (
 
 	"andon/correction"
 	"andon/gateway/limit"
+	"andon/order"
 )
 
 // arrival is a request that has to pass the limit.
@@ -70,6 +71,9 @@ func (w *worker) replay(segments []segment, workers int) {
 	}
 	wait.Wait()
 	for _, part := range parts {
+		if w.p.c.Params.Metric == "requests" && w.p.c.Params.Per == "model" {
+			w.findPeaks(segments, part)
+		}
 		for _, a := range part {
 			s := &segments[a.seg]
 			x := &s.rows[a.row]
@@ -89,6 +93,25 @@ func (w *worker) replay(segments []segment, workers int) {
 	}
 	if w.p.c.Params.OnExceed == "queue" {
 		w.p.notes = append(w.p.notes, "requests over the limit would wait for up to 30 s before they are refused")
+	}
+}
+
+// findPeaks finds the most arrivals within one window, by model. They stand in the
+// order in which pass left them: by bucket, then by time.
+func (w *worker) findPeaks(segments []segment, part []arrival) {
+	window, first, most := int64(w.p.c.Params.Window), 0, 0
+	for i, a := range part {
+		if i == 0 || a.bucket != part[i-1].bucket {
+			first, most = i, 0
+		}
+		for part[first].at <= a.at-window {
+			first++
+		}
+		most = max(most, i-first+1)
+		if i+1 == len(part) || part[i+1].bucket != a.bucket {
+			s := &segments[a.seg]
+			w.peaks = append(w.peaks, order.Peak{Model: s.profiles[s.rows[a.row].profile].req.Model, Requests: int64(most)})
+		}
 	}
 }
 
