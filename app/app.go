@@ -14,12 +14,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"andon/app/config"
 	"andon/bus"
 	"andon/control"
+	"andon/credential"
 	"andon/gateway"
 	"andon/ledger"
 	"andon/order"
@@ -50,6 +52,9 @@ type App struct {
 
 	stops   []stop // in the order of starting
 	signer  order.Signer
+	ca      *credential.CA                  // the installation's own; nil: not needed yet
+	joined  *credential.Joined              // what the gateway got by joining; nil: it has not
+	admits  atomic.Pointer[control.Control] // who decides about certificates on the bus, once it is there
 	server  *bus.Server
 	control *control.Control
 	gateway *gateway.Gateway
@@ -134,7 +139,11 @@ func (a *App) Stop(ctx context.Context) error {
 }
 
 func (a *App) startSim(ctx context.Context) error {
-	s, err := sim.New(sim.Config{Listen: a.cfg.Sim.Listen, Logger: a.log})
+	protected, err := a.serverTLS("sim.tls", &a.cfg.Sim.TLS, a.cfg.Sim.Listen, a.own())
+	if err != nil {
+		return err
+	}
+	s, err := sim.New(sim.Config{Listen: a.cfg.Sim.Listen, TLS: protected, Logger: a.log})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"andon/bus"
 	"andon/control"
+	"andon/credential"
 	"andon/ledger"
 	"andon/order"
 )
@@ -44,15 +45,23 @@ func (a *App) startControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := control.New(control.Config{
+	cc := control.Config{
 		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(),
 		Signer: a.signer, Emergency: trust.Emergency, Models: a.models(),
 		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Logger: a.log,
-	})
+	}
+	if err := a.controlTLS(&cc); err != nil {
+		return err
+	}
+	if a.parts&Gateway != 0 && a.server != nil && credential.NameValid(a.cfg.Gateway.Name) {
+		cc.Local = a.cfg.Gateway.Name
+	}
+	c, err := control.New(cc)
 	if err != nil {
 		return err
 	}
 	a.control = c
+	a.admits.Store(c)
 	if err := a.operator(); err != nil {
 		return err
 	}
@@ -66,7 +75,11 @@ func (a *App) startBus() (*bus.Bus, error) {
 	if c.Bus != "embedded" {
 		return bus.Dial(c.Bus, "control", c.Token)
 	}
-	s, err := bus.Embedded(bus.Options{Listen: c.BusListen, Token: c.Token})
+	o, err := a.busOptions()
+	if err != nil {
+		return nil, err
+	}
+	s, err := bus.Embedded(o)
 	if err != nil {
 		return nil, err
 	}

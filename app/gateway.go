@@ -3,27 +3,45 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"time"
 
 	"andon/app/config"
 	"andon/bus"
+	"andon/credential"
 	"andon/gateway"
 	"andon/order"
 )
 
 func (a *App) startGateway(ctx context.Context) error {
+	if a.parts&Control == 0 {
+		if err := a.joinNow(ctx); err != nil {
+			return err
+		}
+	}
 	gc, err := a.gatewayConfig()
 	if err != nil {
 		return err
 	}
-	name := "gateway " + a.cfg.Gateway.Name
+	own := a.cfg.Gateway.Name
+	name := "gateway " + own
 	var b *bus.Bus
 	switch {
+	case a.server != nil && credential.NameValid(own):
+		b, err = a.server.ConnectAs(name, own)
 	case a.server != nil:
 		b, err = a.server.Connect(name)
+	case a.joined != nil:
+		b, err = bus.DialAs(a.cfg.Gateway.Bus, name, own, a.joined.Believed().Client(a.joined.Certificate, nil))
 	case a.parts&Control != 0:
 		b, err = bus.Dial(a.cfg.Control.Bus, name, a.cfg.Control.Token)
+	case a.cfg.Gateway.CA != "":
+		var pool *x509.CertPool
+		if pool, err = credential.ReadPool(a.cfg.Gateway.CA); err != nil {
+			return fmt.Errorf("gateway.ca: %w", err)
+		}
+		b, err = bus.DialTLS(a.cfg.Gateway.Bus, name, a.cfg.Control.Token, credential.Believed{CA: pool, Others: pool}.Client(nil, nil))
 	default:
 		b, err = bus.Dial(a.cfg.Gateway.Bus, name, a.cfg.Control.Token)
 	}
@@ -41,6 +59,15 @@ func (a *App) startGateway(ctx context.Context) error {
 	}
 	a.gateway = g
 	a.onStop("gateway", g.Stop)
+	if a.joined != nil {
+		renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+		ended := make(chan struct{})
+		go func() { // without it the certificate ends
+			defer close(ended)
+			a.keepJoined(renewing)
+		}()
+		a.onStop("gateway's certificate", func(context.Context) error { stop(); <-ended; return nil })
+	}
 	return nil
 }
 
@@ -62,6 +89,20 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 		Record:       gateway.Record{Requests: int(c.Record.Requests), Keep: time.Duration(c.Record.Keep)},
 		PseudonymKey: cmp.Or(c.PseudonymKey, a.cfg.Control.Token),
 	}
+	if gc.PseudonymKey == "" && a.ca != nil { // the same as gateways get that join
+		if gc.PseudonymKey, err = a.ca.Derive("pseudonyms"); err != nil {
+			return nil, err
+		}
+	}
+	if gc.TLS, err = a.serverTLS("gateway.tls", &c.TLS, c.Listen, a.own()); err != nil {
+		return nil, err
+	}
+	if gc.TLS != nil {
+		credential.Older(gc.TLS)
+	}
+	if gc.AdminTLS, err = a.serverTLS("gateway.admin_tls", &c.AdminTLS, c.Admin, a.own()); err != nil {
+		return nil, err
+	}
 	if gc.Record.Requests == 0 {
 		gc.Record.Requests = -1
 	}
@@ -80,7 +121,20 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 			}
 			base = a.sim.URL()
 		}
-		gc.Upstreams = append(gc.Upstreams, gateway.Upstream{Name: u.Name, Wire: u.Wire, BaseURL: base, Key: u.Key, Account: u.Account})
+		up := gateway.Upstream{Name: u.Name, Wire: u.Wire, BaseURL: base, Key: u.Key, Account: u.Account}
+		switch {
+		case u.CA != "":
+			if up.Authorities, err = credential.ReadPool(u.CA); err != nil {
+				return nil, fmt.Errorf("upstream %s: ca: %w", u.Name, err)
+			}
+		case u.BaseURL == config.Simulated && a.cfg.Sim.TLS.Mode == "auto":
+			ca, err := a.authority()
+			if err != nil {
+				return nil, err
+			}
+			up.Authorities = ca.Pool()
+		}
+		gc.Upstreams = append(gc.Upstreams, up)
 	}
 	for _, m := range c.Models {
 		model := gateway.Model{

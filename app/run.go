@@ -105,6 +105,9 @@ func (a *App) printEmergency(out io.Writer) {
 func (a *App) printControl(out io.Writer) {
 	fmt.Fprintf(out, "control   %s\n", a.ControlURL())
 	fmt.Fprintf(out, "operator token in %s\n", a.cfg.Layout().OperatorToken())
+	if a.cfg.Control.TLS.Mode == "auto" {
+		fmt.Fprintf(out, "certificate of its authority, for --ca, in %s\n", a.cfg.Layout().CA()+".crt")
+	}
 }
 
 func (a *App) printGateway(out io.Writer) {
@@ -127,12 +130,19 @@ func RunSim(ctx context.Context, listen string, out io.Writer) error {
 	return s.Stop(stopping)
 }
 
+func url(tls bool, addr string) string {
+	if tls {
+		return "https://" + addr
+	}
+	return "http://" + addr
+}
+
 // ControlURL is the address of the control API; "" if it is not in this process.
 func (a *App) ControlURL() string {
 	if a.control == nil {
 		return ""
 	}
-	return "http://" + a.control.Addr()
+	return url(a.cfg.Control.TLS.On(), a.control.Addr())
 }
 
 // GatewayURL is where callers connect; "" if it is not in this process.
@@ -140,7 +150,7 @@ func (a *App) GatewayURL() string {
 	if a.gateway == nil {
 		return ""
 	}
-	return "http://" + a.gateway.Addr()
+	return url(a.cfg.Gateway.TLS.On(), a.gateway.Addr())
 }
 
 // AdminURL is the gateway's admin listener; "" if it is not in this process.
@@ -148,7 +158,7 @@ func (a *App) AdminURL() string {
 	if a.gateway == nil {
 		return ""
 	}
-	return "http://" + a.gateway.AdminAddr()
+	return url(a.cfg.Gateway.AdminTLS.On(), a.gateway.AdminAddr())
 }
 
 // SimURL is the simulated provider; "" if it is not in this process.

@@ -14,8 +14,10 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,10 +47,17 @@ type Msg struct {
 	Respond func(data []byte) error // answers a request; an error if it was none
 }
 
+// Answer is one answer to what was asked of many.
+type Answer struct {
+	From string // who answered, if it speaks in a name of its own; else ""
+	Data []byte
+}
+
 // Bus is one connection.
 type Bus struct {
 	nc      *nats.Conn
-	pending int // bytes that may wait in one subscription
+	as      string // "", or the name that stands behind each subject on which it speaks
+	pending int    // bytes that may wait in one subscription
 
 	mu        sync.Mutex
 	reconnect []func()
@@ -60,8 +69,8 @@ type Bus struct {
 	refused atomic.Pointer[error] // why the last try to connect failed
 }
 
-func connect(url, name, token string, extra ...nats.Option) (*Bus, error) {
-	b := &Bus{pending: pendingBytes, closed: make(chan struct{}), loss: make(chan struct{}, 1)}
+func connect(url, name, as, token string, extra ...nats.Option) (*Bus, error) {
+	b := &Bus{as: as, pending: pendingBytes, closed: make(chan struct{}), loss: make(chan struct{}, 1)}
 	opts := append([]nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -103,7 +112,27 @@ func connect(url, name, token string, extra ...nats.Option) (*Bus, error) {
 // Dial connects to a server or a cluster: "nats://a:4222,nats://b:4222". It
 // returns at once, connected or not, and goes on trying for ever, then and after
 // every loss; [Bus.Connected] tells. The error is for a url that cannot be used.
-func Dial(url, name, token string) (*Bus, error) { return connect(url, name, token) }
+func Dial(url, name, token string) (*Bus, error) { return connect(url, name, "", token) }
+
+// DialTLS is [Dial] to a server that has to speak TLS.
+func DialTLS(url, name, token string, c *tls.Config) (*Bus, error) {
+	return connect(url, name, "", token, nats.Secure(c))
+}
+
+// DialAs is [Dial] with a certificate, which c presents, in place of a token. The
+// connection speaks in the name of its holder: what it publishes and asks goes to
+// the subject with the name behind it ("andon.beat.gw-2"), answers likewise.
+func DialAs(url, name, as string, c *tls.Config) (*Bus, error) {
+	return connect(url, name, as, "", nats.Secure(c), nats.CustomInboxPrefix("_INBOX."+as))
+}
+
+// spoken is the subject on which this connection speaks.
+func (b *Bus) spoken(subject string) string {
+	if b.as == "" {
+		return subject
+	}
+	return subject + "." + b.as
+}
 
 // Connected reports whether the connection stands now.
 func (b *Bus) Connected() bool { return b.nc.IsConnected() }
@@ -162,7 +191,7 @@ func (b *Bus) tellLosses() {
 // Publish sends to whoever subscribes, and forgets. It fails while the
 // connection is down, and for more than [MaxPayload] bytes.
 func (b *Bus) Publish(subject string, data []byte) error {
-	if err := b.nc.Publish(subject, data); err != nil {
+	if err := b.nc.Publish(b.spoken(subject), data); err != nil {
 		return fmt.Errorf("publish on %s: %w", subject, b.cause(err))
 	}
 	return nil
@@ -182,7 +211,7 @@ func (b *Bus) cause(err error) error {
 // Request sends and waits for the first answer. Without anybody there it fails
 // at once with [ErrNoResponders].
 func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
-	m, err := b.nc.RequestWithContext(ctx, subject, data)
+	m, err := b.nc.RequestWithContext(ctx, b.spoken(subject), data)
 	if errors.Is(err, nats.ErrNoResponders) {
 		err = ErrNoResponders
 	}
@@ -195,26 +224,32 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 // Gather sends and collects answers until there are max of them, or ctx ends;
 // the end of ctx is no error. max must be at least 1. Nobody there is no error
 // either: no answers.
-func (b *Bus) Gather(ctx context.Context, subject string, data []byte, max int) ([][]byte, error) {
+func (b *Bus) Gather(ctx context.Context, subject string, data []byte, max int) ([]Answer, error) {
 	inbox := b.nc.NewInbox()
-	sub, err := b.nc.SubscribeSync(inbox)
-	if err != nil {
+	came := make(chan *nats.Msg, min(max, 1<<14)+1)   // what does not fit is lost, like any message
+	for _, s := range []string{inbox, inbox + ".*"} { // the second of those who answer in a name of their own
+		sub, err := b.nc.ChanSubscribe(s, came)
+		if err != nil {
+			return nil, fmt.Errorf("gather on %s: %w", subject, err)
+		}
+		defer sub.Unsubscribe()
+	}
+	if err := b.nc.PublishRequest(b.spoken(subject), inbox, data); err != nil {
 		return nil, fmt.Errorf("gather on %s: %w", subject, err)
 	}
-	defer sub.Unsubscribe()
-	if err := b.nc.PublishRequest(subject, inbox, data); err != nil {
-		return nil, fmt.Errorf("gather on %s: %w", subject, err)
-	}
-	var answers [][]byte
+	var answers []Answer
 	for len(answers) < max {
-		m, err := sub.NextMsgWithContext(ctx)
-		switch {
-		case err == nil:
-			answers = append(answers, m.Data)
-		case errors.Is(err, nats.ErrNoResponders), ctx.Err() != nil:
+		select {
+		case m := <-came:
+			if len(m.Data) == 0 && m.Header.Get("Status") == "503" { // nobody is there
+				return answers, nil
+			}
+			from, _ := strings.CutPrefix(strings.TrimPrefix(m.Subject, inbox), ".")
+			answers = append(answers, Answer{from, m.Data})
+		case <-ctx.Done():
 			return answers, nil
-		default:
-			return answers, fmt.Errorf("gather on %s: %w", subject, err)
+		case <-b.closed:
+			return answers, fmt.Errorf("gather on %s: %w", subject, nats.ErrConnectionClosed)
 		}
 	}
 	return answers, nil
@@ -225,7 +260,11 @@ func (b *Bus) Gather(ctx context.Context, subject string, data []byte, max int) 
 // received before stop may still be handled after it.
 func (b *Bus) Subscribe(subject string, f func(Msg)) (stop func(), err error) {
 	sub, err := b.nc.Subscribe(subject, func(m *nats.Msg) {
-		f(Msg{Subject: m.Subject, Data: m.Data, Respond: m.Respond})
+		respond := m.Respond
+		if b.as != "" && m.Reply != "" {
+			respond = func(data []byte) error { return b.nc.Publish(b.spoken(m.Reply), data) }
+		}
+		f(Msg{Subject: m.Subject, Data: m.Data, Respond: respond})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)

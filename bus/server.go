@@ -1,8 +1,11 @@
 package bus
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -14,15 +17,33 @@ import (
 // Options of an embedded server. The zero value serves this process alone.
 type Options struct {
 	Listen string // host:port for gateways on other machines; "" opens no port at all; port 0 picks one
-	Token  string // shared secret that they must present; required unless Listen is a loopback address
+	Token  string // shared secret that they may present; "": nobody comes in by one
+
+	TLS      *tls.Config  // of the listener; nil: none
+	Optional bool         // plaintext is taken beside TLS
+	Shared   *Permissions // of those who come with the token; nil: they may do everything
+
+	// Own decides about who presents a certificate that TLS has verified: its
+	// holder's name, and what it may do. nil: certificates let nobody in. Without
+	// Token and Own everybody is let in, which takes a loopback address.
+	Own func(cert *x509.Certificate) (name string, p Permissions, err error)
+
+	Logger *slog.Logger // told of who is kept out; nil: nobody is
 }
+
+// Permissions are the subjects that a connection may use; wildcards as in NATS.
+type Permissions struct{ Publish, Subscribe []string }
 
 // Server is a NATS server inside this process. It stores nothing.
 type Server struct {
-	ns    *server.Server
-	token string
-	addr  string
+	ns   *server.Server
+	door *door
+	addr string
+	tls  bool
 }
+
+// tlsTimeout bounds a handshake.
+const tlsTimeout = 5 * time.Second
 
 // Embedded starts a server. It fails if the address cannot be listened on.
 func Embedded(o Options) (*Server, error) {
@@ -34,7 +55,6 @@ func Embedded(o Options) (*Server, error) {
 		MaxPending:    4 * MaxPayload, // for one client, before it is dropped as too slow
 		WriteDeadline: 10 * time.Second,
 		DontListen:    o.Listen == "",
-		Authorization: o.Token,
 		// Nothing of this is used; each would open something.
 		JetStream: false,
 		HTTPPort:  0,
@@ -44,8 +64,8 @@ func Embedded(o Options) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("start bus: listen: %w", err)
 		}
-		if o.Token == "" && !loopback(host) {
-			return nil, fmt.Errorf("start bus: listening on %s for other machines needs a token", o.Listen)
+		if o.Token == "" && o.Own == nil && !loopback(host) {
+			return nil, fmt.Errorf("start bus: listening on %s for other machines needs a token, or certificates", o.Listen)
 		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
@@ -62,6 +82,11 @@ func Embedded(o Options) (*Server, error) {
 		}
 		l.Close()
 	}
+	d := newDoor(o)
+	so.CustomClientAuthentication = d
+	if o.TLS != nil && o.Listen != "" {
+		so.TLSConfig, so.TLS, so.AllowNonTLS, so.TLSTimeout = o.TLS, true, o.Optional, tlsTimeout.Seconds()
+	}
 	ns, err := server.NewServer(so)
 	if err != nil {
 		return nil, fmt.Errorf("start bus: %w", err)
@@ -73,7 +98,7 @@ func Embedded(o Options) (*Server, error) {
 		ns.Shutdown()
 		return nil, fmt.Errorf("start bus: %w", errors.Join(errors.New("it is not ready after 10 s"), log.get()))
 	}
-	s := &Server{ns: ns, token: o.Token}
+	s := &Server{ns: ns, door: d, tls: so.TLS && !o.Optional}
 	if o.Listen != "" {
 		s.addr = ns.Addr().String()
 	}
@@ -93,16 +118,30 @@ func (s *Server) URL() string {
 	if s.addr == "" {
 		return ""
 	}
+	if s.tls {
+		return "tls://" + s.addr
+	}
 	return "nats://" + s.addr
 }
 
-// Connect makes a connection inside this process, without a socket.
+// Connect makes a connection inside this process, without a socket, that may do
+// everything.
 func (s *Server) Connect(name string) (*Bus, error) {
-	b, err := connect("", name, s.token, nats.InProcessServer(s.ns), nats.RetryOnFailedConnect(false))
-	if err != nil {
-		return nil, err
+	return connect("", name, "", s.door.inner, nats.InProcessServer(s.ns), nats.RetryOnFailedConnect(false), nats.CustomInboxPrefix("_INBOX.control"))
+}
+
+// ConnectAs is [Server.Connect] for a party that speaks in its own name, as
+// [DialAs] says.
+func (s *Server) ConnectAs(name, as string) (*Bus, error) {
+	return connect("", name, as, s.door.inner, nats.InProcessServer(s.ns), nats.RetryOnFailedConnect(false), nats.CustomInboxPrefix("_INBOX."+as))
+}
+
+// Disconnect breaks off every connection that came in under this name, by a
+// certificate. Whoever is about to come in is asked about after it.
+func (s *Server) Disconnect(name string) {
+	for _, id := range s.door.of(s.ns, name) {
+		s.ns.DisconnectClientByID(id) // an error says that it is gone already
 	}
-	return b, nil
 }
 
 // Close stops the server and waits until it has. Connections to it are lost.

@@ -111,6 +111,9 @@ func (c *Control) onAcknowledge(m bus.Msg) {
 		c.log.Warn("an acknowledgement by a caller cannot be read", "error", err)
 		return
 	}
+	if !c.speaks(m, order.SubjectAcknowledge, b.Gateway) {
+		return
+	}
 	go func() { // the bus brings the next one meanwhile; the command lock puts them in order
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

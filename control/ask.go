@@ -42,7 +42,16 @@ func (c *Control) gatherWithin(ctx context.Context, within time.Duration, subjec
 	if err != nil {
 		c.log.Warn("gateways cannot be asked", "subject", subject, "error", err)
 	}
-	return answers
+	out := make([][]byte, 0, len(answers))
+	for _, a := range answers {
+		var who struct {
+			Gateway string `json:"gateway"`
+		}
+		if json.Unmarshal(a.Data, &who) == nil && c.believes(a.From, who.Gateway) {
+			out = append(out, a.Data)
+		}
+	}
+	return out
 }
 
 // requestView is what became of one request.

@@ -20,6 +20,7 @@ package control
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,12 @@ type Config struct {
 	// say they serve. While none at all is known any name is taken: a stop must
 	// not fail because a list is missing.
 	Models []ModelInfo
+
+	TLS         *tls.Config // of the API; nil: plaintext
+	ClientCerts bool        // operators have to present a certificate that TLS verifies
+
+	Joining *Joining // nil: gateways come with the shared token alone
+	Local   string   // the gateway in this process: it speaks in its own name; "": there is none, or it comes over the bus like any other
 
 	Lease     time.Duration // how long a gateway is current without another beat; default 15s
 	LedgerKey string        // text of the ledger's public key, for those who verify; optional
@@ -200,7 +207,12 @@ func (c *Control) Start(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
 	}
 	c.running.Go(func() { // without it nobody reaches the API
-		if err := c.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		serve := c.server.Serve
+		if c.cfg.TLS != nil {
+			c.server.TLSConfig = c.cfg.TLS
+			serve = func(l net.Listener) error { return c.server.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			c.log.Error("control API ended", "error", err)
 		}
 	})

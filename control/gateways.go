@@ -33,11 +33,13 @@ func (c *Control) join(ctx context.Context) error {
 		order.SubjectLinked:      c.onLinked,
 		order.SubjectAcknowledge: c.onAcknowledge,
 	} {
-		stop, err := b.Subscribe(subject, f)
-		if err != nil {
-			return err
+		for _, on := range []string{subject, order.Named(subject, "*")} { // shared, and in a gateway's own name
+			stop, err := b.Subscribe(on, f)
+			if err != nil {
+				return err
+			}
+			c.stops = append(c.stops, stop)
 		}
-		c.stops = append(c.stops, stop)
 	}
 	if b.Connected() {
 		if err := b.Flush(ctx); err != nil { // who asks after Start is answered
@@ -88,6 +90,9 @@ func (c *Control) onBeat(m bus.Msg) {
 		c.log.Warn("a beat is out of bounds and was ignored", "name_bytes", len(b.Gateway))
 		return
 	}
+	if !c.speaks(m, order.SubjectBeat, b.Gateway) {
+		return
+	}
 	lease := c.beat(b)
 	signed, err := order.Sign(lease, c.cfg.Signer)
 	if err != nil {
@@ -103,7 +108,9 @@ func (c *Control) onAck(m bus.Msg) {
 		c.log.Warn("an acknowledgement cannot be read", "error", err)
 		return
 	}
-	c.ack(a)
+	if c.speaks(m, order.SubjectAck, a.Gateway) {
+		c.ack(a)
+	}
 }
 
 // stateCache keeps the last signed state: after an outage many gateways ask for

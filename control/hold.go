@@ -37,12 +37,17 @@ func (c *Control) onHold(m bus.Msg) {
 		c.log.Warn("a held call cannot be read", "error", err)
 		return
 	}
+	if !c.speaks(m, order.SubjectHold, h.Gateway) {
+		return
+	}
 	c.holds.mu.Lock()
 	defer c.holds.mu.Unlock()
 	if c.holds.all == nil {
 		c.holds.all = map[string]*held{}
 	}
-	if known := c.holds.all[h.ID]; known != nil {
+	if known := c.holds.all[h.ID]; known != nil && known.Gateway != h.Gateway {
+		return
+	} else if known != nil {
 		known.heard = c.cfg.Now()
 		return
 	}

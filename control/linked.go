@@ -375,6 +375,9 @@ func (c *Control) onLinked(m bus.Msg) {
 		c.log.Warn("a report of linked accounts cannot be read", "error", err)
 		return
 	}
+	if !c.speaks(m, order.SubjectLinked, b.Gateway) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	c.mu.RLock()

@@ -211,6 +211,9 @@ type pointView struct {
 	LastSeen    time.Time `json:"last_seen_at,omitzero"` // missing: not since the control plane started
 	Emergencies []string  `json:"emergencies,omitempty"` // held there, not yet adopted
 	Error       string    `json:"error,omitempty"`
+
+	Credential        string    `json:"credential"` // how it comes in: own, local, shared, revoked
+	CredentialExpires time.Time `json:"credential_expires_at,omitzero"`
 }
 
 func (c *Control) pointView(p *point, now time.Time) pointView {
@@ -218,6 +221,7 @@ func (c *Control) pointView(p *point, now time.Time) pointView {
 		Name: p.name, State: p.state(now, c.state.revision), Revision: p.revision, Lease: utc(p.lease), Live: p.live, Stale: p.selfStale,
 		Version: p.Version, Features: p.Features, Models: p.Models, Boot: p.boot, LastSeen: utc(p.seen), Error: p.trouble(now),
 	}
+	v.Credential, v.CredentialExpires = c.credentialOf(p.name)
 	for _, id := range p.emergencies {
 		if !c.state.adopted[id] {
 			v.Emergencies = append(v.Emergencies, id)

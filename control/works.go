@@ -105,5 +105,8 @@ func (c *Control) onWorks(m bus.Msg) {
 		c.log.Warn("what became of works cannot be read", "error", err)
 		return
 	}
+	if !c.speaks(m, order.SubjectWorkChanged, w.Gateway) {
+		return
+	}
 	c.hub.send(message{name: "works", data: worksEvent{c.cfg.Now().UTC().Round(0), "works", w}})
 }

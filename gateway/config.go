@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -15,9 +17,12 @@ import (
 // Config is what a gateway needs. It mirrors the gateway section of andon.yaml;
 // the zero value of a field takes the default that its comment names.
 type Config struct {
-	Name    string // required; unique among the gateways of one control plane
-	Listen  string // data listener, default 127.0.0.1:8080
-	Admin   string // health, metrics and emergency orders, default 127.0.0.1:8081
+	Name     string      // required; unique among the gateways of one control plane
+	Listen   string      // data listener, default 127.0.0.1:8080
+	Admin    string      // health, metrics and emergency orders, default 127.0.0.1:8081
+	TLS      *tls.Config // of the data listener; nil: plaintext
+	AdminTLS *tls.Config // of the admin listener; nil: plaintext
+
 	Data    string // folder for the last order and emergency orders; required
 	Surface string // the channel that this gateway serves, default "api"
 
@@ -64,6 +69,8 @@ type Upstream struct {
 	Wire    string // openai | anthropic | gemini | all
 	BaseURL string // scheme, host and an optional path prefix; no credentials, query or fragment
 	Key     string // the provider's credential; empty: none is sent
+
+	Authorities *x509.CertPool // whose certificates count there; nil: those of the system
 
 	// Account says whether routes pass that reach the provider's account rather
 	// than a model (files, batches, fine-tuning, what is stored): "pass" or

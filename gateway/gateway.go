@@ -137,9 +137,10 @@ func (g *Gateway) Start(ctx context.Context) error {
 		g.admin.Close()
 		return fmt.Errorf("start gateway: %w", err)
 	}
-	data := &front.Server{Handler: g, Log: g.log}
+	data := &front.Server{Handler: g, Log: g.log, TLS: g.cfg.TLS}
 	admin := &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)}
+	admin.TLSConfig = g.cfg.AdminTLS
 	g.servers = []server{data, admin}
 	g.spawn(func() { g.serve(data, g.data) })   // the callers
 	g.spawn(func() { g.serve(admin, g.admin) }) // health, metrics, emergency orders
@@ -194,7 +195,11 @@ type server interface {
 }
 
 func (g *Gateway) serve(s server, l net.Listener) {
-	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	serve := s.Serve
+	if h, ok := s.(*http.Server); ok && h.TLSConfig != nil {
+		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+	}
+	if err := serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		g.log.Error("listener failed", "address", l.Addr().String(), "error", err)
 	}
 }

@@ -70,7 +70,7 @@ type reason struct {
 }
 
 // An ender writes the last bytes of an answer without waiting for anything.
-type ender interface{ End(p []byte) }
+type ender interface{ End(p []byte) bool }
 
 // A waker is what wakes the goroutine of a call that was ended.
 type waker struct {

@@ -42,6 +42,7 @@ func (g *Gateway) addModels() error {
 		if err != nil {
 			return fmt.Errorf("create gateway: upstream %s: %w", u.Name, err)
 		}
+		h.Believe(u.Authorities)
 		g.hosts[u.Name], ups[u.Name] = h, u
 		if u.passesAccount(g.cfg.Identity.Mode) {
 			for _, w := range [...]string{"openai", "anthropic", "gemini"} {

@@ -104,8 +104,7 @@ func (s *sweeper) look(c *call) {
 	}
 	if c.out.TryLock() { // else an event is being written: its goroutine goes on with the end
 		if c.sink != nil {
-			c.sink.End(s.farewell(c, why))
-			c.told = true
+			c.told = c.sink.End(s.farewell(c, why)) // under TLS its goroutine has to do it
 		}
 		c.out.Unlock()
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -137,18 +138,38 @@ func (g *Gateway) listenUsage(b Bus) error {
 	u := &g.counted
 	u.inbox = make(chan order.Usage, usageInbox)
 	u.fleet = limit.NewFleet(g.limits, g.cfg.Name, g.boot, g.clock.mono())
-	_, err := b.Subscribe(order.SubjectUsage, func(m bus.Msg) {
-		w, err := order.OpenUsage(m.Data)
+	var mu sync.Mutex
+	own := map[string]bool{} // names of which a gateway has spoken in its own
+	for _, on := range []string{order.SubjectUsage, order.Named(order.SubjectUsage, "*")} {
+		_, err := b.Subscribe(on, func(m bus.Msg) {
+			w, err := order.OpenUsage(m.Data)
+			if err != nil {
+				return
+			}
+			speaker := order.Speaker(m.Subject, order.SubjectUsage)
+			mu.Lock()
+			if speaker == w.Gateway && len(own) < mostOwn {
+				own[speaker] = true
+			}
+			believed := speaker == w.Gateway || speaker == "" && !own[w.Gateway]
+			mu.Unlock()
+			if !believed {
+				return
+			}
+			select {
+			case u.inbox <- w:
+			default: // what is missed is asked for
+			}
+		})
 		if err != nil {
-			return
+			return err
 		}
-		select {
-		case u.inbox <- w:
-		default: // what is missed is asked for
-		}
-	})
-	return err
+	}
+	return nil
 }
+
+// mostOwn bounds how many names are kept from those who come with the shared token.
+const mostOwn = 1 << 14
 
 // share counts together with the other gateways. Every 10 ms while a call waits
 // for this gateway's part, every 100 ms while something is counted, and every

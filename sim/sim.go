@@ -18,6 +18,7 @@ package sim
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,7 @@ type Config struct {
 	// Listen is the TCP address, host:port. Empty means a free port on
 	// 127.0.0.1; see [Sim.Addr].
 	Listen string
+	TLS    *tls.Config // of the listener; nil: plaintext
 
 	// Logger receives start and stop and handler failures, never prompt text.
 	// Nil discards.
@@ -136,10 +138,18 @@ func (s *Sim) Start(ctx context.Context) error {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100_000},
 		ReadHeaderTimeout: 30 * time.Second,
 	}
+	if s.cfg.TLS != nil {
+		s.srv.TLSConfig = s.cfg.TLS
+		protocols.SetHTTP2(true)
+	}
 	// Without its own goroutine the accept loop would block Start for ever.
 	go func() {
 		defer close(s.done)
-		if err := s.srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		serve := s.srv.Serve
+		if s.cfg.TLS != nil {
+			serve = func(l net.Listener) error { return s.srv.ServeTLS(l, "", "") }
+		}
+		if err := serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("sim stopped accepting", "error", err)
 		}
 	}()
@@ -156,7 +166,12 @@ func (s *Sim) Addr() string {
 }
 
 // URL is the root of every wire, without a trailing slash; OpenAI clients add /v1.
-func (s *Sim) URL() string { return "http://" + s.Addr() }
+func (s *Sim) URL() string {
+	if s.cfg.TLS != nil {
+		return "https://" + s.Addr()
+	}
+	return "http://" + s.Addr()
+}
 
 // Stop ends every open call abruptly, closes the listener and waits for the
 // handlers, at most until ctx ends. It is a no-op before Start.

@@ -45,6 +45,10 @@ func (c *Config) CheckServe() error {
 	k.common()
 	k.served()
 	k.distinct("control.listen", "gateway.listen", "gateway.admin", "sim.listen", "control.bus_listen")
+	k.protected("control.tls", "control.bus_tls", "gateway.tls", "gateway.admin_tls", "sim.tls")
+	if c.Gateway.Join != "" {
+		k.fail("gateway.join", "has no meaning with the control plane in the same process; it is for andon gateway")
+	}
 	return errors.Join(k.errs...)
 }
 
@@ -53,9 +57,10 @@ func (c *Config) CheckControl() error {
 	k := &checker{c: c}
 	k.common()
 	if c.Control.Bus == "embedded" && c.Control.BusListen == "" {
-		k.fail("control.bus_listen", "no gateway can reach the embedded bus: give an address, such as 0.0.0.0:4222, and control.token")
+		k.fail("control.bus_listen", "no gateway can reach the embedded bus: give an address, such as 0.0.0.0:4222")
 	}
 	k.distinct("control.listen", "control.bus_listen")
+	k.protected("control.tls", "control.bus_tls")
 	return errors.Join(k.errs...)
 }
 
@@ -64,13 +69,15 @@ func (c *Config) CheckGateway() error {
 	k := &checker{c: c}
 	k.common()
 	k.served()
-	if c.Gateway.Bus == "" {
-		k.fail("gateway.bus", "missing: the address of the control plane's bus, such as nats://control:4222")
+	joins := c.Gateway.Join != "" || c.JoinedAs() != ""
+	if c.Gateway.Bus == "" && !joins {
+		k.fail("gateway.bus", "missing: the address of the control plane's bus, such as nats://control:4222; or give gateway.join a token of andon join-token add")
 	}
-	if len(c.Gateway.Trust) == 0 {
-		k.fail("gateway.trust", "missing: the public key of the control plane, which it prints when it starts")
+	if len(c.Gateway.Trust) == 0 && !joins {
+		k.fail("gateway.trust", "missing: the public key of the control plane, which it prints when it starts; or give gateway.join a token of andon join-token add")
 	}
 	k.distinct("gateway.listen", "gateway.admin")
+	k.protected("gateway.tls", "gateway.admin_tls")
 	return errors.Join(k.errs...)
 }
 
@@ -99,8 +106,11 @@ func (k *checker) common() {
 	if c.Gateway.Bus != "" {
 		k.nats("gateway.bus", c.Gateway.Bus, "nats://host:port")
 	}
-	if c.Control.BusListen != "" && c.Control.Token == "" {
-		k.fail("control.token", "missing: a bus that listens needs a shared secret")
+	if c.Control.BusListen != "" && c.Control.Token == "" && c.Control.BusTLS.Mode == "off" {
+		k.fail("control.token", "missing: a bus that listens without TLS needs a shared secret")
+	}
+	if u, err := url.Parse(c.Control.URL); c.Control.URL != "" && (err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "") {
+		k.fail("control.url", "must be https://host:port")
 	}
 	g := &c.Gateway
 	if g.Name == "" || len(g.Name) > 64 || strings.ContainsAny(g.Name, " \t\r\n.*>/\\") {

@@ -30,15 +30,35 @@ type Control struct {
 	Bus       string `yaml:"bus"`        // embedded (default), or nats://host:port[,nats://…] of a cluster
 	Origin    string `yaml:"origin"`     // name of the ledger in its checkpoints, a URL without scheme; fixed once it exists; default andon.local
 	BusListen string `yaml:"bus_listen"` // where the embedded bus takes gateways of other machines; default: nowhere
-	Token     string `yaml:"token"`      // shared secret of the bus; both halves present the same
+	Token     string `yaml:"token"`      // shared secret of the bus, for gateways that have not joined; both halves present the same
+	TLS       TLS    `yaml:"tls"`        // of the API
+	BusTLS    TLS    `yaml:"bus_tls"`    // of the embedded bus; left out on a loopback address: both TLS and plaintext
+	URL       string `yaml:"url"`        // https://host:port by which gateways that join reach the API; default: the one by which the operator came who made their token
 }
+
+// TLS says how a listener is protected. Left out, it is plaintext, and that only
+// on a loopback address.
+type TLS struct {
+	Mode     string   `yaml:"mode"`      // auto: certificates of the installation's own authority; off: plaintext, on purpose
+	Cert     string   `yaml:"cert"`      // file of the chain in PEM, the leaf first; read again when it changes
+	Key      string   `yaml:"key"`       // file of its private key, mode 0600
+	ClientCA string   `yaml:"client_ca"` // file of authorities; whoever comes has to present a certificate of one
+	Hosts    []string `yaml:"hosts"`     // auto: further names and addresses that the certificate carries
+}
+
+// On reports whether a listener is to speak TLS.
+func (t *TLS) On() bool { return t.Mode == "auto" || t.Cert != "" }
 
 // Gateway is an enforcement point and what it serves.
 type Gateway struct {
 	Name           string     `yaml:"name"`            // unique among the gateways of a control plane; default gw-1
 	Listen         string     `yaml:"listen"`          // callers; default 127.0.0.1:8080
 	Admin          string     `yaml:"admin"`           // health, metrics, emergency orders; default 127.0.0.1:8081
-	Bus            string     `yaml:"bus"`             // nats://host:port of the control plane's bus; only for `andon gateway`
+	TLS            TLS        `yaml:"tls"`             // of the callers' listener
+	AdminTLS       TLS        `yaml:"admin_tls"`       // of the admin listener
+	Join           string     `yaml:"join"`            // join token: the gateway gets credentials of its own, once; only for `andon gateway`, which then needs neither bus nor trust
+	CA             string     `yaml:"ca"`              // file of the authority of a bus that speaks TLS, for a gateway that comes with control.token
+	Bus            string     `yaml:"bus"`             // nats://host:port of the control plane's bus, or tls://; only for `andon gateway`
 	Trust          []string   `yaml:"trust"`           // public keys whose orders are obeyed; only for `andon gateway`
 	EmergencyTrust []string   `yaml:"emergency_trust"` // public keys whose emergency orders are obeyed, and adopted by the control plane
 	Surface        string     `yaml:"surface"`         // the channel that this gateway serves; default api
@@ -88,6 +108,7 @@ type Upstream struct {
 	Wire    string `yaml:"wire"`     // openai, anthropic, gemini, all
 	BaseURL string `yaml:"base_url"` // scheme, host and an optional path prefix; or Simulated
 	Key     string `yaml:"key"`      // the provider's credential; empty: none is sent
+	CA      string `yaml:"ca"`       // file of the authorities whose certificates count there; default: those of the system
 	Account string `yaml:"account"`  // routes that reach the account and not a model (files, batches, what is stored): pass, refuse; default: pass only where the callers' own credentials travel on, since all others would share one account
 }
 
@@ -125,6 +146,7 @@ type Version struct {
 // Sim is the simulated provider.
 type Sim struct {
 	Listen string `yaml:"listen"` // `andon serve` starts it only if this is set
+	TLS    TLS    `yaml:"tls"`
 }
 
 // Default returns the configuration of an empty file.
@@ -152,6 +174,9 @@ func (g *Gateway) Model(name string) *Model {
 	}
 	return nil
 }
+
+// Given reports whether somebody set the value at a path.
+func (c *Config) Given(path string) bool { return c.sources[path] != "" }
 
 // Source says where the value at a path came from: "default", "andon.yaml:12",
 // "environment ANDON_DATA", "flag --data".

@@ -58,7 +58,7 @@ func TestLoadReadsEveryLayer(t *testing.T) {
 	name := write(t, full)
 	c, err := Load(Options{
 		File:   name,
-		Lookup: env(append(secrets, "ANDON_CONTROL_LISTEN", "127.0.0.1:1", "ANDON_GATEWAY_LISTEN", "127.0.0.1:2", "ANDON_GATEWAY_IDENTITY_TRUSTED_PROXIES", "10.1.0.0/16, 10.2.0.0/16")...),
+		Lookup: env(append(secrets, "ANDON_CONTROL_LISTEN", "127.0.0.1:1", "ANDON_CONTROL_BUS_TLS_MODE", "auto", "ANDON_GATEWAY_LISTEN", "127.0.0.1:2", "ANDON_GATEWAY_IDENTITY_TRUSTED_PROXIES", "10.1.0.0/16, 10.2.0.0/16")...),
 		Flags:  map[string]string{"gateway.listen": "127.0.0.1:3", "gateway.lease": "5s"},
 		Names:  map[string]string{"gateway.listen": "--gateway-listen"},
 	})
@@ -70,7 +70,7 @@ func TestLoadReadsEveryLayer(t *testing.T) {
 	}
 	want := Default()
 	want.Data = "/var/lib/andon"
-	want.Control = Control{Listen: "127.0.0.1:1", Store: "sqlite", Bus: "embedded", Origin: "andon.local", BusListen: "0.0.0.0:4222", Token: "b-secret"}
+	want.Control = Control{Listen: "127.0.0.1:1", Store: "sqlite", Bus: "embedded", Origin: "andon.local", BusListen: "0.0.0.0:4222", Token: "b-secret", BusTLS: TLS{Mode: "auto"}}
 	g := &want.Gateway
 	g.Name, g.Listen, g.Lease, g.MaxBody = "gw-eu", "127.0.0.1:3", Duration(5*time.Second), 8<<20
 	g.Identity = Identity{Mode: "header", TrustedProxies: []string{"10.1.0.0/16", "10.2.0.0/16"}}
@@ -186,7 +186,7 @@ func TestExpandTakesValuesAsTheyAre(t *testing.T) {
 }
 
 func TestCheckFindsEveryMistakeAtOnce(t *testing.T) {
-	text := `control: {listen: 7070, store: "postgres://u:pw@db/a", bus: "kafka://x", bus_listen: "127.0.0.1:0"}
+	text := `control: {listen: 7070, store: "postgres://u:pw@db/a", bus: "kafka://x", bus_listen: "127.0.0.1:0", bus_tls: {mode: off}}
 gateway:
   name: "a b"
   listen: 127.0.0.1:99999
@@ -220,7 +220,7 @@ sim: {listen: "127.0.0.1:8081"}
 		"control.store: \"postgres://[redacted]@db/a\" is not available; allowed: sqlite",
 		"control.bus: is not the address of a bus",
 		"control.bus_listen: has no meaning with an outside bus",
-		"control.token: missing: a bus that listens needs a shared secret",
+		"control.token: missing: a bus that listens without TLS needs a shared secret",
 		"andon.yaml:3:9: gateway.name",
 		"gateway.listen: \"127.0.0.1:99999\"",
 		"gateway.lease: is 1ms; allowed: 1s to 1h",

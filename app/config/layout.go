@@ -22,6 +22,20 @@ func (l Layout) Ledger() string { return l.join("ledger.db") }
 // LedgerKey signs the record's checkpoints; LedgerKey()+".pub" verifies them.
 func (l Layout) LedgerKey() string { return l.join("ledger.key") }
 
+// CA is the installation's own authority, with its private key; CA()+".crt" is its
+// certificate alone, for clients.
+func (l Layout) CA() string { return l.join("ca") }
+
+// Joined names the gateways of this folder that have joined a control plane.
+func (l Layout) Joined() []string {
+	files, _ := filepath.Glob(l.join("gateway", "*", "credential.json")) // the pattern is well formed
+	var out []string
+	for _, f := range files {
+		out = append(out, filepath.Base(filepath.Dir(f)))
+	}
+	return out
+}
+
 // OrderKey signs orders.
 func (l Layout) OrderKey() string { return l.join("order.key") }
 

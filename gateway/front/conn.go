@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -19,9 +20,10 @@ import (
 
 // conn is one HTTP/1.1 connection.
 type conn struct {
-	s  *Server
-	nc net.Conn
-	r  *bufio.Reader
+	s   *Server
+	nc  net.Conn // TCP or TLS
+	raw net.Conn // TCP
+	r   *bufio.Reader
 
 	until time.Time   // its read deadline
 	reads time.Time   // its write deadline, unless a handler has set one
@@ -69,6 +71,9 @@ func (c *conn) serve() {
 			c.nc.Close()
 		}
 	}()
+	if t, ok := c.nc.(*tls.Conn); ok && !c.shake(t) {
+		return
+	}
 	c.left = -1
 	c.r = bufio.NewReaderSize(c, 4<<10)
 	w := &response{c: c}
@@ -98,6 +103,32 @@ func (c *conn) serve() {
 			return
 		}
 	}
+}
+
+// shake makes the TLS handshake. It reports whether the connection can go on.
+func (c *conn) shake(t *tls.Conn) bool {
+	t.SetDeadline(time.Now().Add(headTimeout))
+	if err := t.Handshake(); err != nil {
+		var plain tls.RecordHeaderError
+		if errors.As(err, &plain) && plain.Conn != nil && letters(plain.RecordHeader[:]) {
+			io.WriteString(plain.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nThis address takes HTTPS; an HTTP request came.\n")
+			lingering(plain.Conn)
+		}
+		c.s.Log.Debug("TLS handshake failed", "from", c.raw.RemoteAddr().String(), "error", err)
+		return false
+	}
+	t.SetDeadline(time.Time{})
+	return true
+}
+
+// letters reports whether a request in plaintext may begin so.
+func letters(b []byte) bool {
+	for _, x := range b {
+		if x < 'A' || x > 'Z' {
+			return x == ' ' && b[0] != ' '
+		}
+	}
+	return true
 }
 
 // one serves one request. It reports whether the connection can take another.
@@ -143,8 +174,11 @@ func (c *conn) one(w *response, remote string) (again bool) {
 				c.s.Log.Error("handler panicked", "panic", p, "stack", string(debug.Stack()))
 			}
 			again = false
-			if t, ok := c.nc.(*net.TCPConn); ok && w.sent && !w.chunks && w.length < 0 {
-				t.SetLinger(0) // to HTTP/1.0 an orderly end would be the answer's own
+			if w.sent && !w.chunks && w.length < 0 { // to HTTP/1.0 an orderly end would be the answer's own
+				if t, ok := c.raw.(*net.TCPConn); ok {
+					t.SetLinger(0)
+				}
+				c.raw.Close()
 			}
 			return
 		}
@@ -229,7 +263,10 @@ func (c *conn) refuse(err error) {
 // still sends: a connection closed over unread bytes is reset, and the answer
 // would be lost with it.
 func lingering(nc net.Conn) {
-	if t, ok := nc.(*net.TCPConn); ok {
+	if t, ok := nc.(interface {
+		net.Conn
+		CloseWrite() error
+	}); ok { // TCP, or TLS
 		t.CloseWrite()
 		t.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		io.CopyN(io.Discard, t, 64<<20)

@@ -8,6 +8,10 @@
 // (http.ReadRequest), under the checks that its server makes, and HTTP/2 is
 // handed to net/http's own server.
 //
+// With TLS, what a client negotiates decides between the two. A connection that is
+// broken off ends without TLS's farewell: to the client it is cut short, and never
+// at its end.
+//
 // The handler gets the usual http.ResponseWriter, which is also an
 // http.Flusher and takes deadlines through http.ResponseController. The
 // request's context ends when the client goes away. A handler that panics with
@@ -18,6 +22,7 @@ package front
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -40,6 +45,7 @@ const (
 type Server struct {
 	Handler http.Handler
 	Log     *slog.Logger
+	TLS     *tls.Config // nil: plaintext
 
 	mu     sync.Mutex
 	conns  map[*conn]bool // true while a request is served
@@ -65,6 +71,11 @@ func (s *Server) Serve(l net.Listener) error {
 	s.twos = &handedOver{addr: l.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}
 	s.two = &http.Server{Handler: s.Handler, Protocols: protocols, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)}
+	config := s.TLS
+	if config != nil {
+		config = config.Clone()
+		config.NextProtos = []string{"h2", "http/1.1"}
+	}
 	s.mu.Unlock()
 	go s.two.Serve(s.twos) // ends with Shutdown
 	var pause time.Duration
@@ -84,7 +95,10 @@ func (s *Server) Serve(l net.Listener) error {
 			return err
 		}
 		pause = 0
-		c := &conn{s: s, nc: nc}
+		c := &conn{s: s, nc: nc, raw: nc}
+		if config != nil {
+			c.nc = tls.Server(nc, config)
+		}
 		if !s.track(c, false) {
 			nc.Close()
 			return http.ErrServerClosed
@@ -136,7 +150,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.l.Close()
 	for c, busy := range s.conns {
 		if !busy {
-			c.nc.Close()
+			c.raw.Close() // TLS would wait for its own farewell
 		}
 	}
 	if len(s.conns) == 0 {
@@ -159,7 +173,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	for c := range s.conns {
-		c.nc.Close()
+		c.raw.Close()
 	}
 	s.mu.Unlock()
 	<-s.empty

@@ -277,10 +277,16 @@ func (w *response) fail(err error) error {
 // End writes the last bytes of an answer in chunks, and its end, without waiting:
 // what the network does not take at once goes out when the handler returns. It
 // may be called from another goroutine, once, while the handler is not in a
-// call of its own; after it the handler writes nothing more.
-func (w *response) End(p []byte) {
+// call of its own; after it the handler writes nothing more. It reports false,
+// and has done nothing, where that cannot be: under TLS a write that does not
+// wait could leave half a record, so that the handler has to write the end.
+func (w *response) End(p []byte) bool {
+	sc, ok := w.c.nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
 	if w.failed != nil || w.ended || !w.sent || len(w.buf) > 0 {
-		return
+		return true
 	}
 	w.ended = true
 	out := w.head[:0]
@@ -293,13 +299,9 @@ func (w *response) End(p []byte) {
 		out = append(out, p...)
 	}
 	w.head, w.rest = out, out
-	sc, ok := w.c.nc.(syscall.Conn)
-	if !ok {
-		return
-	}
 	rc, err := sc.SyscallConn()
 	if err != nil {
-		return
+		return true
 	}
 	rc.Write(func(fd uintptr) bool {
 		if n, err := syscall.Write(int(fd), out); err == nil {
@@ -307,6 +309,7 @@ func (w *response) End(p []byte) {
 		}
 		return true // whatever it was: the handler's goroutine does the rest
 	})
+	return true
 }
 
 // finish ends the answer. It reports whether it went out whole.

@@ -15,6 +15,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -80,6 +81,14 @@ func New(base string) (*Host, error) {
 	h.addr = net.JoinHostPort(u.Hostname(), port)
 	h.DialContext = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
 	return h, nil
+}
+
+// Believe makes the host's certificate count by these authorities, in place of
+// those of the system. It is called before the first call.
+func (h *Host) Believe(authorities *x509.CertPool) {
+	if h.tls != nil {
+		h.tls.RootCAs = authorities
+	}
 }
 
 // Kept returns a live connection that an earlier exchange released, or nil.
