@@ -33,7 +33,7 @@ func load(t testing.TB, name string) *Plan {
 }
 
 func TestTheExamplesLoad(t *testing.T) {
-	for _, name := range Examples[:1] {
+	for _, name := range Examples {
 		load(t, name)
 	}
 }
