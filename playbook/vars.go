@@ -146,7 +146,8 @@ func (p *Playbook) replace(value func(name, what string) (string, bool)) {
 	})
 }
 
-// Fill returns the playbook with the values of its variables in their places. A
+// Fill returns the playbook with the values of its variables in their places, and
+// no variables left. A
 // variable without a value and without a default is a fault, as is a value that
 // is not declared, empty, too long or not one line of text.
 func (p *Playbook) Fill(vars map[string]string) (*Playbook, []Fault) {
@@ -191,6 +192,7 @@ func (p *Playbook) Fill(vars map[string]string) (*Playbook, []Fault) {
 	}
 	out := p.clone()
 	out.replace(func(name, _ string) (string, bool) { v, ok := values[name]; return v, ok })
+	out.Vars = nil
 	return out, nil
 }
 
