@@ -42,6 +42,8 @@ func conformance(t *testing.T, store opener) {
 		{"canonical encoding", canonicalEncoding},
 		{"large bodies", largeBodies},
 		{"read inside read", readInsideRead},
+		{"consistency proofs", consistencyProofs},
+		{"cosigned checkpoints", keptCosignatures},
 		{"personal values", personalValues},
 		{"personal values that are refused", personalRefused},
 		{"checkpoints grow consistently", checkpointsConsistent},

@@ -19,6 +19,23 @@ const (
 	checkpointTail = `}`
 )
 
+// A line with an earlier checkpoint, and the signatures of others on it, stands
+// where the tree has its size.
+const cosignedHead = `{"cosigned":`
+
+// quotedNote is the line of a signed note.
+func quotedNote(head string, signed []byte) []byte {
+	b, _ := jsontext.AppendQuote([]byte(head), signed) // a note is UTF-8
+	return append(b, checkpointTail...)
+}
+
+// noteIn reads the line of a signed note, in its one form.
+func noteIn(line []byte, head string) ([]byte, bool) {
+	quoted, ok := bytes.CutSuffix(line[len(head):], []byte(checkpointTail))
+	signed, err := jsontext.AppendUnquote(nil, quoted)
+	return signed, ok && err == nil && bytes.Equal(quotedNote(head, signed), line)
+}
+
 // maxLine bounds a line of an export: a body of MaxBody and the rest.
 const maxLine = MaxBody + 1<<16
 
@@ -45,6 +62,16 @@ func Export(ctx context.Context, path string, w io.Writer, o ExportOptions) erro
 	if err != nil {
 		return fmt.Errorf("export ledger: read checkpoint: %w", describe(err))
 	}
+	history := map[uint64][]byte{}
+	if notes, err := s.cosigned(); err != nil {
+		return fmt.Errorf("export ledger: read cosigned checkpoints: %w", describe(err))
+	} else {
+		for _, n := range notes {
+			if cp, _, err := unverified(n); err == nil {
+				history[cp.Size] = n
+			}
+		}
+	}
 	b := bufio.NewWriterSize(w, 1<<16)
 	next := uint64(0)
 	err = s.leaves(ctx, 0, size, func(seq uint64, leaf []byte) error {
@@ -67,6 +94,9 @@ func Export(ctx context.Context, path string, w io.Writer, o ExportOptions) erro
 		if err = write(line); err == nil && o.Personal {
 			err = s.values(&e, write)
 		}
+		if signed := history[next]; err == nil && signed != nil {
+			err = write(quotedNote(cosignedHead, signed))
+		}
 		return err
 	})
 	if err == nil && next != size {
@@ -75,10 +105,7 @@ func Export(ctx context.Context, path string, w io.Writer, o ExportOptions) erro
 	if err != nil {
 		return fmt.Errorf("export ledger: %w", describe(err))
 	}
-	last, err := jsontext.AppendQuote([]byte(checkpointHead), signed)
-	if err == nil {
-		_, err = b.Write(append(last, checkpointTail+"\n"...))
-	}
+	_, err = b.Write(append(quotedNote(checkpointHead, signed), '\n'))
 	if err = errors.Join(err, b.Flush()); err != nil {
 		return fmt.Errorf("export ledger: %w", err)
 	}
@@ -98,6 +125,9 @@ func VerifyExport(ctx context.Context, r io.Reader, v note.Verifier, o VerifyOpt
 		}
 		trusted = &watch{cp, "the trusted checkpoint"}
 	}
+	if err := o.check(); err != nil {
+		return report, fmt.Errorf("verify export: %w", err)
+	}
 	err := verifyExport(ctx, r, v, &o, trusted, &report)
 	if err == nil || errors.As(err, &report.Fault) {
 		return report, err
@@ -111,6 +141,7 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 	var rewritten *Fault
 	var last []string // commitments of the last entry whose values may follow
 	personal := newTally()
+	var cosigned [][]byte
 	for {
 		if trusted != nil && rewritten == nil {
 			rewritten = trusted.check(&e)
@@ -136,6 +167,14 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 				return err
 			}
 			personal.held++
+			continue
+		}
+		if bytes.HasPrefix(line, []byte(cosignedHead)) {
+			signed, err := exportedCosigned(line, v, &e)
+			if err != nil {
+				return err
+			}
+			cosigned, last = append(cosigned, signed), nil
 			continue
 		}
 		entry, leaf, err := exportedLeaf(line, e.size)
@@ -167,7 +206,27 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 	if n := len(personal.named) - len(personal.erased) - personal.held; n > 0 {
 		report.Notes = append(report.Notes, fmt.Sprintf("%d personal values are not in this export; their commitments are", n))
 	}
-	return nil
+	return o.vouched(report, cosigned)
+}
+
+// exportedCosigned checks a line with an earlier checkpoint against the tree of
+// the entries before it.
+func exportedCosigned(line []byte, v note.Verifier, e *edge) ([]byte, error) {
+	signed, ok := noteIn(line, cosignedHead)
+	if !ok {
+		return nil, fault(FaultCheckpoint, -1, "the line of the cosigned checkpoint after %d entries is malformed", e.size)
+	}
+	cp, err := OpenCheckpoint(signed, v)
+	if err != nil {
+		return nil, fault(FaultCheckpoint, -1, "the cosigned checkpoint after %d entries: %v", e.size, err)
+	}
+	if cp.Size != e.size {
+		return nil, fault(FaultCheckpoint, -1, "after %d entries stands a cosigned checkpoint of %d", e.size, cp.Size)
+	}
+	if cp.Root != e.root() {
+		return nil, fault(FaultRolledBack, -1, "the cosigned checkpoint of size %d attests another history: at least one of the first %d entries is not what it was", cp.Size, cp.Size)
+	}
+	return signed, nil
 }
 
 // exportedLeaf returns the entry in a line and its leaf, which must be entry n.
@@ -186,9 +245,8 @@ func exportedLeaf(line []byte, n uint64) (entry Entry, leaf []byte, err error) {
 
 // finishExport checks the last line against the tree of those before it.
 func finishExport(in *bufio.Reader, line []byte, v note.Verifier, e *edge, report *Report) error {
-	quoted, ok := bytes.CutSuffix(line[len(checkpointHead):], []byte(checkpointTail))
-	signed, err := jsontext.AppendUnquote(nil, quoted)
-	if again, _ := jsontext.AppendQuote(nil, signed); !ok || err != nil || !bytes.Equal(again, quoted) {
+	signed, ok := noteIn(line, checkpointHead)
+	if !ok {
 		return fault(FaultCheckpoint, -1, "the line of the checkpoint is malformed")
 	}
 	cp, err := OpenCheckpoint(signed, v)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -20,6 +21,7 @@ const (
 	FaultPersonal   FaultKind = "personal"    // a personal value is altered, missing without an erasure, or of no entry
 	FaultHash       FaultKind = "stored hash" // the entries are good, a stored hash is not
 	FaultCheckpoint FaultKind = "checkpoint"  // a checkpoint was altered, is missing, or says something else than its copy
+	FaultWitness    FaultKind = "witness"     // too few of the given witnesses have cosigned any checkpoint
 	FaultKey        FaultKind = "key"         // the checkpoint was signed by another key
 	FaultRolledBack FaultKind = "rolled back" // an older state was put back, or history rewritten by whoever has the key
 	FaultDatabase   FaultKind = "database"    // the file cannot be read as a ledger
@@ -50,6 +52,8 @@ type Report struct {
 	Size       uint64    // entries that the checkpoint covers
 	Root       tlog.Hash // the root it signs
 	Checkpoint []byte    // the signed checkpoint itself, to be kept elsewhere
+	Cosigned   uint64    // entries that the quorum of the given witnesses has vouched for
+	CosignedBy []string  // names of those that did
 	Fault      *Fault    // nil: every entry is the one that was signed
 	Personal   int       // personal values that are there and match their commitments
 	Erased     int       // those that an entry erased
@@ -62,6 +66,13 @@ type VerifyOptions struct {
 	// hold what it attests. Without one, whoever holds the key can rewrite
 	// everything, and whoever holds an older copy of the folder can put it back.
 	Trusted []byte
+
+	// Witnesses are the keys of those whose cosignatures count: gateways, and
+	// outside witnesses. At least Quorum of them (one, if it is 0) must have
+	// cosigned one and the same checkpoint: Trusted, or one that is kept in the
+	// record. They hold what whoever has the ledger's key can not rewrite.
+	Witnesses []note.Verifier
+	Quorum    int
 
 	// Progress is called now and then, and at the end, with the number of
 	// entries checked and to be checked. A record that turns out to be damaged is

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Entry is one line of the record. Its canonical encoding (see Entry.Encode)
@@ -72,6 +73,23 @@ type Log interface {
 	// Checkpoint returns the signed checkpoint (C2SP tlog-checkpoint) that covers
 	// every durable entry.
 	Checkpoint(ctx context.Context) ([]byte, error)
+
+	// Root is the root of the tree when it had size entries, or ErrNotFound if it
+	// never had so many.
+	Root(ctx context.Context, size uint64) (tlog.Hash, error)
+
+	// Consistency returns an RFC 6962 consistency proof between two sizes of the
+	// tree; old must be above 0 and not above new, and new not above Size, else
+	// ErrNotFound.
+	Consistency(ctx context.Context, old, new uint64) (tlog.TreeProof, error)
+
+	// Cosigned keeps a checkpoint of this log with the signatures of others that
+	// are on it, beside those that are kept for its size already. Whether these
+	// verify is the caller's to know. Only the newest MaxCosigned sizes are kept.
+	Cosigned(ctx context.Context, signed []byte) error
+
+	// Cosignatures returns the checkpoints that Cosigned keeps, the newest first.
+	Cosignatures(ctx context.Context) ([][]byte, error)
 
 	// Proof returns a C2SP tlog-proof of entry n under the current checkpoint, or
 	// ErrNotFound.

@@ -383,7 +383,7 @@ func TestExportPersonal(t *testing.T) {
 // TestOldSchema opens a ledger that the first version of the schema holds.
 func TestOldSchema(t *testing.T) {
 	s := makeSmall(t)
-	s.sql(t, "DROP TABLE personal", "CREATE TABLE x (y)", "DROP TABLE x; PRAGMA user_version = 1")
+	s.sql(t, "DROP TABLE personal", "DROP TABLE cosigned", "CREATE TABLE x (y)", "DROP TABLE x; PRAGMA user_version = 1")
 	before, err := ledger.Verify(t.Context(), s.db(), s.v, ledger.VerifyOptions{})
 	if err != nil || before.Size != 20 {
 		t.Fatalf("as it was: %+v, %v", before, err)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -43,6 +44,36 @@ func prove(cp Checkpoint, signed []byte, n uint64, r tlog.HashReader) ([]byte, e
 	b.WriteByte('\n')
 	b.Write(signed)
 	return b.Bytes(), nil
+}
+
+// Root returns an earlier root. See Log.Root.
+func (l *SQLite) Root(ctx context.Context, size uint64) (tlog.Hash, error) {
+	if l.closed.Load() {
+		return tlog.Hash{}, fmt.Errorf("root of %d entries: %w", size, ErrClosed)
+	}
+	if now := l.Size(); size > now {
+		return tlog.Hash{}, fmt.Errorf("root of %d entries: the log has %d: %w", size, now, ErrNotFound)
+	}
+	e, err := loadEdge(size, l.store(ctx))
+	if err != nil {
+		return tlog.Hash{}, fmt.Errorf("root of %d entries: %w", size, err)
+	}
+	return e.root(), nil
+}
+
+// Consistency returns a consistency proof. See Log.Consistency.
+func (l *SQLite) Consistency(ctx context.Context, old, new uint64) (tlog.TreeProof, error) {
+	if l.closed.Load() {
+		return nil, fmt.Errorf("prove consistency: %w", ErrClosed)
+	}
+	if now := l.Size(); old < 1 || old > new || new > now {
+		return nil, fmt.Errorf("prove consistency of %d entries with %d: the log has %d: %w", old, new, now, ErrNotFound)
+	}
+	proof, err := tlog.ProveTree(int64(new), int64(old), l.store(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("prove consistency of %d entries with %d: %w", old, new, err)
+	}
+	return proof, nil
 }
 
 // VerifyProof checks that entry, as Entry.Encode or Entry.Leaf wrote it, is in

@@ -19,6 +19,7 @@ const applicationID = 0x416e646e
 // hash.idx is the stored-hash index of tlog. body holds what is too large for a
 // leaf, by the SHA-256 that the leaf names. checkpoint has one row: the latest.
 // personal holds salt and data of each commitment, and of an erased one zeros.
+// cosigned has earlier checkpoints that others have signed, too.
 var migrations = []string{
 	`CREATE TABLE entry (seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 	CREATE TABLE hash (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
@@ -26,6 +27,7 @@ var migrations = []string{
 	CREATE TABLE checkpoint (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, note BLOB NOT NULL) STRICT;`,
 	// Values go in at the end and are overwritten in their place: see overwrite.
 	`CREATE TABLE personal (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, erased INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;`,
+	`CREATE TABLE cosigned (size INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT;`,
 }
 
 // migrate creates or brings up to date. It returns an error for a database

@@ -30,6 +30,9 @@ func Verify(ctx context.Context, path string, v note.Verifier, o VerifyOptions) 
 		}
 		watches = append(watches, watch{cp, "the trusted checkpoint"})
 	}
+	if err := o.check(); err != nil {
+		return Report{}, fmt.Errorf("verify ledger: %w", err)
+	}
 	if _, err := os.Stat(path); err != nil {
 		return Report{}, fmt.Errorf("verify ledger: %w", err)
 	}
@@ -142,6 +145,10 @@ func (s *scan) run(filed []byte, fileErr error) error {
 	default:
 		s.watches = append(s.watches, watch{cp, "the checkpoint file beside the database"})
 	}
+	cosigned, err := s.history()
+	if err != nil {
+		return err
+	}
 	odd, err := s.walk()
 	if err != nil {
 		return err
@@ -161,7 +168,10 @@ func (s *scan) run(filed []byte, fileErr error) error {
 	if late != nil {
 		return late
 	}
-	return s.leftovers()
+	if err := s.leftovers(); err != nil {
+		return err
+	}
+	return s.o.vouched(&s.report, cosigned)
 }
 
 // checkpoint reads and verifies the signed checkpoint of the database.
