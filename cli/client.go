@@ -180,7 +180,9 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 	for k, v := range header {
 		req.Header[k] = v
 	}
-	req.Header.Set("Authorization", "Bearer "+cl.token)
+	if cl.token != "" {
+		req.Header.Set("Authorization", "Bearer "+cl.token)
+	}
 	switch {
 	case isText:
 		req.Header.Set("Content-Type", "text/plain; charset=utf-8")

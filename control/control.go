@@ -101,6 +101,7 @@ type Control struct {
 	stopOnce sync.Once
 	running  sync.WaitGroup
 	syncs    stateCache
+	concerns concernDoor
 	holds    holds
 
 	complaints complaints

@@ -183,7 +183,11 @@ func (c *Control) dispatch(w http.ResponseWriter, r *http.Request, methods map[s
 		}
 		c.metrics.commands.WithLabelValues(rt.command, result).Inc()
 		c.metrics.seconds.WithLabelValues(rt.command).Observe(time.Since(began).Seconds())
-		c.log.Info("command", "type", rt.command, "operator", cl.op.id, "result", result, "took", time.Since(began))
+		who := "nobody yet"
+		if cl.op != nil {
+			who = cl.op.id
+		}
+		c.log.Info("command", "type", rt.command, "operator", who, "result", result, "took", time.Since(began))
 	}
 	if err != nil {
 		c.fail(w, r, err)
