@@ -99,11 +99,13 @@ func (a *agent) do(ctx context.Context, f func()) error {
 func (a *agent) listen(b Bus) error {
 	_, err := b.Subscribe(order.SubjectOrder, func(m bus.Msg) {
 		received := time.Now()
+		signed, checkpoint := order.CutCheckpoint(m.Data)
 		select {
-		case a.jobs <- func() { a.take(m.Data, received) }:
+		case a.jobs <- func() { a.take(signed, received) }:
 		default:
 			a.ask(a.resync) // too many at once: one state replaces them all
 		}
+		a.g.looker.passes(checkpoint)
 	})
 	if err != nil {
 		return err

@@ -79,8 +79,10 @@ func (a *agent) fetch(ctx context.Context, b Bus, within time.Duration) bool {
 		a.g.log.Warn("no full state from the control plane", "error", err) // the next beat asks again
 		return false
 	}
+	signed, checkpoint := order.CutCheckpoint(data)
+	a.g.looker.passes(checkpoint)
 	ok := false
-	return a.do(ctx, func() { ok = a.takeState(data, received) == nil }) == nil && ok
+	return a.do(ctx, func() { ok = a.takeState(signed, received) == nil }) == nil && ok
 }
 
 // sendBeat tells the control plane where this gateway stands, and renews the
@@ -116,6 +118,7 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) error
 	if l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
 		return fmt.Errorf("the lease is for another beat (of %q)", l.Gateway)
 	}
+	a.g.looker.shown(&l)
 	switch {
 	case l.Revision > beat.Revision || a.g.current.Load() == nil:
 		a.ask(a.resync)
@@ -156,6 +159,9 @@ func (a *agent) report() (order.Beat, [][]byte, int64) {
 		beat.Revision, beat.Head = rl.revision, rl.head
 	}
 	beat.Trusts = a.trusts()
+	if w := a.g.looker.report.Load(); w != nil {
+		beat.Witness = *w
+	}
 	beat.Lists = a.lists.report(a.g.current.Load())
 	beat.Detectors, beat.Versions = slices.Sorted(maps.Keys(a.g.detectors)), map[string][]string{}
 	for _, m := range a.g.order {

@@ -68,6 +68,7 @@ type Gateway struct {
 	agent         *agent
 	acknowledging turns
 	linked        linkedSeen
+	looker        looker
 
 	data, admin net.Listener
 	servers     []server
@@ -111,6 +112,8 @@ func New(cfg Config) (*Gateway, error) {
 	g.clock = newClock(time.Now, a.follower.State().IssuedAt)
 	g.openUsage()
 	g.metrics = newMetrics(g)
+	g.openLooker()
+	g.looker.measure(g.metrics.registry)
 	if a.synced {
 		rl, err := compile(a.follower.State(), a.follower.Emergencies(), nil, a.lists.resolve(a.follower.State().Lists, nil))
 		if err != nil {
@@ -170,6 +173,7 @@ func (g *Gateway) follow(ctx context.Context) error {
 		}
 		g.spawn(func() { g.share(ctx, g.cfg.Bus) })       // without it each gateway counts alone
 		g.spawn(func() { g.agent.renew(ctx, g.cfg.Bus) }) // without it the lease runs out
+		g.spawn(func() { g.vouch(ctx, g.cfg.Bus) })       // without it nobody notices a ledger that was rewritten
 	}
 	g.spawn(func() { g.account(ctx) })                       // without it counts are lost at a restart, and sessions never end
 	g.spawn(func() { g.agent.run(ctx) })                     // without it no order takes force

@@ -40,6 +40,7 @@ type plane struct {
 	state  order.State
 	acks   []order.Ack
 	beats  int
+	onBeat func(order.Beat, *order.Lease)
 	silent bool // answers nothing: as a control plane that is down
 	news   chan struct{}
 }
@@ -71,8 +72,12 @@ func newPlane(t testing.TB) *plane {
 			t.Error(err)
 		}
 		p.beats++
-		return must(order.Sign(order.Lease{Gateway: b.Gateway, Nonce: b.Nonce, Revision: p.state.Revision, Head: p.state.Head,
-			At: time.Now(), TTL: correction.Duration(time.Minute)}, p.signer))
+		l := order.Lease{Gateway: b.Gateway, Nonce: b.Nonce, Revision: p.state.Revision, Head: p.state.Head,
+			At: time.Now(), TTL: correction.Duration(time.Minute)}
+		if p.onBeat != nil {
+			p.onBeat(b, &l)
+		}
+		return must(order.Sign(l, p.signer))
 	})
 	p.bus.Subscribe(order.SubjectAck, func(m bus.Msg) {
 		var a order.Ack
