@@ -68,6 +68,9 @@ type point struct {
 	Error      string    `json:"error,omitempty"`
 	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
 
+	Credential        string    `json:"credential,omitempty"` // own, local, shared, revoked
+	CredentialExpires time.Time `json:"credential_expires_at,omitzero"`
+
 	Emergencies []string `json:"emergencies,omitempty"` // obeyed there, not adopted by the control plane
 }
 

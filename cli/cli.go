@@ -49,6 +49,7 @@ type Daemons struct {
 type command struct {
 	Env
 	server, token, dev, output string
+	ca                         string
 	started                    bool // arguments were understood
 }
 
@@ -98,6 +99,7 @@ func (c *command) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&c.server, "server", "", "address of the control plane (ANDON_SERVER)")
 	f.StringVar(&c.token, "token", "", "operator token (ANDON_TOKEN)")
+	f.StringVar(&c.ca, "ca", "", "`file` of the authority of the control plane's certificate (ANDON_CA)")
 	f.StringVar(&c.dev, "dev", "", "data `folder` of make run, to take address and token from its dev.json")
 	f.StringVarP(&c.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -187,7 +189,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 func (c *command) verb() string {
 	for i := 0; i < len(c.Args); i++ {
 		switch a := c.Args[i]; {
-		case a == "--server" || a == "--token" || a == "--dev" || a == "--output" || a == "-o":
+		case a == "--server" || a == "--token" || a == "--ca" || a == "--dev" || a == "--output" || a == "-o":
 			i++
 		case !strings.HasPrefix(a, "-"):
 			return a

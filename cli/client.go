@@ -91,8 +91,16 @@ func (c *command) client() (*client, error) {
 	if cl.base == "" {
 		return nil, usagef(hint, "no control plane is named")
 	}
-	if !strings.Contains(cl.base, "://") {
-		cl.base = "http://" + cl.base
+	pool, err := c.authorities()
+	if err != nil {
+		return nil, err
+	}
+	secured(cl.http, pool)
+	if scheme := "http://"; !strings.Contains(cl.base, "://") {
+		if pool != nil {
+			scheme = "https://"
+		}
+		cl.base = scheme + cl.base
 	}
 	u, err := url.Parse(cl.base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
@@ -195,6 +203,9 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 	}
 	resp, err := cl.http.Do(req)
 	if err != nil {
+		if unknownAuthority(err) {
+			return nil, &hinted{fmt.Errorf("reach the control plane (from %s): %w", cl.from, err), "--ca andon-data/ca.crt, or ANDON_CA: the authority's certificate, from the control plane's machine"}
+		}
 		return nil, unreached(ctx, method, fmt.Errorf("reach the control plane (from %s): %w", cl.from, err))
 	}
 	if resp.StatusCode/100 == 2 {

@@ -25,6 +25,7 @@ var settingFlags = []struct{ flag, path, help string }{
 	{"gateway-admin", "gateway.admin", "address for health, metrics and emergency orders"},
 	{"gateway-name", "gateway.name", "name of this gateway"},
 	{"sim-listen", "sim.listen", "address of the simulated provider"},
+	{"join", "gateway.join", "join token, for andon gateway: andon join-token add makes it"},
 }
 
 func (s *settings) add(cmd *cobra.Command) {

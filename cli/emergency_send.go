@@ -78,11 +78,16 @@ type sendResult struct {
 // emergencySend posts to all gateways at once: one that hangs must not keep the
 // order from the next.
 func (c *command) emergencySend(ctx context.Context, data []byte, to []string) error {
+	pool, err := c.authorities()
+	if err != nil {
+		return err
+	}
+	h := securedGateway(httpClient(), pool)
 	results := make([]sendResult, len(to))
 	done := make(chan int)
 	for i, addr := range to {
 		go func() {
-			results[i] = post(ctx, data, addr)
+			results[i] = post(ctx, h, data, addr)
 			done <- i
 		}()
 	}
@@ -147,7 +152,7 @@ func (c *command) emergencySend(ctx context.Context, data []byte, to []string) e
 	return nil
 }
 
-func post(ctx context.Context, data []byte, addr string) sendResult {
+func post(ctx context.Context, h *http.Client, data []byte, addr string) sendResult {
 	r := sendResult{Gateway: addr}
 	if !strings.Contains(addr, "://") {
 		addr = "http://" + addr
@@ -161,7 +166,7 @@ func post(ctx context.Context, data []byte, addr string) sendResult {
 		return r
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := httpClient().Do(req)
+	resp, err := h.Do(req)
 	if err != nil {
 		r.Error = err.Error()
 		return r

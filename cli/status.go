@@ -109,11 +109,11 @@ func (c *command) printOverview(w io.Writer, o *overview) {
 
 func (c *command) printPoints(w io.Writer, ps []point, desired uint64) {
 	now := c.Now()
-	rows := [][]string{{"GATEWAY", "STATE", "DESIRED", "OBSERVED", "LEASE", "LIVE", "NOTE"}}
+	rows := [][]string{{"GATEWAY", "STATE", "DESIRED", "OBSERVED", "LEASE", "LIVE", "CREDENTIAL", "NOTE"}}
 	for _, p := range ps {
 		rows = append(rows, []string{
 			p.Name, p.State, strconv.FormatUint(desired, 10), strconv.FormatUint(p.Revision, 10),
-			until(p.Lease, now), strconv.FormatInt(p.Live, 10), shorten(p.Error, 200),
+			until(p.Lease, now), strconv.FormatInt(p.Live, 10), p.Credential, shorten(p.Error, 200),
 		})
 	}
 	table(w, rows)
@@ -193,7 +193,7 @@ func (c *command) pointsCmd() *cobra.Command {
 			c.printf("%s  removed\n", args[0])
 			return nil
 		},
-	})
+	}, c.revokeCmd(), c.credentialsCmd())
 	return cmd
 }
 

@@ -101,7 +101,6 @@ type Control struct {
 	stopOnce sync.Once
 	running  sync.WaitGroup
 	syncs    stateCache
-	concerns concernDoor
 	holds    holds
 
 	complaints complaints
