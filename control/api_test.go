@@ -218,8 +218,8 @@ func TestWhoMayComeIn(t *testing.T) {
 	w.token = good
 	var me whoamiView
 	w.ok(200, "GET", "/whoami", "", &me)
-	if me != (whoamiView{"op-1", "ann", "administrator"}) {
-		t.Error(me)
+	if me.ID != "op-1" || me.Name != "ann" || me.Role != "administrator" || me.Kind != kindOwn || len(me.Factors) != 0 || !me.SteppedUpTill.IsZero() {
+		t.Errorf("%+v", me)
 	}
 	if _, created, err := w.c.EnsureOperator("ann"); created || err != nil {
 		t.Error("made twice", err)
@@ -248,7 +248,7 @@ func TestWhoMayComeIn(t *testing.T) {
 		if p := asProblem(err); err == nil || p.Code != "forbidden" {
 			t.Errorf("%s %s: %v", rt.method, rt.path, err)
 		}
-		if rt.command == "" {
+		if rt.command == "" || ofOneself[rt.command] {
 			continue
 		}
 		req, _ = http.NewRequest(rt.method, "http://x"+rt.path, strings.NewReader(sample(rt)))
@@ -264,6 +264,10 @@ func TestWhoMayComeIn(t *testing.T) {
 		}
 	}
 }
+
+// ofOneself are the commands that everybody gives, about nothing but their own
+// account; that it is their own is tested with each.
+var ofOneself = map[string]bool{"operator.password": true, "operator.step_up": true, "token.create": true, "token.revoke": true, "session.close": true, "session.revoke": true}
 
 // sample is a body that the route can read.
 func sample(rt *route) string {

@@ -44,6 +44,9 @@ func (c *Control) execute(ctx context.Context, actor string, decide func(s *stat
 		if now.Before(c.state.last) {
 			now = c.state.last // the clock went back; the record does not
 		}
+		if err := c.stillMay(ctx, c.state, actor); err != nil {
+			return nil, err
+		}
 		drafts, err := decide(c.state, now)
 		if err != nil || len(drafts) == 0 {
 			return nil, err

@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ import (
 	"andon/bus"
 	"andon/ledger"
 	"andon/order"
+	"andon/people"
 )
 
 // Config is what a control plane needs.
@@ -56,6 +58,14 @@ type Config struct {
 
 	Joining *Joining // nil: gateways come with the shared token alone
 	Local   string   // the gateway in this process: it speaks in its own name; "": there is none, or it comes over the bus like any other
+
+	People   string         // private file for password hashes, on a disk that lasts; "": passwords last as long as the process
+	OIDC     *OIDC          // issuer whose people may log in; nil: there is none
+	Sessions people.Span    // how long they last; default people.DefaultSpan
+	StepUp   string         // StepUpFactor (default) or StepUpAlways
+	Proxies  []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
+
+	hashing people.Params // of passwords; default people.Standard
 
 	Lease     time.Duration // how long a gateway is current without another beat; default 15s
 	LedgerKey string        // text of the ledger's public key, for those who verify; optional
@@ -92,6 +102,7 @@ type Control struct {
 
 	hub      *hub
 	shelf    *shelf
+	desk     *desk
 	handler  http.Handler
 	server   *http.Server
 	listener net.Listener
@@ -145,6 +156,9 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	if err := c.openShelf(); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
+	if err := c.newDesk(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.handler = c.routes()
@@ -255,6 +269,9 @@ func (c *Control) Stop(ctx context.Context) error {
 	c.running.Wait()
 	c.command.Lock() // whoever was running a command is done now
 	defer c.command.Unlock()
+	if kerr := c.desk.close(c.cfg.Now()); kerr != nil {
+		c.log.Warn("when sessions were last used is not kept; they end the earlier", "error", kerr)
+	}
 	return err
 }
 

@@ -22,6 +22,7 @@ import (
 	"andon/bus"
 	"andon/ledger"
 	"andon/order"
+	"andon/people"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -142,7 +143,7 @@ func (w *world) start() {
 	w.bus, err = w.server.Connect("control")
 	must(w.t, err)
 	cfg := Config{
-		Listen: "127.0.0.1:0", Bus: w.bus, Log: w.log, Lists: filepath.Join(w.dir, "lists"), Signer: w.signer, Emergency: []order.PublicKey{w.emergency.Public()},
+		Listen: "127.0.0.1:0", Bus: w.bus, Log: w.log, Lists: filepath.Join(w.dir, "lists"), People: filepath.Join(w.dir, "people.json"), hashing: people.Params{Memory: 64, Passes: 1, Lanes: 1}, Signer: w.signer, Emergency: []order.PublicKey{w.emergency.Public()},
 		Models: []ModelInfo{{Name: "sim-large", Fallback: "sim-small"}, {Name: "sim-small"}}, Lease: 15 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

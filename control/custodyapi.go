@@ -179,6 +179,11 @@ func custodyPost[T any](kind string) func(*Control, *call) error {
 		if err := cl.op.may(kind); err != nil {
 			return err
 		}
+		if irreversible[kind] {
+			if err := cl.stepUp(kind); err != nil {
+				return err
+			}
+		}
 		b, err := decode[T](cl)
 		if err != nil {
 			return err

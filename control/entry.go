@@ -83,7 +83,10 @@ type operatorBody struct {
 	ID    string `json:"id"`
 	Name  string `json:"name,omitempty"`
 	Role  string `json:"role,omitempty"`
-	Token string `json:"token_sha256"` // hex
+	Token string `json:"token_sha256,omitempty"` // hex; "" for who comes from an issuer
+
+	Roles   []string `json:"roles,omitempty"`   // beside role
+	Subject string   `json:"subject,omitempty"` // keyed hash of issuer and subject
 }
 
 // removedOperatorBody ends an operator. What the operator did stays in the record.

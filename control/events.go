@@ -58,7 +58,7 @@ func (c *Control) getEvents(cl *call) error {
 		c.log.Info("an event stream ended early", "operator", cl.op.id, "error", err)
 		return nil
 	}
-	c.follow(cl.r.Context(), s, w)
+	c.follow(cl.r.Context(), cl.op, s, w)
 	return nil // the answer has begun: there is no other way to say anything now
 }
 
@@ -80,7 +80,7 @@ func (c *Control) catchUpWatcher(ctx context.Context, s *stream, from, to uint64
 	})
 }
 
-func (c *Control) follow(ctx context.Context, s *stream, w *watcher) {
+func (c *Control) follow(ctx context.Context, op *operator, s *stream, w *watcher) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
@@ -93,8 +93,14 @@ func (c *Control) follow(ctx context.Context, s *stream, w *watcher) {
 		case <-w.dropped:
 			return // it comes back with Last-Event-ID
 		case m := <-w.messages:
+			if c.gone(op) { // it was revoked, perhaps by this very entry
+				return
+			}
 			err = s.event(m)
 		case <-beat.C:
+			if c.gone(op) { // its time is over
+				return
+			}
 			err = s.write(":\n\n")
 		}
 		if err != nil {

@@ -2,7 +2,6 @@ package control
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -92,6 +91,7 @@ type operator struct {
 	created  time.Time
 	by       string
 	removed  time.Time
+	person
 }
 
 // requestID is an idempotency key: each operator has a space of its own.
@@ -189,15 +189,6 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 		}
 		o.DropKeys = []string{b.ID}
 		return func() { k.revokedAt = e.At.UTC(); s.weight -= weigh(s.stands(k.Key)) }, err
-	case typeOperator, typeToken:
-		return s.foldOperator(e)
-	case typeOpRemoved:
-		b, err := read[removedOperatorBody](e.Body)
-		op := s.operators[b.ID]
-		if err == nil && !op.active() {
-			err = fmt.Errorf("operator %q is not there: %w", b.ID, errForm)
-		}
-		return func() { op.removed = e.At.UTC(); delete(s.tokens, op.token) }, err
 	case typeListPut:
 		return s.foldList(e, o)
 	case typeListRemoved:
@@ -319,37 +310,6 @@ func (s *state) foldKey(e ledger.Entry, o *order.Order) (func(), error) {
 		s.keyHashes[k.Hash] = true
 		s.weight += weigh(s.stands(k.Key))
 		s.nKeys = max(s.nKeys, number(k.ID, "k-"))
-	}, nil
-}
-
-func (s *state) foldOperator(e ledger.Entry) (func(), error) {
-	b, err := read[operatorBody](e.Body)
-	if err != nil {
-		return nil, err
-	}
-	op := &operator{id: b.ID, name: b.Name, created: e.At.UTC(), by: e.Actor}
-	old := s.operators[b.ID]
-	if (old != nil) != (e.Type == typeToken) {
-		return nil, fmt.Errorf("operator %q: %w", b.ID, errForm)
-	}
-	if n, err := hex.Decode(op.token[:], []byte(b.Token)); err != nil || n != len(op.token) {
-		return nil, fmt.Errorf("operator %q: token hash: %w", b.ID, errForm)
-	}
-	if old != nil {
-		op.name, op.roles, op.created, op.by, op.removed = old.name, old.roles, old.created, old.by, old.removed
-	} else if op.roles, err = authority.ParseRoles(b.Role); err != nil {
-		return nil, fmt.Errorf("operator %q: %w", b.ID, err)
-	}
-	return func() {
-		if old != nil {
-			delete(s.tokens, old.token)
-		}
-		s.operators[op.id] = op
-		if old == nil {
-			s.operatorList = append(s.operatorList, op.id)
-		}
-		s.tokens[op.token] = op
-		s.nOperators = max(s.nOperators, number(op.id, "op-"))
 	}, nil
 }
 

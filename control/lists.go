@@ -141,13 +141,3 @@ func (c *Control) getModels(cl *call) error {
 	}
 	return cl.reply(http.StatusOK, list)
 }
-
-type whoamiView struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-	Role string `json:"role"`
-}
-
-func (c *Control) getWhoami(cl *call) error {
-	return cl.reply(http.StatusOK, whoamiView{cl.op.id, cl.op.name, cl.op.roles.String()})
-}

@@ -12,6 +12,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	effect   prometheus.Histogram
 	alarms   prometheus.Counter
+	logins   *prometheus.CounterVec
 }
 
 // newMetrics registers with the control plane's own registry, and with another
@@ -34,6 +35,9 @@ func newMetrics(c *Control, also prometheus.Registerer) (*metrics, error) {
 			Name: "andon_control_alarms_total", Help: "Enforcement points found ahead of this control plane, or on another history.",
 		}),
 	}
+	m.logins = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "andon_control_logins_total", Help: "Passwords and issuers' answers, by result (done, failed).",
+	}, []string{"result"})
 	err := m.register(c, m.registry)
 	if also != nil {
 		err = errors.Join(err, m.register(c, also))
@@ -43,7 +47,7 @@ func newMetrics(c *Control, also prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) register(c *Control, r prometheus.Registerer) error {
 	var errs []error
-	for _, x := range []prometheus.Collector{m.commands, m.seconds, m.effect, m.alarms, observer{c}} {
+	for _, x := range []prometheus.Collector{m.commands, m.seconds, m.effect, m.alarms, m.logins, observer{c}} {
 		errs = append(errs, r.Register(x))
 	}
 	return errors.Join(errs...)

@@ -97,7 +97,7 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 		"Case": reflect.TypeFor[proposalAsk](), "Threat": reflect.TypeFor[propose.Threat](), "ThreatList": reflect.TypeFor[threatList](),
 		"ProposalList": reflect.TypeFor[proposalList](), "Proposal": reflect.TypeFor[proposalView](), "Preview": reflect.TypeFor[previewView](), "Coverage": reflect.TypeFor[coverageView](), "Reach": reflect.TypeFor[reachView](), "Dependant": reflect.TypeFor[dependantView](), "Point": reflect.TypeFor[pointView](), "NewKey": reflect.TypeFor[keySpec](), "Key": reflect.TypeFor[keyView](),
 		"WorkList": reflect.TypeFor[workList](), "Work": reflect.TypeFor[order.Work](), "Decision": reflect.TypeFor[order.Decision](), "Request": reflect.TypeFor[requestView](), "Model": reflect.TypeFor[ModelInfo](),
-		"Operator": reflect.TypeFor[whoamiView](), "Ledger": reflect.TypeFor[ledgerView](), "Problem": reflect.TypeFor[Problem](), "Health": reflect.TypeFor[healthView](),
+		"Ledger": reflect.TypeFor[ledgerView](), "Problem": reflect.TypeFor[Problem](), "Health": reflect.TypeFor[healthView](),
 		"List": reflect.TypeFor[listView](), "ListPoint": reflect.TypeFor[listPoint](), "ListList": reflect.TypeFor[listList](), "ListEdit": reflect.TypeFor[listEdit](),
 		"Warning": reflect.TypeFor[warning](), "Link": reflect.TypeFor[linkView](), "LinkMany": reflect.TypeFor[linkMany](), "Links": reflect.TypeFor[linksView](), "Unlink": reflect.TypeFor[unlinking](),
 		"OnBehalf": reflect.TypeFor[onBehalf](), "Receipt": reflect.TypeFor[order.Receipt](), "Missing": reflect.TypeFor[missingView](), "Acknowledgements": reflect.TypeFor[acknowledgementsView](),
@@ -107,7 +107,6 @@ func TestOpenAPIKnowsEveryField(t *testing.T) {
 		"Motion": reflect.TypeFor[motion](), "Approval": reflect.TypeFor[approval](), "LedgerRef": reflect.TypeFor[entryRef](), "CustodyCase": reflect.TypeFor[caseView](), "CustodyList": reflect.TypeFor[caseList](),
 		"NewCopy": reflect.TypeFor[copyStep](), "NewInventory": reflect.TypeFor[inventoryStep](), "NewTransfer": reflect.TypeFor[transferStep](), "AcceptTransfer": reflect.TypeFor[acceptStep](), "NewCredential": reflect.TypeFor[credentialStep](),
 		"Propose": reflect.TypeFor[proposeStep](), "NewLegalHold": reflect.TypeFor[legalHoldStep](), "NewDestruction": reflect.TypeFor[destroyStep](), "Witness": reflect.TypeFor[witnessStep](),
-		"NewOperator": reflect.TypeFor[newOperator](), "NamedOperator": reflect.TypeFor[operatorView](), "OperatorList": reflect.TypeFor[operatorList](),
 	}) {
 		var names []string
 		for _, f := range reflect.VisibleFields(typ) {

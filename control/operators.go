@@ -11,19 +11,37 @@ import (
 
 // newOperator is an operator to be made.
 type newOperator struct {
-	Name string `json:"name"`
-	Role string `json:"role,omitempty"` // default administrator
+	Name  string   `json:"name"`
+	Role  string   `json:"role,omitempty"`  // one; or
+	Roles []string `json:"roles,omitempty"` // several; default administrator
+}
+
+// newRoles are an operator's roles from now on.
+type newRoles struct {
+	Roles  []string `json:"roles"`
+	Reason string   `json:"reason"`
+}
+
+// tenureView is an interval in which an operator had roles.
+type tenureView struct {
+	Roles []string  `json:"roles"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // operatorView is an operator as the API shows it: never its token's hash.
 type operatorView struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Role      string    `json:"role"`
-	Token     string    `json:"token,omitempty"` // once, in the answer that makes it
-	CreatedAt time.Time `json:"created_at"`
-	CreatedBy string    `json:"created_by"`
-	RemovedAt time.Time `json:"removed_at,omitzero"`
+	ID        string       `json:"id"`
+	Name      string       `json:"name"`
+	Role      string       `json:"role"`  // all of them, as text
+	Roles     []string     `json:"roles"` // those of now
+	Held      []tenureView `json:"held"`  // those of each time
+	Source    string       `json:"source"`
+	Factors   []string     `json:"factors"`         // by which it can prove who it is, beside a token
+	Token     string       `json:"token,omitempty"` // once, in the answer that makes it
+	CreatedAt time.Time    `json:"created_at"`
+	CreatedBy string       `json:"created_by"`
+	RemovedAt time.Time    `json:"removed_at,omitzero"`
 }
 
 type operatorList struct {
@@ -31,7 +49,15 @@ type operatorList struct {
 }
 
 func (op *operator) view() operatorView {
-	return operatorView{ID: op.id, Name: op.name, Role: op.roles.String(), CreatedAt: op.created, CreatedBy: op.by, RemovedAt: op.removed}
+	v := operatorView{ID: op.id, Name: op.name, Role: op.roles.String(), Roles: roleNames(op), Held: []tenureView{}, Source: "local", Factors: op.factors(),
+		CreatedAt: op.created, CreatedBy: op.by, RemovedAt: op.removed}
+	if !op.own() {
+		v.Source = "issuer"
+	}
+	for _, t := range op.tenures {
+		v.Held = append(v.Held, tenureView{t.Roles.Names(), t.Since, t.Until})
+	}
+	return v
 }
 
 func (c *Control) getOperators(cl *call) error {
@@ -62,11 +88,22 @@ func (c *Control) postOperator(cl *call) error {
 	if err := checkLine("name", b.Name, 200); err != nil {
 		return err
 	}
-	if b.Role == "" {
+	if err := cl.notByToken("make operators"); err != nil {
+		return err
+	}
+	if b.Role != "" && len(b.Roles) > 0 {
+		return badField("role", "role is for one and roles for several; give one of the two")
+	}
+	if b.Role == "" && len(b.Roles) == 0 {
 		b.Role = string(authority.Administrator)
 	}
-	if _, err := authority.ParseRoles(b.Role); err != nil {
-		return badField("role", err.Error(), authority.All.Names()...)
+	made := operatorBody{Name: b.Name, Role: b.Role, Roles: b.Roles}
+	roles, err := authority.ParseRoles(made.names()...)
+	if err != nil {
+		return badField("roles", err.Error(), authority.All.Names()...)
+	}
+	if len(b.Roles) > 0 {
+		made.Roles = roles.Names() // each once
 	}
 	token, hash := secret(tokenPrefix)
 	id := ""
@@ -75,7 +112,8 @@ func (c *Control) postOperator(cl *call) error {
 			return nil, problem("operator_exists", op.id+" has this name; the record tells people apart by it")
 		}
 		id = "op-" + strconv.Itoa(s.nOperators+1)
-		return []draft{{typeOperator, operatorBody{ID: id, Name: b.Name, Role: b.Role, Token: hash}}}, nil
+		made.ID, made.Token = id, hash
+		return []draft{{typeOperator, made}}, nil
 	})
 	if err != nil {
 		return err
@@ -106,16 +144,72 @@ func (c *Control) deleteOperator(cl *call) error {
 		if !op.active() {
 			return nil, nil // removed is removed
 		}
-		others := 0
-		for _, o := range s.operators {
-			if o.active() && o != op {
-				others++
-			}
-		}
-		if others == 0 {
-			return nil, problem("last_operator", "it is the last operator: nobody could give a command any more")
+		if err := s.administratorRemains(op); err != nil {
+			return nil, err
 		}
 		return []draft{{typeOpRemoved, removedOperatorBody{id, reason}}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.RLock()
+	v := c.state.operators[id].view()
+	c.mu.RUnlock()
+	return cl.reply(http.StatusOK, v)
+}
+
+// administratorRemains says whether there is still an administrator without op. Who
+// comes from an issuer does not count: the issuer can fail, or be taken.
+func (s *state) administratorRemains(op *operator) error {
+	if !op.own() || !op.roles.Has(authority.Administrator) {
+		return nil
+	}
+	for _, o := range s.operators {
+		if o.active() && o.id != op.id && o.own() && o.roles.Has(authority.Administrator) {
+			return nil
+		}
+	}
+	return problem("last_operator", op.name+" is the last administrator with an account of its own here: nobody could let people in any more")
+}
+
+// postRoles changes what somebody may do, from now on. What they did before was
+// done with the roles that they had.
+func (c *Control) postRoles(cl *call) error {
+	if err := cl.op.may("operator.roles"); err != nil {
+		return err
+	}
+	if err := cl.notByToken("change roles"); err != nil {
+		return err
+	}
+	b, err := decode[newRoles](cl)
+	if err != nil {
+		return err
+	}
+	if err := reasonGiven(b.Reason); err != nil {
+		return err
+	}
+	roles, err := authority.ParseRoles(b.Roles...)
+	if err != nil {
+		return badField("roles", err.Error(), authority.All.Names()...)
+	}
+	id := cl.r.PathValue("id")
+	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
+		op := s.operators[id]
+		if !op.active() {
+			return nil, problem("not_found", "there is no operator "+strconv.Quote(short(id)))
+		}
+		if !op.own() {
+			return nil, badField("roles", op.name+" has the roles that the issuer says; change them there, or the mapping in control.oidc.roles")
+		}
+		if op.roles == roles {
+			return nil, nil
+		}
+		if !roles.Has(authority.Administrator) {
+			if err := s.administratorRemains(op); err != nil {
+				return nil, err
+			}
+		}
+		return []draft{{typeRoles, rolesBody{id, roles.Names(), b.Reason}}}, nil
 	})
 	if err != nil {
 		return err

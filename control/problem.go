@@ -48,8 +48,6 @@ var coreCodes = map[string]code{
 	"point_live":           {409, "The enforcement point is live"},
 	"too_many_apps":        {409, "Too many applications"},
 	"list_in_use":          {409, "The list is in use"},
-	"operator_exists":      {409, "There is an operator of this name"},
-	"last_operator":        {409, "Somebody has to remain"},
 	"in_custody":           {409, "The model is in custody"},
 	"out_of_order":         {409, "A step before this one is missing"},
 	"not_independent":      {409, "Another person has to do this"},

@@ -90,7 +90,7 @@ func joined[V any](sets ...map[string]V) map[string]V {
 func (op *operator) may(action string) error {
 	allowed := permits[action] | authority.SetOf(authority.Administrator)
 	if op != nil && op.roles.Meets(allowed) {
-		return nil
+		return op.via.asks(action)
 	}
 	who := "nobody may do it unknown"
 	if op != nil {

@@ -94,10 +94,6 @@ var coreTable = []route{
 	{"POST", "/api/v1/custody/{id}/copies/{copy}/witness", typeWitnessed, false, custodyPost[witnessStep](typeWitnessed)},
 	{"POST", "/api/v1/custody/{id}/destroyed", typeDestroyed, false, custodyPost[finishStep](typeDestroyed)},
 	{"GET", "/api/v1/custody/{id}/certificate", "", false, (*Control).getCertificate},
-	{"POST", "/api/v1/operators", "operator.create", false, (*Control).postOperator},
-	{"GET", "/api/v1/operators", "", false, (*Control).getOperators},
-	{"DELETE", "/api/v1/operators/{id}", "operator.remove", false, (*Control).deleteOperator},
-	{"GET", "/api/v1/whoami", "", false, (*Control).getWhoami},
 	{"GET", "/api/v1/events", "", false, (*Control).getEvents},
 	{"GET", "/api/v1/ledger", "", false, (*Control).getLedger},
 	{"GET", "/api/v1/ledger/checkpoint", "", false, (*Control).getCheckpoint},
@@ -162,13 +158,11 @@ func (c *Control) dispatch(w http.ResponseWriter, r *http.Request, methods map[s
 	}
 	cl := &call{w: w, r: r}
 	if !rt.open {
-		op, err := c.authenticate(r.Header.Get("Authorization"))
-		if err != nil {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="andon"`)
+		if err := c.enter(w, cl, rt); err != nil {
 			c.fail(w, r, err)
 			return
 		}
-		cl.op = op
+		r = cl.r
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, rt.bodyLimit())
 	began := time.Now()
@@ -204,8 +198,11 @@ func (c *Control) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p.Instance = "urn:andon:error:" + hex.EncodeToString(b[:])
 		c.log.Error("request failed", "instance", p.Instance, "method", r.Method, "path", r.URL.Path, "code", p.Code, "error", err)
 	}
-	if p.Retry {
+	if p.Retry && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "5")
+	}
+	if p.Status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="andon"`)
 	}
 	data, err := json.Marshal(&p)
 	if err != nil {
