@@ -142,9 +142,9 @@ func (w *waiver) state(now time.Time) string {
 	return waiverActive
 }
 
-// late is the latest that it may be: the clock's time, but never before what the
-// record has seen. The caller holds mu, or is a command.
-func (c *Control) late(s *state) time.Time {
+// recordTime is the time by which a waiver ends: the clock's, but never before
+// what the record has seen. The caller holds mu, or is a command.
+func (c *Control) recordTime(s *state) time.Time {
 	now := c.cfg.Now().UTC().Round(0)
 	if now.Before(s.last) {
 		return s.last

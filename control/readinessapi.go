@@ -98,7 +98,7 @@ func (c *Control) getWaivers(cl *call) error {
 	}
 	list := waiverList{Waivers: []waiverView{}}
 	c.mu.RLock()
-	now := c.late(c.state)
+	now := c.recordTime(c.state)
 	all := c.state.readiness.waivers
 	for i := min(from, len(all)); i < len(all); i++ {
 		if want != "" && all[i].state(now) != want {
@@ -172,7 +172,7 @@ func (c *Control) showWaiver(id string) (waiverView, error) {
 	if w == nil {
 		return waiverView{}, problem("not_found", "there is no waiver "+strconv.Quote(short(id)))
 	}
-	return c.state.waiverView(w, c.late(c.state)), nil
+	return c.state.waiverView(w, c.recordTime(c.state)), nil
 }
 
 // postUnwaive ends a waiver: the finding counts again at once. That is stricter, so
@@ -194,7 +194,7 @@ func (c *Control) postUnwaive(cl *call) error {
 		if w == nil {
 			return nil, problem("not_found", "there is no waiver "+strconv.Quote(short(id)))
 		}
-		if st := w.state(c.late(s)); st != waiverActive {
+		if st := w.state(c.recordTime(s)); st != waiverActive {
 			return nil, problem("waiver_over", w.ID+" is "+st+" already")
 		}
 		return []draft{{typeUnwaived, unwaivedBody{id, b.Reason}}}, nil

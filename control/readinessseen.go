@@ -29,7 +29,7 @@ func (c *Control) observed(ctx context.Context, traffic bool) plan.Observed {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	now := c.cfg.Now()
-	o.At = c.late(c.state)
+	o.At = c.recordTime(c.state)
 	o.Waivers = c.state.activeWaivers(o.At)
 	for _, name := range slices.Sorted(maps.Keys(c.points)) {
 		p := c.points[name]
