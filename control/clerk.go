@@ -38,6 +38,7 @@ func (c *Control) clerk() {
 // tidy is one round of the clerk.
 func (c *Control) tidy(ctx context.Context) {
 	c.watchLeases()
+	c.takeSteps(ctx)
 	if c.cfg.Now().Before(c.clerkRests) || !c.anythingToRecord() {
 		return
 	}

@@ -34,9 +34,9 @@ var Events = []string{StepDone, StepFailed, StepHeld, StepSkipped, StepRetried, 
 // plan says later.
 type Opening struct {
 	ID       string            `json:"id"`
-	Playbook Playbook          `json:"playbook"` // its variables filled in
-	Digest   string            `json:"digest"`   // of the playbook as it was written, before that
-	Plan     string            `json:"plan,omitempty"`
+	Playbook Playbook          `json:"playbook"`       // its variables filled in
+	Digest   string            `json:"digest"`         // of the playbook as it was written, before that
+	Plan     int               `json:"plan,omitempty"` // version of the plan that it is from
 	Vars     map[string]string `json:"vars,omitempty"`
 	Incident string            `json:"incident,omitempty"`
 	Reason   string            `json:"reason,omitempty"`
@@ -111,7 +111,7 @@ type Run struct {
 	ID        string
 	Playbook  *Playbook
 	Digest    string
-	Plan      string
+	Plan      int
 	Vars      map[string]string
 	Incident  string
 	Reason    string
