@@ -92,7 +92,7 @@ type endedBody struct {
 // once when the act is asked for and once when it is carried.
 func doers() map[string]doer {
 	return map[string]doer{
-		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "waive": doWaive,
+		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "waive": doWaive, "rekey": doRekey,
 	}
 }
 

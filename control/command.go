@@ -56,6 +56,9 @@ func (c *Control) execute(ctx context.Context, actor string, decide func(s *stat
 			entries[i] = d.entry()
 			entries[i].Seq, entries[i].At, entries[i].Actor = c.state.size+uint64(i), now, actor
 		}
+		if err := c.canSign(entries); err != nil {
+			return nil, err
+		}
 		_, err = c.cfg.Log.Append(ctx, c.state.size, entries...)
 		switch {
 		case err == nil:
@@ -88,6 +91,7 @@ func (c *Control) take(entries []ledger.Entry) error {
 			c.trackOrder(o, durable)
 			c.publish(o)
 		}
+		c.turnedLocked(e)
 		c.hub.entry(e)
 		if text := c.state.alarming(e); text != "" {
 			c.alert(e, text)
@@ -113,7 +117,7 @@ func (c *Control) catchUp(ctx context.Context) error {
 // publish signs and sends an order. That it may not arrive is normal: gateways
 // notice the gap and ask. The caller holds mu, so orders leave in sequence.
 func (c *Control) publish(o *order.Order) {
-	signed, err := order.Sign(*o, c.cfg.Signer)
+	signed, err := order.Sign(*o, c.signer())
 	if err != nil {
 		c.log.Error("an order cannot be signed; gateways learn of it by resync", "revision", o.Revision, "error", err)
 		return

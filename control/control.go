@@ -45,7 +45,13 @@ type Config struct {
 	Log    ledger.Log // required. Its owner closes it, after Stop
 	Lists  string     // folder for the content of named lists; "": there can be none
 
-	Signer    order.Signer      // signs orders, states and leases; required
+	// Signer signs orders, states and leases until another key takes its place. Left
+	// out, it is opened at Source. The ledger knows which key counts; where a key
+	// that was chosen later is, it knows as well.
+	Signer     order.Signer
+	Source     string                                                 // of the first key; where to look for one that has moved
+	OpenSigner func(source string, create bool) (order.Signer, error) // opens keys, and makes one in a file if it may; nil: no key takes Signer's place
+
 	Emergency []order.PublicKey // whose emergency orders are adopted
 
 	// Models that are served. Corrections may name these, and those that gateways
@@ -112,6 +118,7 @@ type Control struct {
 	stopOnce sync.Once
 	running  sync.WaitGroup
 	syncs    stateCache
+	signers  signers
 	holds    holds
 
 	complaints complaints
@@ -148,10 +155,11 @@ func New(cfg Config) (*Control, error) {
 	if err := c.readAll(context.Background()); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
-	err := c.recall()
+	err := c.openSigner()
 	if err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
+	c.recall()
 	if c.metrics, err = newMetrics(c, cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
@@ -178,14 +186,8 @@ func (c *Control) readAll(ctx context.Context) error {
 // recall takes up, after a restart, what only memory knew: gateways known to the
 // ledger are listed until they come back or are removed, and effects not yet
 // measured are looked for again.
-func (c *Control) recall() error {
-	if o := c.state.lastOrder; o != nil {
-		signed, err := order.Sign(*o, c.cfg.Signer)
-		if err != nil {
-			return err
-		}
-		c.last = signed
-	}
+func (c *Control) recall() {
+	c.signLastLocked() // nobody else is there yet
 	for name, d := range c.state.points {
 		// The lease that it holds may be as young as the end of the last process.
 		c.points[name] = &point{name: name, pointBody: *d, known: true, lease: c.started.Add(c.cfg.Lease + leaseSlack)}
@@ -195,7 +197,6 @@ func (c *Control) recall() error {
 			c.track(r, true)
 		}
 	}
-	return nil
 }
 
 // Start listens, answers gateways, and tells them the last order. It returns
@@ -230,12 +231,13 @@ func (c *Control) Start(ctx context.Context) error {
 			c.log.Error("control API ended", "error", err)
 		}
 	})
-	c.running.Go(c.clerk) // without it effects are not recorded and expired corrections stay in the order
+	c.running.Go(c.keepSigning) // without it a key elsewhere signs for a day and no longer
+	c.running.Go(c.clerk)       // without it effects are not recorded and expired corrections stay in the order
 	c.mu.RLock()
 	revision, entries, erased := c.state.revision, c.state.size, c.state.allErased()
 	c.mu.RUnlock()
 	c.running.Go(func() { c.finishErasures(erased) }) // without it an erasure that a crash interrupted stays half done
-	c.log.Info("control plane started", "listen", c.Addr(), "revision", revision, "ledger_entries", entries, "key", c.cfg.Signer.Public().String())
+	c.log.Info("control plane started", "listen", c.Addr(), "revision", revision, "ledger_entries", entries, "key", c.OrderKey().String())
 	return nil
 }
 

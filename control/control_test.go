@@ -51,6 +51,7 @@ type faulty struct {
 	mu     sync.Mutex
 	fail   error
 	before func() // runs once before an append
+	each   func() error
 }
 
 func (f *faulty) Append(ctx context.Context, at uint64, es ...ledger.Entry) (uint64, error) {
@@ -60,6 +61,9 @@ func (f *faulty) Append(ctx context.Context, at uint64, es ...ledger.Entry) (uin
 	f.mu.Unlock()
 	if before != nil {
 		before()
+	}
+	if f.each != nil && err == nil {
+		err = f.each()
 	}
 	if err != nil {
 		return 0, err

@@ -262,7 +262,11 @@ func (c *Control) getCertificate(cl *call) error {
 		return outOfOrder("the seal can not be certified now", append(k.lacksCopies(), "its destruction has begun, or a copy was found that is not under seal")...)
 	}
 	cert.Ledger = c.cfg.LedgerKey
-	signed, err := order.SignCertificate(cert, c.cfg.Signer)
+	root, err := c.rootSigner()
+	if err != nil {
+		return err
+	}
+	signed, err := order.SignCertificate(cert, root)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (s *state) fold(e ledger.Entry) (*order.Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Put)+len(o.Drop)+len(o.PutKeys)+len(o.DropKeys)+len(o.Adopted)+len(o.PutLists)+len(o.DropLists) == 0 {
+	if o.Empty() {
 		o = nil
 	} else {
 		o.Revision, o.Prev, o.IssuedAt = s.revision+1, s.head, e.At.UTC()

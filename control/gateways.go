@@ -30,6 +30,7 @@ func (c *Control) join(ctx context.Context) error {
 		order.SubjectWorkChanged: c.onWorks,
 		order.SubjectList:        c.onList,
 
+		order.SubjectSuccessions: c.onSuccessions,
 		order.SubjectLinked:      c.onLinked,
 		order.SubjectAcknowledge: c.onAcknowledge,
 	} {
@@ -86,7 +87,7 @@ func (c *Control) onBeat(m bus.Msg) {
 		c.log.Warn("a beat cannot be read", "error", err)
 		return
 	}
-	if checkLine("gateway", b.Gateway, maxPointName) != nil || b.Gateway == "" || len(b.Features)+len(b.Models)+len(b.Emergencies)+len(b.Lists)+len(b.Detectors)+len(b.Versions) > maxPointLists {
+	if checkLine("gateway", b.Gateway, maxPointName) != nil || b.Gateway == "" || len(b.Features)+len(b.Models)+len(b.Emergencies)+len(b.Lists)+len(b.Detectors)+len(b.Versions)+len(b.Trusts) > maxPointLists {
 		c.log.Warn("a beat is out of bounds and was ignored", "name_bytes", len(b.Gateway))
 		return
 	}
@@ -94,7 +95,7 @@ func (c *Control) onBeat(m bus.Msg) {
 		return
 	}
 	lease := c.beat(b)
-	signed, err := order.Sign(lease, c.cfg.Signer)
+	signed, err := order.Sign(lease, c.signer())
 	if err != nil {
 		c.log.Error("a lease cannot be signed", "error", err)
 		return
@@ -118,6 +119,7 @@ func (c *Control) onAck(m bus.Msg) {
 type stateCache struct {
 	mu       sync.Mutex
 	revision uint64
+	by       order.PublicKey
 	signed   []byte
 }
 
@@ -134,17 +136,18 @@ func (c *Control) signedState() ([]byte, error) {
 	c.syncs.mu.Lock()
 	defer c.syncs.mu.Unlock()
 	c.mu.RLock()
-	if c.syncs.signed != nil && c.syncs.revision == c.state.revision {
+	s := c.signer() // a state by a key that counts no more is of no use
+	if c.syncs.signed != nil && c.syncs.revision == c.state.revision && c.syncs.by == s.Public() {
 		c.mu.RUnlock()
 		return c.syncs.signed, nil
 	}
 	full := c.state.full()
 	c.mu.RUnlock()
-	signed, err := order.Sign(full, c.cfg.Signer)
+	signed, err := order.Sign(full, s)
 	if err != nil {
 		return nil, err
 	}
-	c.syncs.revision, c.syncs.signed = full.Revision, signed
+	c.syncs.revision, c.syncs.by, c.syncs.signed = full.Revision, s.Public(), signed
 	return signed, nil
 }
 

@@ -121,7 +121,7 @@ func (c *Control) decideHold(cl *call, let bool) error {
 	})
 	if err == nil {
 		var signed []byte
-		signed, err = order.Sign(order.Release{Hold: id, Gateway: h.Gateway, Let: let, By: cl.op.id, At: c.cfg.Now().UTC()}, c.cfg.Signer)
+		signed, err = order.Sign(order.Release{Hold: id, Gateway: h.Gateway, Let: let, By: cl.op.id, At: c.cfg.Now().UTC()}, c.signer())
 		if err == nil {
 			err = c.cfg.Bus.Publish(order.SubjectRelease, signed)
 		}

@@ -415,7 +415,7 @@ func (c *Control) grant(j *Joining, control, gateway, id string, chain []byte) c
 		g.Trust = j.Trust()
 	}
 	if len(g.Trust) == 0 {
-		g.Trust = []string{c.cfg.Signer.Public().String()}
+		g.Trust = []string{c.OrderKey().String()}
 	}
 	if host, port, err := net.SplitHostPort(j.Bus); err == nil {
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {

@@ -333,8 +333,12 @@ func (c *Control) showPlan(cl *call, n int) (*planView, error) {
 	if v.Plan, v.Files, v.Addresses, err = c.addressed(ctx, cl.op, v.Plan, v.addresses); err != nil {
 		return nil, err
 	}
-	signed, err := order.SignPlan(order.PlanVersion{Org: v.Org, Version: v.Version, Digest: v.Digest, Previous: v.Previous, At: v.AppliedAt, By: v.AppliedBy,
-		Entry: order.LedgerRef{Seq: v.Entry.Seq, Type: v.Entry.Type, Hash: v.Entry.Hash}, Ledger: c.cfg.LedgerKey}, c.cfg.Signer)
+	root, err := c.rootSigner()
+	var signed []byte
+	if err == nil {
+		signed, err = order.SignPlan(order.PlanVersion{Org: v.Org, Version: v.Version, Digest: v.Digest, Previous: v.Previous, At: v.AppliedAt, By: v.AppliedBy,
+			Entry: order.LedgerRef{Seq: v.Entry.Seq, Type: v.Entry.Type, Hash: v.Entry.Hash}, Ledger: c.cfg.LedgerKey}, root)
+	}
 	if err != nil { // the ledger's checkpoint covers it all the same
 		c.log.Warn("a version of the plan is shown without a signature of its own", "version", n, "error", err)
 		return v, nil

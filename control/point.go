@@ -48,6 +48,7 @@ type point struct {
 	lists       map[string]order.ListHeld // as it said
 	detectors   []string                  // as it said
 	versions    map[string][]string       // by model, as it said
+	trusts      []string                  // ids of the keys whose orders it obeys, as it said
 	err         string
 	refused     uint64 // revision that it last refused
 	diverged    bool   // its head is not what this ledger says of its revision
@@ -116,7 +117,7 @@ func (c *Control) beat(b order.Beat) order.Lease {
 	// lease that is given counts, even one that will not fit.
 	p.lease = now.Add(c.cfg.Lease + leaseSlack)
 	p.boot, p.live, p.selfStale, p.emergencies, p.seen = b.Boot, b.Live, b.Stale, b.Emergencies, now
-	p.lists, p.detectors, p.versions = b.Lists, b.Detectors, b.Versions
+	p.lists, p.detectors, p.versions, p.trusts = b.Lists, b.Detectors, b.Versions, b.Trusts
 	p.revision = max(p.revision, b.Revision) // an acknowledgement may have overtaken it
 	if b.Error != "" || p.refused <= p.revision {
 		p.err = b.Error

@@ -21,7 +21,7 @@ func (c *Control) getLedger(cl *call) error {
 	if err := cl.op.may("ledger.read"); err != nil {
 		return err
 	}
-	v := ledgerView{Entries: c.cfg.Log.Size(), Key: c.cfg.LedgerKey, Orders: c.cfg.Signer.Public().String()}
+	v := ledgerView{Entries: c.cfg.Log.Size(), Key: c.cfg.LedgerKey, Orders: c.OrderKey().String()}
 	v.Origin, _, _ = strings.Cut(v.Key, "+")
 	return cl.reply(http.StatusOK, v)
 }

@@ -129,6 +129,11 @@ type Lease struct {
 	LedgerKey  string `json:"ledger_key,omitempty"` // the public key of that
 }
 
+// Empty reports whether o changes nothing: then it is no order.
+func (o *Order) Empty() bool {
+	return len(o.Put)+len(o.Drop)+len(o.PutKeys)+len(o.DropKeys)+len(o.Adopted)+len(o.PutLists)+len(o.DropLists) == 0
+}
+
 // Head is the hash that the next order names as its Prev: SHA-256 of the
 // canonical payload. It does not depend on the signature, so control finds it
 // again from its ledger.
