@@ -73,6 +73,12 @@ type Config struct {
 
 	hashing people.Params // of passwords; default people.Standard
 
+	TLS         *tls.Config // of the API; nil: plaintext
+	ClientCerts bool        // operators have to present a certificate that TLS verifies
+
+	Joining *Joining // nil: gateways come with the shared token alone
+	Local   string   // the gateway in this process: it speaks in its own name; "": there is none, or it comes over the bus like any other
+
 	Lease     time.Duration // how long a gateway is current without another beat; default 15s
 	LedgerKey string        // text of the ledger's public key, for those who verify; optional
 

@@ -319,6 +319,11 @@ func openStream(t testing.TB, g *Gateway, path, body string) *stream {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return readStream(t, resp)
+}
+
+// readStream reads the events of an answer as they come.
+func readStream(t testing.TB, resp *http.Response) *stream {
 	t.Cleanup(func() { resp.Body.Close() })
 	s := &stream{resp: resp, events: make(chan string, 10000)}
 	go func() {
