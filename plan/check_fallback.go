@@ -29,8 +29,9 @@ func (g *gate) fallbacks() {
 func (g *gate) fallbackReady(i int) {
 	f, subject := &g.p.Fallbacks[i], "fallback/"+g.p.Fallbacks[i].Name
 	path := func(field string) string { return ref("fallbacks", i, field) }
-	flaws := g.flaws(f)
+	flaws, maybe := g.flaws(f)
 	g.ask(ruleSharesFlaw, subject, path("shares_with"), len(flaws) > 0, "it has the flaw too: %s", few(flaws))
+	g.ask(ruleMayShare, subject, path("shares_with"), len(maybe) > 0, "%s may come true of both, and nothing says whether for the same flaw", few(maybe))
 	g.load(i)
 	g.ask(ruleNeverTested, subject, path("tested_at"), f.TestedAt.IsZero(), "it was never tested")
 	if !f.TestedAt.IsZero() {
@@ -61,13 +62,13 @@ func (g *gate) standsFor(f *Fallback) []string {
 	return out
 }
 
-// flaws are the threats that a fallback shares with a model that it stands for:
-// it says so, or the threat names both. One that is made of the model shares all.
-func (g *gate) flaws(f *Fallback) []string {
-	var out []string
-	say := func(s string) {
-		if !slices.Contains(out, s) {
-			out = append(out, s)
+// flaws are the threats that a fallback shares with a model that it stands for,
+// as it says itself; one that is made of the model shares all. maybe are those
+// that name both, of which nothing says more.
+func (g *gate) flaws(f *Fallback) (flaws, maybe []string) {
+	say := func(to *[]string, s string) {
+		if !slices.Contains(*to, s) {
+			*to = append(*to, s)
 		}
 	}
 	for _, name := range g.standsFor(f) {
@@ -76,22 +77,21 @@ func (g *gate) flaws(f *Fallback) []string {
 			continue
 		}
 		if m.Called(f.Model) {
-			say("it is made of " + m.Name)
+			say(&flaws, "it is made of "+m.Name)
 		}
 		for i := range g.p.Threats {
 			t := &g.p.Threats[i]
-			of := func(model string) bool {
-				return slices.ContainsFunc(t.Models, func(n string) bool { return n == model })
-			}
-			if len(t.Models) > 0 && !of(m.Name) {
-				continue
-			}
-			if slices.Contains(f.SharesWith, t.Name) || of(m.Name) && of(f.Model) {
-				say(t.Name)
+			named := slices.Contains(t.Models, m.Name)
+			switch {
+			case len(t.Models) > 0 && !named:
+			case slices.Contains(f.SharesWith, t.Name):
+				say(&flaws, t.Name)
+			case named && slices.Contains(t.Models, f.Model):
+				say(&maybe, t.Name)
 			}
 		}
 	}
-	return out
+	return flaws, maybe
 }
 
 // load checks that a fallback carries what falls back to it together, beside

@@ -86,6 +86,7 @@ const (
 	ruleNoDifferences    = "ANDON-PLAN-508"
 	ruleFallbackUnserved = "ANDON-PLAN-509"
 	ruleOtherFallback    = "ANDON-PLAN-510"
+	ruleMayShare         = "ANDON-PLAN-511"
 
 	ruleRoleGap      = "ANDON-PLAN-601"
 	ruleNoRoster     = "ANDON-PLAN-602"
@@ -170,6 +171,7 @@ var rules = []Rule{
 	{ruleNoDifferences, Warning, "Each fallback says how it behaves differently", "write what callers will notice to differences", nil},
 	{ruleFallbackUnserved, Blocking, "Each fallback's model is served", "configure the model at the gateways", needsServer},
 	{ruleOtherFallback, Warning, "Gateways fall back to what the plan says", "make the gateways' configuration and the plan agree", needsServer},
+	{ruleMayShare, Warning, "No threat is named for a fallback and for the model that it stands for", "find out whether the fallback has the same flaw: if so write it to shares_with, and choose another", nil},
 
 	{ruleRoleGap, Blocking, "Whoever an act takes is on call at every minute", "close the gap in the roster", nil},
 	{ruleNoRoster, Blocking, "Whoever an act takes has a roster", "make a roster for one of these roles", nil},

@@ -231,7 +231,7 @@ var gapCases = []struct {
 	{ruleNoFallback, "model/large", "no reason", "  - {name: large", func(w world) { w.p.Models[0].Fallback = "" }},
 	{ruleNoFallback, "model/small", "no reason", "  - {name: small", func(w world) { w.p.Models[1].NoFallback = " " }},
 	{ruleSharesFlaw, "fallback/reserve", "jailbreak", "  - {name: reserve", func(w world) { w.p.Fallbacks[0].SharesWith = []string{"jailbreak"} }},
-	{ruleSharesFlaw, "fallback/reserve", "jailbreak", "  - {name: reserve", func(w world) { w.p.Threats[0].Models = []string{"large", "small"} }},
+	{ruleMayShare, "fallback/reserve", "jailbreak may come true", "  - {name: reserve", func(w world) { w.p.Threats[0].Models = []string{"large", "small"} }},
 	{ruleSharesFlaw, "fallback/reserve", "made of large", "  - {name: reserve", func(w world) { w.p.Fallbacks[0].Model = "large-tuned" }},
 	{ruleOverload, "fallback/reserve", "carries 50 requests a second, and peaks add up to 51 (small 10, large 41)", "  - {name: reserve", func(w world) { w.o.Traffic.Peaks[0].Second = 41 }},
 	{ruleOverload, "fallback/reserve", "peaks add up to 60", "  - {name: reserve", func(w world) { // two names for one capacity
