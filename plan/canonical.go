@@ -113,18 +113,15 @@ func (p *Plan) WithAddresses(addresses map[string][]string) *Plan {
 	return &out
 }
 
-// FilesDigest is SHA-256 over the YAML files of a folder, their names and their
-// bytes, in hex: which files a version was made of.
-func FilesDigest(files map[string][]byte) string {
+// FilesDigest is SHA-256 over the names and bytes of the files that the plan was
+// read from, in hex; "" if it was not.
+func (p *Plan) FilesDigest() string { return p.files }
+
+func filesDigest(sources []source) string {
 	h := sha256.New()
-	names := make([]string, 0, len(files))
-	for n := range files {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range names {
-		fmt.Fprintf(h, "%d:%s%d:", len(n), n, len(files[n]))
-		h.Write(files[n])
+	for _, s := range sources { // in the order of their names
+		fmt.Fprintf(h, "%d:%s%d:", len(s.name), s.name, len(s.data))
+		h.Write(s.data)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -28,6 +28,7 @@ type decoder struct {
 	plan    *Plan
 	values  int                 // so far, in all files
 	full    bool                // maxValues was reached; said once
+	lost    bool                // more than single values could not be read: what refers to it would seem wrong, too
 	anchors map[string]ast.Node // of this file
 	inside  []string            // aliases that are being followed
 }
@@ -60,6 +61,7 @@ type visitor func(ast.Node)
 func (v visitor) Visit(n ast.Node) ast.Visitor { v(n); return v }
 
 func (d *decoder) wrong(t *token.Token, path, detail string, allowed ...string) {
+	d.lost = true
 	d.add(Fault{Position: d.src.at(t), Path: path, Detail: detail, Allowed: allowed})
 }
 
@@ -139,6 +141,7 @@ func (d *decoder) fields(n ast.Node, v reflect.Value, path string, depth int) {
 		f, ok := fieldOf(v, key)
 		if !ok {
 			names := fieldNames(v.Type())
+			d.lost = true
 			d.add(Fault{Position: d.src.at(kv.Key.GetToken()), Path: at, Detail: "unknown field " + quote(key), Allowed: names, Near: near(key, names)})
 			continue
 		}
@@ -192,7 +195,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, key Position, 
 	default:
 		d.plan.places[path] = d.src.at(first(n))
 		if why := scalar(n, v); why != "" {
-			d.wrong(first(n), path, why)
+			d.lost = d.lost || strings.HasSuffix(path, ".name")
+			d.add(Fault{Position: d.src.at(first(n)), Path: path, Detail: why})
 		}
 	}
 }

@@ -35,18 +35,33 @@ func Load(fsys fs.FS) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read plan: %w", err)
 	}
-	p := &Plan{places: map[string]Position{}}
-	d := &decoder{faults: fs, plan: p}
+	p := &Plan{places: map[string]Position{}, files: filesDigest(sources)}
+	d := &decoder{faults: fs, plan: p, lost: len(fs.list) > 0}
 	for i := range sources {
 		d.src = &sources[i]
+		before := len(fs.list)
 		if body := sources[i].parse(fs); body != nil {
 			d.file(body)
+		} else {
+			d.lost = d.lost || len(fs.list) > before
 		}
 	}
-	if err := fs.err(); err != nil { // meaning is not looked at before the shape is right
-		return nil, err
+	if d.lost {
+		return nil, fs.err()
+	}
+	// Single values that could not be read hide nothing else that is wrong.
+	unread := map[string]bool{}
+	for _, f := range fs.list {
+		unread[f.Path] = true
 	}
 	if err := p.Validate(); err != nil {
+		for _, f := range err.(Faults) {
+			if !unread[f.Path] {
+				fs.add(f)
+			}
+		}
+	}
+	if err := fs.err(); err != nil {
 		return nil, err
 	}
 	return p, nil

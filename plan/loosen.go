@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"andon/authority"
@@ -231,7 +232,7 @@ func compare(a, b authority.Answer, act authority.Act) (out []Change) {
 func caseWords(q authority.Question) string {
 	s := "severity " + strconv.Itoa(q.Severity)
 	if q.Kind != "" {
-		s = q.Kind + " " + q.Level + ", " + s
+		s = strings.TrimSpace(q.Kind+" "+q.Level) + ", " + s
 	}
 	if q.Share != nil && *q.Share > 0 {
 		s += fmt.Sprintf(", share %g", *q.Share)

@@ -39,6 +39,7 @@ type Plan struct {
 	Retention  []Retention         `json:"retention,omitempty" yaml:"retention,omitempty"`
 
 	places map[string]Position // where each value was written; see Pos
+	files  string              // see FilesDigest
 }
 
 // Date is a day, "2027-01-31", UTC.
