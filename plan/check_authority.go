@@ -98,39 +98,88 @@ func (g *gate) authority() {
 			g.ask(ruleNobodyHolds, "role/"+string(role), "authority", len(holders(authority.SetOf(role))) == 0, "nobody holds %s, which %s names", role, few(rules))
 		}
 	}
+	alone := []string{}
+	var quorums []*quorum
 	for _, a := range g.answers() {
-		subject := "authority/" + string(a.act) + "/" + strings.Join(a.Rules, "+")
-		path := "authority"
-		if i := slices.IndexFunc(g.p.Authority, func(r authority.Rule) bool { return slices.Contains(a.Rules, r.Name) }); i >= 0 {
-			path = ref("authority", i, "approvals")
-		}
-		if a.act == authority.Loosen {
-			g.ask(ruleOwnLoosening, subject, path, a.Approvals == 0, "one person alone can take a correction away")
+		if a.act == authority.Loosen && a.Approvals == 0 {
+			alone = append(alone, a.Rules...)
 		}
 		if a.Approvals == 0 {
 			continue
 		}
-		proposers, pool := holders(authority.SetOf(a.Roles...)), holders(authority.SetOf(a.Approvers...))
-		if len(proposers) == 0 {
-			continue // nobody holds the roles: said above
+		q := &quorum{act: a.act, others: a.Approvals, approvers: authority.SetOf(a.Approvers...)}
+		i := slices.IndexFunc(quorums, func(o *quorum) bool { return o.act == q.act && o.others == q.others && o.approvers == q.approvers })
+		if i < 0 {
+			quorums = append(quorums, q)
+			i = len(quorums) - 1
 		}
-		var short []string
-		for _, p := range proposers {
-			others := len(pool)
-			if slices.Contains(pool, p) {
-				others--
+		q = quorums[i]
+		q.proposers |= authority.SetOf(a.Roles...)
+		for _, r := range a.Rules {
+			if !slices.Contains(q.rules, r) {
+				q.rules = append(q.rules, r)
 			}
-			if others < a.Approvals {
-				short = append(short, p)
-			}
-		}
-		who := authority.SetOf(a.Approvers...)
-		none := len(short) == len(proposers)
-		g.ask(ruleNoQuorum, subject, path, none, "to %s takes %d others as %s, and %d people hold that in all", actText(a.act), a.Approvals, who, len(pool))
-		if !none {
-			g.ask(ruleTightQuorum, subject, path, len(short) > 0, "to %s takes %d others; proposed by %s, fewer can agree", actText(a.act), a.Approvals, few(short))
 		}
 	}
+	g.ask(ruleOwnLoosening, "act/loosen", "authority", len(alone) > 0, "one person alone can take a correction away (%s)", few(alone))
+	for _, q := range quorums {
+		g.quorum(q)
+	}
+}
+
+// quorum is how many of whom have to agree to an act.
+type quorum struct {
+	act                  authority.Act
+	others               int
+	proposers, approvers authority.Set
+	rules                []string
+}
+
+// quorum checks that enough people can agree once whoever proposes is left out.
+func (g *gate) quorum(q *quorum) {
+	subject := fmt.Sprintf("quorum/%s/%d-of-%s", q.act, q.others, strings.Join(q.approvers.Names(), "+"))
+	path := "authority"
+	if i := slices.IndexFunc(g.p.Authority, func(r authority.Rule) bool { return slices.Contains(q.rules, r.Name) && r.Approvals == q.others }); i >= 0 {
+		path = ref("authority", i, "approvals")
+	}
+	proposers, pool := g.holdersOf(q.proposers), g.holdersOf(q.approvers)
+	if len(proposers) == 0 {
+		return // nobody holds the roles, which another rule says
+	}
+	var short []string
+	for _, p := range proposers {
+		others := len(pool)
+		if slices.Contains(pool, p) {
+			others--
+		}
+		if others < q.others {
+			short = append(short, p)
+		}
+	}
+	none := len(short) == len(proposers)
+	takes := fmt.Sprintf("to %s takes %s of %s (%s)", actText(q.act), many(q.others, "other"), strings.Join(q.approvers.Names(), " or "), few(q.rules))
+	g.ask(ruleNoQuorum, subject, path, none, "%s, and %s that in all", takes, holds(len(pool)))
+	if !none {
+		g.ask(ruleTightQuorum, subject, path, len(short) > 0, "%s; proposed by %s, fewer can agree", takes, few(short))
+	}
+}
+
+func holds(n int) string {
+	switch n {
+	case 0:
+		return "nobody holds"
+	case 1:
+		return "one person holds"
+	}
+	return fmt.Sprintf("%d people hold", n)
+}
+
+// many writes "1 other", "2 others".
+func many(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // holdersOf are the people who hold any of the roles, sorted: by their accounts if

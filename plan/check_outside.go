@@ -79,7 +79,7 @@ func (g *gate) terms() {
 		}
 	}
 	for _, o := range g.seen.Orgs {
-		g.ask(ruleNoTerms, "org/"+o.Name, "terms", g.p.TermsOf(o.Name) == nil, "it has %d keys in force, and no terms say what its agreement permits", o.Keys)
+		g.ask(ruleNoTerms, "org/"+o.Name, "terms", g.p.TermsOf(o.Name) == nil, "it has %s in force, and no terms say what its agreement permits", many(o.Keys, "key"))
 	}
 }
 

@@ -276,12 +276,12 @@ var gapCases = []struct {
 			w.o.Accounts[i].Roles = slices.DeleteFunc(slices.Clone(w.o.Accounts[i].Roles), func(r authority.Role) bool { return r == authority.Auditor })
 		}
 	}},
-	{ruleNoQuorum, "authority/irreversible/final", "takes 2 others as approver, and 1 people hold", "  - {name: final", func(w world) { w.o.Accounts = w.o.Accounts[:4] }},
-	{ruleTightQuorum, "authority/irreversible/final", "proposed by dan, eve, fewer", "  - {name: final", func(w world) {
+	{ruleNoQuorum, "quorum/irreversible/2-of-approver", "takes 2 others of approver (final), and one person holds", "  - {name: final", func(w world) { w.o.Accounts = w.o.Accounts[:4] }},
+	{ruleTightQuorum, "quorum/irreversible/2-of-approver", "proposed by dan, eve, fewer", "  - {name: final", func(w world) {
 		w.p.Authority[2].Roles = append(w.p.Authority[2].Roles, authority.Approver)
 		w.o.Accounts = append(w.o.Accounts[:5:5], Account{"gus", []authority.Role{authority.Commander}})
 	}},
-	{ruleOwnLoosening, "authority/loosen/loosen", "alone", "  - {name: loosen", func(w world) { w.p.Authority[1].Approvals = 0 }},
+	{ruleOwnLoosening, "act/loosen", "alone can take a correction away (loosen)", "authority", func(w world) { w.p.Authority[1].Approvals = 0 }},
 
 	{ruleUnverified, "contact/desk", "answered", "  - {name: desk", func(w world) { w.p.Contacts[0].VerifiedAt = Date{} }},
 	{ruleExpired, "contact/desk", "2026-08-01; every 90d", "  - {name: desk", func(w world) { w.p.Contacts[0].VerifiedAt = dayOf("2026-08-01") }},
