@@ -72,10 +72,16 @@ func Of(cert *x509.Certificate) (Identity, error) {
 		}
 		found = append(found, id)
 	}
-	if len(found) != 1 || found[0].Role != RoleControl && (found[0].Role != RoleGateway || !NameValid(found[0].Name)) {
+	if len(found) != 1 {
 		return Identity{}, ErrIdentity
 	}
-	return found[0], nil
+	id := found[0]
+	control := id == Identity{Role: RoleControl}
+	gateway := id.Role == RoleGateway && NameValid(id.Name) && (id.ID == "" || NameValid(id.ID))
+	if !control && !gateway {
+		return Identity{}, ErrIdentity
+	}
+	return id, nil
 }
 
 // MaxName is the longest name of a gateway that has a credential, in bytes.
