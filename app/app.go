@@ -24,7 +24,6 @@ import (
 	"andon/credential"
 	"andon/gateway"
 	"andon/ledger"
-	"andon/order"
 	"andon/sim"
 )
 
@@ -50,8 +49,7 @@ type App struct {
 
 	beforeGateway func() error // what has to be done once the control plane is there
 
-	stops   []stop // in the order of starting
-	signer  order.Signer
+	stops   []stop                          // in the order of starting
 	ca      *credential.CA                  // the installation's own; nil: not needed yet
 	joined  *credential.Joined              // what the gateway got by joining; nil: it has not
 	admits  atomic.Pointer[control.Control] // who decides about certificates on the bus, once it is there

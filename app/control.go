@@ -33,9 +33,6 @@ func (a *App) startControl(ctx context.Context) error {
 		return err
 	}
 	a.onStop("ledger", func(context.Context) error { return record.Close() })
-	if a.signer, err = order.LoadOrCreate(l.OrderKey()); err != nil {
-		return err
-	}
 	b, err := a.startBus()
 	if err != nil {
 		return err
@@ -47,7 +44,7 @@ func (a *App) startControl(ctx context.Context) error {
 	}
 	cc := control.Config{
 		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(),
-		Signer: a.signer, Emergency: trust.Emergency, Models: a.models(),
+		Source: a.cfg.Control.OrderKey, OpenSigner: a.openSigner, Emergency: trust.Emergency, Models: a.models(),
 		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Logger: a.log,
 	}
 	if err := a.controlTLS(&cc); err != nil {

@@ -165,8 +165,8 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 // of the keys that the configuration names.
 func (a *App) trust() (order.Trust, error) {
 	var t order.Trust
-	if a.parts&Control != 0 {
-		t.Control = append(t.Control, a.signer.Public())
+	if a.control != nil {
+		t.Control = append(t.Control, a.control.Anchor())
 	}
 	if a.parts&Gateway != 0 {
 		control, err := publicKeys("gateway.trust", a.cfg.Gateway.Trust)

@@ -76,7 +76,7 @@ func RunControl(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		if a.server != nil && a.server.Addr() != "" {
 			fmt.Fprintf(out, "bus       %s\n", a.server.URL())
 		}
-		fmt.Fprintf(out, "gateways trust it with\n  gateway:\n    trust: [%q]\n", a.signer.Public().String())
+		fmt.Fprintf(out, "gateways trust it with\n  gateway:\n    trust: [%q]\n", a.control.OrderKey().String())
 		a.printEmergency(out)
 		return nil
 	})

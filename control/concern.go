@@ -233,7 +233,7 @@ func (c *Control) postConcern(cl *call) error {
 	}
 	actor := nobody
 	if b.Named {
-		op, err := c.authenticate(cl.r.Header.Get("Authorization"))
+		op, err := c.authenticate(cl.r)
 		if err != nil {
 			return err
 		}

@@ -59,12 +59,6 @@ type Config struct {
 	// not fail because a list is missing.
 	Models []ModelInfo
 
-	TLS         *tls.Config // of the API; nil: plaintext
-	ClientCerts bool        // operators have to present a certificate that TLS verifies
-
-	Joining *Joining // nil: gateways come with the shared token alone
-	Local   string   // the gateway in this process: it speaks in its own name; "": there is none, or it comes over the bus like any other
-
 	People   string         // private file for password hashes, on a disk that lasts; "": passwords last as long as the process
 	OIDC     *OIDC          // issuer whose people may log in; nil: there is none
 	Sessions people.Span    // how long they last; default people.DefaultSpan
@@ -128,6 +122,7 @@ type Control struct {
 	holds    holds
 
 	complaints complaints
+	concerns   concernDoor
 
 	clerkRests time.Time // until when the clerk writes nothing; the clerk's own
 }
@@ -137,9 +132,6 @@ type Control struct {
 func New(cfg Config) (*Control, error) {
 	if cfg.Log == nil {
 		return nil, errors.New("new control plane: a ledger is missing")
-	}
-	if cfg.Signer.Public().ID() == "" {
-		return nil, errors.New("new control plane: a signer is missing")
 	}
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:7070"

@@ -31,6 +31,10 @@ type Control struct {
 	Origin    string `yaml:"origin"`     // name of the ledger in its checkpoints, a URL without scheme; fixed once it exists; default andon.local
 	BusListen string `yaml:"bus_listen"` // where the embedded bus takes gateways of other machines; default: nowhere
 	Token     string `yaml:"token"`      // shared secret of the bus, for gateways that have not joined; both halves present the same
+	OrderKey  string `yaml:"order_key"`  // where the key is that signs orders, until another takes its place: file:order.key (default) in the data folder, agent:SHA256:…, pkcs11:token=…;object=…
+	KeyAgent  string `yaml:"key_agent"`  // socket of the agent that holds signing keys; default: SSH_AUTH_SOCK
+	PKCS11    string `yaml:"pkcs11"`     // file of the PKCS#11 module by which tokens are reached; none is loaded but this
+	PKCS11PIN string `yaml:"pkcs11_pin"` // file that holds the PIN of the token's user, mode 0600
 	TLS       TLS    `yaml:"tls"`        // of the API
 	BusTLS    TLS    `yaml:"bus_tls"`    // of the embedded bus; left out on a loopback address: both TLS and plaintext
 	URL       string `yaml:"url"`        // https://host:port by which gateways that join reach the API; default: the one by which the operator came who made their token

@@ -39,6 +39,9 @@ func (l Layout) Joined() []string {
 // OrderKey signs orders.
 func (l Layout) OrderKey() string { return l.join("order.key") }
 
+// SigningKeys is the folder of the keys that were made to take its place.
+func (l Layout) SigningKeys() string { return l.join("keys") }
+
 // OperatorToken holds the token of the first operator, mode 0600.
 func (l Layout) OperatorToken() string { return l.join("operator.token") }
 
