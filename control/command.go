@@ -130,7 +130,7 @@ func (c *Control) send(signed []byte) {
 	if c.cfg.Bus == nil || signed == nil {
 		return
 	}
-	if err := c.cfg.Bus.Publish(order.SubjectOrder, signed); err != nil {
+	if err := c.cfg.Bus.Publish(order.SubjectOrder, order.WithCheckpoint(signed, c.newest())); err != nil {
 		c.log.Warn("an order was not sent; gateways learn of it by their next beat", "error", err)
 	}
 }

@@ -36,6 +36,7 @@ import (
 	"andon/ledger"
 	"andon/order"
 	"andon/people"
+	"andon/witness"
 )
 
 // Config is what a control plane needs.
@@ -74,7 +75,9 @@ type Config struct {
 	Local   string   // the gateway in this process: it speaks in its own name; "": there is none, or it comes over the bus like any other
 
 	Lease     time.Duration // how long a gateway is current without another beat; default 15s
-	LedgerKey string        // text of the ledger's public key, for those who verify; optional
+	LedgerKey string        // text of the ledger's public key, for those who verify; optional, but gateways vouch for nothing without
+
+	Witnesses []OutsideWitness // that are asked to cosign the ledger's checkpoints; optional
 
 	Now        func() time.Time      // default time.Now
 	Logger     *slog.Logger          // default: silent
@@ -122,6 +125,9 @@ type Control struct {
 	holds    holds
 
 	complaints complaints
+	seen       witnesses         // has a lock of its own
+	outside    []*witness.Client // each its goroutine's
+	pace       time.Duration     // between two submissions to one of them
 	concerns   concernDoor
 
 	clerkRests time.Time // until when the clerk writes nothing; the clerk's own
@@ -148,7 +154,7 @@ func New(cfg Config) (*Control, error) {
 	c := &Control{
 		cfg: cfg, log: cfg.Logger, started: cfg.Now(), state: newState(),
 		points: map[string]*point{}, trackers: map[uint64]*tracker{}, hub: newHub(), shelf: newShelf(cfg.Lists),
-		wake: make(chan struct{}, 1), stopping: make(chan struct{}),
+		wake: make(chan struct{}, 1), stopping: make(chan struct{}), pace: submitPace,
 	}
 	if err := c.readAll(context.Background()); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
@@ -165,6 +171,9 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	if err := c.newDesk(); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
+	if err := c.openWitnesses(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.handler = c.routes()
@@ -234,6 +243,10 @@ func (c *Control) Start(ctx context.Context) error {
 	c.mu.RLock()
 	revision, entries, erased := c.state.revision, c.state.size, c.state.allErased()
 	c.mu.RUnlock()
+	c.running.Go(c.keepWitnesses) // without it nobody else learns who has vouched for the ledger
+	for _, w := range c.outside {
+		c.running.Go(func() { c.submit(w) }) // without it this witness sees nothing
+	}
 	c.running.Go(func() { c.finishErasures(erased) }) // without it an erasure that a crash interrupted stays half done
 	c.log.Info("control plane started", "listen", c.Addr(), "revision", revision, "ledger_entries", entries, "key", c.OrderKey().String())
 	return nil

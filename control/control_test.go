@@ -278,7 +278,8 @@ func (w *world) gate(name string, auto bool) *gate {
 	_, err = b.Subscribe(order.SubjectOrder, func(m bus.Msg) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		step, err := g.f.Offer(m.Data)
+		signed, _ := order.CutCheckpoint(m.Data)
+		step, err := g.f.Offer(signed)
 		if err != nil {
 			step = 0
 		}
@@ -342,6 +343,7 @@ func (g *gate) sync() {
 	must(g.w.t, err)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	data, _ = order.CutCheckpoint(data)
 	must(g.w.t, g.f.Resync(data))
 }
 

@@ -33,6 +33,7 @@ func (c *Control) join(ctx context.Context) error {
 		order.SubjectSuccessions: c.onSuccessions,
 		order.SubjectLinked:      c.onLinked,
 		order.SubjectAcknowledge: c.onAcknowledge,
+		order.SubjectConsistency: c.onConsistency,
 	} {
 		for _, on := range []string{subject, order.Named(subject, "*")} { // shared, and in a gateway's own name
 			stop, err := b.Subscribe(on, f)
@@ -94,7 +95,9 @@ func (c *Control) onBeat(m bus.Msg) {
 	if !c.speaks(m, order.SubjectBeat, b.Gateway) {
 		return
 	}
+	c.sighted(b.Gateway, b.Witness)
 	lease := c.beat(b)
+	c.attest(&lease)
 	signed, err := order.Sign(lease, c.signer())
 	if err != nil {
 		c.log.Error("a lease cannot be signed", "error", err)
@@ -129,7 +132,7 @@ func (c *Control) onSync(m bus.Msg) {
 		c.log.Error("the state cannot be signed; gateways stay where they are", "error", err)
 		return
 	}
-	c.answer(m, signed)
+	c.answer(m, order.WithCheckpoint(signed, c.newest()))
 }
 
 func (c *Control) signedState() ([]byte, error) {

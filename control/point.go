@@ -213,6 +213,9 @@ type pointView struct {
 	Emergencies []string  `json:"emergencies,omitempty"` // held there, not yet adopted
 	Error       string    `json:"error,omitempty"`
 
+	Vouched   uint64 `json:"vouched_entries,omitempty"` // of the ledger, that it vouches for
+	SplitView string `json:"split_view,omitempty"`      // how what it has seen does not go with the ledger here; it enforces on
+
 	Credential        string    `json:"credential"` // how it comes in: own, local, shared, revoked
 	CredentialExpires time.Time `json:"credential_expires_at,omitzero"`
 }
@@ -223,6 +226,7 @@ func (c *Control) pointView(p *point, now time.Time) pointView {
 		Version: p.Version, Features: p.Features, Models: p.Models, Boot: p.boot, LastSeen: utc(p.seen), Error: p.trouble(now),
 	}
 	v.Credential, v.CredentialExpires = c.credentialOf(p.name)
+	v.Vouched, v.SplitView = c.witnessOf(p.name)
 	for _, id := range p.emergencies {
 		if !c.state.adopted[id] {
 			v.Emergencies = append(v.Emergencies, id)

@@ -42,14 +42,6 @@ func (cl *call) raw(kind string, data []byte, err error) error {
 
 const textPlain = "text/plain; charset=utf-8"
 
-func (c *Control) getCheckpoint(cl *call) error {
-	if err := cl.op.may("ledger.read"); err != nil {
-		return err
-	}
-	data, err := c.cfg.Log.Checkpoint(cl.r.Context())
-	return cl.raw(textPlain, data, err)
-}
-
 func (c *Control) getTile(cl *call) error {
 	if err := cl.op.may("ledger.read"); err != nil {
 		return err

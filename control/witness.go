@@ -11,18 +11,24 @@ import (
 
 type witnessState struct {
 	erased map[string]uint64 // by commitment: the entry that says so
+	keys   map[string]string // by gateway: what it cosigns with
+	alarms map[string]string // by gateway: what it last raised an alarm about
 }
 
 var witnessTable = []route{
 	{"POST", "/api/v1/personal/{commitment}/erase", "personal.erase", false, (*Control).postErase},
+	{"GET", "/api/v1/ledger/witnesses", "", false, (*Control).getWitnesses},
 }
 
 var witnessPermits = map[string]authority.Set{
 	"personal.erase": authority.SetOf(authority.Auditor),
+	"witness.read":   readers,
 }
 
 var witnessCodes = map[string]code{}
 
 var witnessFolds = map[string]foldFunc{
-	ledger.TypeErased: foldErased,
+	ledger.TypeErased:  foldErased,
+	typeWitnessKnown:   foldKnown,
+	typeWitnessAlarmed: foldAlarmed,
 }
