@@ -60,6 +60,9 @@ func (c *command) ledgerVerify(ctx context.Context, file, key, trusted string) e
 	if err != nil {
 		return err
 	}
+	if v, err = ledger.FollowKey(ctx, file, v); err != nil { // the record may have another key by now, which this one has named
+		return err
+	}
 	var o ledger.VerifyOptions
 	if trusted != "" {
 		if o.Trusted, err = os.ReadFile(trusted); err != nil {

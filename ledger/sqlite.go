@@ -26,7 +26,8 @@ import (
 type SQLite struct {
 	path    string
 	signer  note.Signer
-	writer  *sql.DB // one connection
+	along   []note.Signer // former keys, for those who do not know the new one
+	writer  *sql.DB       // one connection
 	readers *sql.DB
 	release func() error
 
@@ -61,19 +62,28 @@ const maxReaders = 8
 // tree leads to the signed root, and that the database is not older than the
 // checkpoint file beside it (ErrRolledBack): signing on would fork the history.
 // Verify checks the rest.
-func OpenSQLite(path string, signer note.Signer) (*SQLite, error) {
-	l, err := openSQLite(path, signer)
+//
+// A ledger may get another key: signer is the new one then, and the former one
+// has to be among along, or the ledger is not opened. Those sign along, where they
+// can be had, for as long as they are given. See Rekey.
+func OpenSQLite(path string, signer note.Signer, along ...note.Signer) (*SQLite, error) {
+	l, err := openSQLite(path, signer, along...)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", path, err)
 	}
 	return l, nil
 }
 
-func openSQLite(path string, signer note.Signer) (_ *SQLite, err error) {
+func openSQLite(path string, signer note.Signer, along ...note.Signer) (_ *SQLite, err error) {
+	for _, a := range along {
+		if a.Name() != signer.Name() || a.KeyHash() == signer.KeyHash() {
+			return nil, fmt.Errorf("former key %s: not another key of log %q", keyID(a.Name(), a.KeyHash()), signer.Name())
+		}
+	}
 	if path, err = realPath(path); err != nil {
 		return nil, err
 	}
-	l := &SQLite{path: path, signer: signer, turn: make(chan struct{}, 1)}
+	l := &SQLite{path: path, signer: signer, along: along, turn: make(chan struct{}, 1)}
 	if l.release, err = lock(path + ".lock"); err != nil {
 		return nil, err
 	}
@@ -205,12 +215,16 @@ func (l *SQLite) ours(signed []byte) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w; verify the ledger", err)
 	}
-	for _, s := range sigs {
-		if s.Name == l.signer.Name() && s.Hash == l.signer.KeyHash() && cp.Origin == s.Name {
-			return cp, cp.signedBy(l.signer, signed)
+	for _, own := range append([]note.Signer{l.signer}, l.along...) {
+		for _, s := range sigs {
+			if s.Name == own.Name() && s.Hash == own.KeyHash() && cp.Origin == s.Name {
+				return cp, cp.signedBy(own, signed)
+			}
 		}
+	}
+	if len(sigs) > 0 {
 		return Checkpoint{}, fmt.Errorf("it was signed by %s, and the key given is %s: %w",
-			keyID(s.Name, s.Hash), keyID(l.signer.Name(), l.signer.KeyHash()), errOtherKey)
+			keyID(sigs[0].Name, sigs[0].Hash), keyID(l.signer.Name(), l.signer.KeyHash()), errOtherKey)
 	}
 	return Checkpoint{}, errors.New("its checkpoint has no signature; verify the ledger")
 }
@@ -247,7 +261,7 @@ func (l *SQLite) checkFile(ctx context.Context) error {
 
 func (l *SQLite) sign(e *edge) (*head, error) {
 	cp := Checkpoint{Origin: l.signer.Name(), Size: e.size, Root: e.root()}
-	signed, err := cp.sign(l.signer)
+	signed, err := cp.sign(l.signer, l.along...)
 	if err != nil {
 		return nil, err
 	}
