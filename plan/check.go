@@ -111,6 +111,12 @@ func Check(p *Plan, seen Observed, now time.Time) Report {
 	for i, r := range rules {
 		g.tallies[i] = Tally{Rule: r.ID, Level: r.Level, Title: r.Title}
 	}
+	why := g.tooLarge()
+	g.ask(ruleTooLarge, "plan", "", why != "", "%s", why)
+	if why != "" { // what can not be judged is not ready
+		g.matrix = Matrix{Rows: []Row{}}
+		return g.report()
+	}
 	g.index()
 	g.matrix = g.cover()
 	for _, room := range []func(*gate){(*gate).head, (*gate).routes, (*gate).threats, (*gate).triggers, (*gate).playbooksReady,
@@ -126,15 +132,17 @@ type gate struct {
 	seen *Observed
 	now  time.Time
 
-	surfaces  map[string]*Surface
-	teams     map[string]*Team
-	fallback  map[string]*Fallback
-	points    map[string]*Gateway
-	served    map[string]*Served
-	roles     map[string]roleSet // of people: by accounts if they were seen, else by teams
-	byTeams   map[string]roleSet
-	playbooks map[string]int
-	matrix    Matrix
+	surfaces map[string]*Surface
+	teams    map[string]*Team
+	fallback map[string]*Fallback
+	points   map[string]*Gateway
+	served   map[string]*Served
+	roles    map[string]roleSet // of people: by accounts if they were seen, else by teams
+	byTeams  map[string]roleSet
+	models   map[string]*Model // by name, and by those of derivatives
+	naming   map[string][]int  // threats that name a model, by it
+	rulings  []answered        // see answers
+	matrix   Matrix
 
 	tallies  []Tally
 	findings []Finding
@@ -235,9 +243,11 @@ func (g *gate) old(d Date, age time.Duration) bool { return !d.IsZero() && g.now
 
 // few are names as a sentence lists them, a few of them.
 func few(all []string) string {
-	const most = 4
-	if len(all) > most {
-		return strings.Join(all[:most], ", ") + fmt.Sprintf(" and %d more", len(all)-most)
+	if len(all) > shownNames {
+		return strings.Join(all[:shownNames], ", ") + fmt.Sprintf(" and %d more", len(all)-shownNames)
 	}
 	return strings.Join(all, ", ")
 }
+
+// shownNames is how many names a message lists.
+const shownNames = 4

@@ -35,6 +35,9 @@ func shares(rules []authority.Rule) []float64 {
 // answers are the different answers that the plan's rules give, over acts ×
 // kinds × levels × severities × shares × terms.
 func (g *gate) answers() []answered {
+	if g.rulings != nil {
+		return g.rulings
+	}
 	var out []answered
 	seen := map[string]bool{}
 	ask := func(q authority.Question) {
@@ -63,6 +66,7 @@ func (g *gate) answers() []answered {
 			}
 		}
 	}
+	g.rulings = out
 	return out
 }
 

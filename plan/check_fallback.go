@@ -71,24 +71,22 @@ func (g *gate) flaws(f *Fallback) (flaws, maybe []string) {
 			*to = append(*to, s)
 		}
 	}
+	all := map[string]bool{}
 	for _, name := range g.standsFor(f) {
-		m := g.p.Model(name)
-		if m == nil {
-			continue
-		}
-		if m.Called(f.Model) {
+		all[name] = true
+		if m := g.models[name]; m != nil && m == g.models[f.Model] {
 			say(&flaws, "it is made of "+m.Name)
 		}
-		for i := range g.p.Threats {
-			t := &g.p.Threats[i]
-			named := slices.Contains(t.Models, m.Name)
-			switch {
-			case len(t.Models) > 0 && !named:
-			case slices.Contains(f.SharesWith, t.Name):
-				say(&flaws, t.Name)
-			case named && slices.Contains(t.Models, f.Model):
-				say(&maybe, t.Name)
-			}
+	}
+	stands := func(name string) bool { return all[name] }
+	for i := range g.p.Threats {
+		if t := &g.p.Threats[i]; slices.Contains(f.SharesWith, t.Name) && (len(t.Models) == 0 || slices.ContainsFunc(t.Models, stands)) {
+			say(&flaws, t.Name)
+		}
+	}
+	for _, i := range g.naming[f.Model] {
+		if t := &g.p.Threats[i]; !slices.Contains(flaws, t.Name) && slices.ContainsFunc(t.Models, stands) {
+			say(&maybe, t.Name)
 		}
 	}
 	return flaws, maybe

@@ -59,19 +59,18 @@ func (g *gate) dependants() {
 func (g *gate) terms() {
 	for i := range g.p.Terms {
 		t := &g.p.Terms[i]
+		var narrow []*Row // that no correction answers which reaches everybody and is not forbidden
+		for k := range g.matrix.Rows {
+			if row := &g.matrix.Rows[k]; !slices.ContainsFunc(row.Rungs, func(r Rung) bool { return r.permittedBy(t) && len(r.cor.Scope.Orgs) == 0 }) {
+				narrow = append(narrow, row)
+			}
+		}
 		for j, org := range t.Orgs {
 			var stuck []string
-			for k := range g.matrix.Rows {
-				row := &g.matrix.Rows[k]
-				rungs, left := 0, false
-				for _, r := range row.Rungs {
-					if r.Enforced == CanNo || !reaches(r.cor, org) {
-						continue
-					}
-					rungs++
-					left = left || !slices.Contains(r.Forbidden, org)
-				}
-				if rungs > 0 && !left {
+			for _, row := range narrow {
+				against := slices.ContainsFunc(row.Rungs, func(r Rung) bool { return r.Enforced != CanNo && reaches(r.cor, org) })
+				left := slices.ContainsFunc(row.Rungs, func(r Rung) bool { return r.permittedBy(t) && reaches(r.cor, org) })
+				if against && !left {
 					stuck = append(stuck, row.Threat)
 				}
 			}
@@ -81,6 +80,11 @@ func (g *gate) terms() {
 	for _, o := range g.seen.Orgs {
 		g.ask(ruleNoTerms, "org/"+o.Name, "terms", g.p.TermsOf(o.Name) == nil, "it has %s in force, and no terms say what its agreement permits", many(o.Keys, "key"))
 	}
+}
+
+// permittedBy says whether a rung can be enforced, and terms do not forbid it.
+func (r *Rung) permittedBy(t *Terms) bool {
+	return r.Enforced != CanNo && t.Says(r.cor.Kind, r.cor.Params.Level).Word != Forbidden
 }
 
 // retention checks that records are kept for a reason.

@@ -82,7 +82,7 @@ func (g *gate) versioned(model, name string) bool {
 // unplanned checks what was seen and is not in the plan.
 func (g *gate) unplanned() {
 	for _, s := range g.seen.Models {
-		g.ask(ruleUnplannedModel, "model/"+s.Name, "models", g.p.Model(s.Name) == nil, "gateways serve it, and the plan does not know it")
+		g.ask(ruleUnplannedModel, "model/"+s.Name, "models", g.models[s.Name] == nil, "gateways serve it, and the plan does not know it")
 	}
 	for _, w := range g.seen.Gateways {
 		used := slices.ContainsFunc(g.p.Surfaces, func(s Surface) bool { return slices.Contains(s.Gateways, w.Name) })

@@ -41,6 +41,7 @@ const (
 	ruleOwnerChecks  = "ANDON-PLAN-003"
 	ruleNoAssurance  = "ANDON-PLAN-004"
 	ruleSharedPeople = "ANDON-PLAN-005"
+	ruleTooLarge     = "ANDON-PLAN-006"
 
 	ruleDirect          = "ANDON-PLAN-101"
 	ruleUnknownGateway  = "ANDON-PLAN-102"
@@ -126,6 +127,7 @@ var rules = []Rule{
 	{ruleOwnerChecks, Blocking, "The plan's owner and its assurance differ", "name another team as assurance", nil},
 	{ruleNoAssurance, Warning, "Somebody else than the owner checks the plan", "name a team as assurance", nil},
 	{ruleSharedPeople, Warning, "Nobody is in the owner's team and in that of assurance", "take the person out of one of the two teams", nil},
+	{ruleTooLarge, Blocking, "The plan is of a size that can be judged", "make it smaller, or several plans", nil},
 
 	{ruleDirect, Blocking, "No surface reaches a model past every gateway", "put a gateway in between (route: gateway), or agree controls with a partner (route: partner)", nil},
 	{ruleUnknownGateway, Blocking, "Each surface's gateways are known to the control plane", "start the gateway, or correct its name in the surface", needsServer},

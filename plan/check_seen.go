@@ -139,7 +139,8 @@ func needsKeys(o *Observed) string {
 // index makes the plan's and the observations' names findable.
 func (g *gate) index() {
 	g.surfaces, g.teams, g.fallback = map[string]*Surface{}, map[string]*Team{}, map[string]*Fallback{}
-	g.points, g.served, g.byTeams, g.playbooks = map[string]*Gateway{}, map[string]*Served{}, map[string]roleSet{}, map[string]int{}
+	g.points, g.served, g.byTeams = map[string]*Gateway{}, map[string]*Served{}, map[string]roleSet{}
+	g.models, g.naming = map[string]*Model{}, map[string][]int{}
 	for i := range g.p.Surfaces {
 		g.surfaces[g.p.Surfaces[i].Name] = &g.p.Surfaces[i]
 	}
@@ -153,8 +154,17 @@ func (g *gate) index() {
 	for i := range g.p.Fallbacks {
 		g.fallback[g.p.Fallbacks[i].Name] = &g.p.Fallbacks[i]
 	}
-	for i := range g.p.Playbooks {
-		g.playbooks[g.p.Playbooks[i].Name] = i
+	for i := range g.p.Models {
+		m := &g.p.Models[i]
+		g.models[m.Name] = m
+		for _, d := range m.Derivatives {
+			g.models[d.Name] = m
+		}
+	}
+	for i := range g.p.Threats {
+		for _, m := range g.p.Threats[i].Models {
+			g.naming[m] = append(g.naming[m], i)
+		}
 	}
 	for i := range g.seen.Gateways {
 		g.points[g.seen.Gateways[i].Name] = &g.seen.Gateways[i]

@@ -171,6 +171,13 @@ var gapCases = []struct {
 	{ruleNoAssurance, "plan", "nobody but the owner", "", func(w world) { w.p.Assurance = "" }},
 	{ruleSharedPeople, "plan", "ann would check", "assurance", func(w world) { w.p.Teams[1].Members = append(w.p.Teams[1].Members, "ann") }},
 
+	{ruleTooLarge, "plan", "5001 shifts", "", func(w world) { w.p.Rosters[0].Shifts = make([]Shift, 5001) }},
+	{ruleTooLarge, "plan", "6000003 corrections", "", func(w world) {
+		w.p.Playbooks[0].Steps = append(w.p.Playbooks[0].Steps, make([]playbook.Step, 3_000_000-3)...)
+		w.p.Playbooks[0].StopGap = nil
+		w.p.Playbooks = append(w.p.Playbooks, playbook.Playbook{Steps: make([]playbook.Step, 3)})
+	}},
+
 	{ruleDirect, "surface/api", "no correction reaches it", "  - {name: api", func(w world) { w.p.Surfaces[0].Route, w.p.Surfaces[0].Gateways = RouteDirect, nil }},
 	{ruleUnknownGateway, "surface/api/gw-1", "never seen", "  - {name: api", func(w world) { w.o.Gateways = w.o.Gateways[1:] }},
 	{ruleStaleGateway, "surface/inside/gw-2", "is stale", "  - {name: inside", func(w world) { w.o.Gateways[1].State = "stale" }},
@@ -441,7 +448,7 @@ func TestVariablesAreNotHeldAgainstAPlaybook(t *testing.T) {
 	if !r.Ready {
 		t.Errorf("%+v", r.Findings)
 	}
-	if x := r.Matrix.Rows[0].Rungs[2]; len(x.NoticeFor) != 2 || x.Fallback != "small" {
+	if x := r.Matrix.Rows[0].Rungs[2]; x.NoticeFor.Count != 2 || x.Fallback != "small" {
 		t.Errorf("%+v", x)
 	}
 }

@@ -47,8 +47,8 @@ type Rung struct {
 	Enforced  string              `json:"enforced"`         // yes, no, unknown
 	Lacks     []string            `json:"lacks"`            // what stands against it, by gateway
 	Partners  []string            `json:"partners_cannot"`  // that serve the model and do not carry out the kind
-	Forbidden []string            `json:"terms_forbid"`     // orgs whose terms do
-	NoticeFor []string            `json:"terms_notice"`     // orgs whose terms want notice
+	Forbidden Orgs                `json:"terms_forbid"`     // whose terms do
+	NoticeFor Orgs                `json:"terms_notice"`     // whose terms want notice
 	Notice    correction.Duration `json:"notice,omitempty"` // the longest
 	DrilledAt Date                `json:"drilled_at,omitzero"`
 	Fallback  string              `json:"fallback,omitempty"` // the model that is served instead; "none": nothing
@@ -57,10 +57,78 @@ type Rung struct {
 	cor  *correction.Correction
 }
 
+// Orgs are some orgs; of many, a few by name.
+type Orgs struct {
+	Count int      `json:"count"`
+	Names []string `json:"names"` // at most 20
+}
+
+func (o *Orgs) add(name string) {
+	const most = 20
+	if o.Count++; len(o.Names) < most {
+		o.Names = append(o.Names, name)
+	}
+}
+
+// String names a few.
+func (o *Orgs) String() string {
+	if more := o.Count - shownNames; more > 0 {
+		return strings.Join(o.Names[:shownNames], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(o.Names, ", ")
+}
+
 const stopGapStep = "stop_gap"
 
 // open says whether a name stands for what is known only on the day.
 func open(name string) bool { return strings.Contains(name, variable) }
+
+// Bounds of what is judged, so that a plan of the size that is loaded takes no
+// longer than a moment. They are far beyond what people can keep in order.
+const (
+	maxShifts = 5000      // of all rosters
+	maxWork   = 5_000_000 // rungs × models, or × orgs under terms
+)
+
+// tooLarge says why a plan can not be judged; "" if it can.
+func (g *gate) tooLarge() string {
+	shifts, orgs, rungs := 0, 0, 0
+	for i := range g.p.Rosters {
+		shifts += len(g.p.Rosters[i].Shifts)
+	}
+	for i := range g.p.Terms {
+		orgs += len(g.p.Terms[i].Orgs) + 1
+	}
+	size := make([]int, len(g.p.Playbooks))
+	for i := range g.p.Playbooks {
+		b := &g.p.Playbooks[i]
+		size[i] = len(b.Steps)
+		if b.StopGap != nil {
+			size[i] += len(b.StopGap.Corrections)
+		}
+		rungs += size[i]
+	}
+	for i := range g.p.Threats {
+		for j := range g.p.Playbooks {
+			if g.answersTo(j, &g.p.Threats[i]) {
+				rungs += size[j]
+			}
+		}
+	}
+	switch {
+	case shifts > maxShifts:
+		return fmt.Sprintf("its rosters have %d shifts; at most %d are judged", shifts, maxShifts)
+	case rungs*(len(g.p.Models)+orgs) > maxWork:
+		return fmt.Sprintf("%d corrections answer threats of %d models for %d orgs: more than can be judged; share playbooks, or make several plans", rungs, len(g.p.Models), orgs)
+	}
+	return ""
+}
+
+// answersTo says whether a playbook answers a threat.
+func (g *gate) answersTo(book int, t *Threat) bool {
+	b := &g.p.Playbooks[book]
+	return slices.Contains(t.Playbooks, b.Name) || slices.Contains(b.Threats, t.Name)
+}
 
 // cover makes the matrix.
 func (g *gate) cover() Matrix {
@@ -72,11 +140,9 @@ func (g *gate) cover() Matrix {
 			row.Models = []string{}
 		}
 		for j := range g.p.Playbooks {
-			b := &g.p.Playbooks[j]
-			if !slices.Contains(t.Playbooks, b.Name) && !slices.Contains(b.Threats, t.Name) {
-				continue
+			if g.answersTo(j, t) {
+				row.Rungs = append(row.Rungs, g.rungs(j, t.Models)...)
 			}
-			row.Rungs = append(row.Rungs, g.rungs(j, t.Models)...)
 		}
 		slices.SortStableFunc(row.Rungs, func(a, b Rung) int {
 			return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(wide(a.cor), wide(b.cor)))
@@ -107,7 +173,7 @@ func (g *gate) rungs(book int, models []string) []Rung {
 	var out []Rung
 	add := func(step, path string, c *correction.Correction) {
 		r := Rung{Playbook: b.Name, Step: step, Kind: c.Kind, Class: c.Class(), Rank: playbook.Narrowness(c), Scope: c.Scope.String(),
-			DrilledAt: drilled, Lacks: []string{}, Partners: []string{}, Forbidden: []string{}, NoticeFor: []string{}, cor: c, path: path}
+			DrilledAt: drilled, Lacks: []string{}, Partners: []string{}, Forbidden: Orgs{Names: []string{}}, NoticeFor: Orgs{Names: []string{}}, cor: c, path: path}
 		for _, s := range g.seen.Speeds {
 			if s.Class == r.Class {
 				p99 := s.P99
@@ -221,15 +287,18 @@ func (g *gate) permit(r *Rung) {
 	for i := range g.p.Terms {
 		t := &g.p.Terms[i]
 		says := t.Says(r.cor.Kind, r.cor.Params.Level)
+		if says.Word == Permitted {
+			continue
+		}
 		for _, org := range t.Orgs {
 			if !reaches(r.cor, org) {
 				continue
 			}
 			switch says.Word {
 			case Forbidden:
-				r.Forbidden = append(r.Forbidden, org)
+				r.Forbidden.add(org)
 			case WithNotice:
-				r.NoticeFor = append(r.NoticeFor, org)
+				r.NoticeFor.add(org)
 				r.Notice = max(r.Notice, says.Notice)
 			}
 		}
@@ -275,11 +344,11 @@ func (r *Rung) Speed() string {
 // Permitted is what agreements say, in words.
 func (r *Rung) Permitted() string {
 	var parts []string
-	if len(r.Forbidden) > 0 {
-		parts = append(parts, "not for "+few(r.Forbidden))
+	if r.Forbidden.Count > 0 {
+		parts = append(parts, "not for "+r.Forbidden.String())
 	}
-	if len(r.NoticeFor) > 0 {
-		parts = append(parts, "notice "+r.Notice.String()+" for "+few(r.NoticeFor))
+	if r.NoticeFor.Count > 0 {
+		parts = append(parts, "notice "+r.Notice.String()+" for "+r.NoticeFor.String())
 	}
 	if len(parts) == 0 {
 		return "yes"
