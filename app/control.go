@@ -43,7 +43,7 @@ func (a *App) startControl(ctx context.Context) error {
 		return err
 	}
 	cc := control.Config{
-		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(),
+		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(), Attachments: l.Attachments(),
 		Source: a.cfg.Control.OrderKey, OpenSigner: a.openSigner, Emergency: trust.Emergency, Models: a.models(),
 		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Logger: a.log,
 	}

@@ -210,6 +210,22 @@ func (s *Store) Get(digest string) ([]byte, error) {
 	return content, nil
 }
 
+// Stat is the size of what is kept under a digest, unread.
+func (s *Store) Stat(digest string) (size int64, err error) {
+	name, err := s.path(digest)
+	if err != nil {
+		return 0, fmt.Errorf("look for file: %w", err)
+	}
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("look for file %s: %w", digest, ErrNotFound)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for file: %w", err)
+	}
+	return info.Size(), nil
+}
+
 // Delete removes a file and leaves a tombstone, which says when. Deleting what
 // is gone already is no error.
 func (s *Store) Delete(digest string, now time.Time) error {

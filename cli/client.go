@@ -193,7 +193,9 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 	}
 	switch {
 	case isText:
-		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+		if header["Content-Type"] == nil {
+			req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+		}
 		req.ContentLength = text.size
 	case in != nil:
 		req.Header.Set("Content-Type", "application/json")

@@ -37,14 +37,14 @@ func (c *Control) view(r *record) correctionView {
 	return v
 }
 
-func (c *Control) show1(id string) (correctionView, error) {
+func (c *Control) show1(op *operator, id string) (correctionView, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.state.corrections[id]
 	if r == nil {
 		return correctionView{}, problem("not_found", "there is no correction "+strconv.Quote(short(id)))
 	}
-	return c.view(r), nil
+	return c.viewFor(op, r), nil
 }
 
 func (c *Control) postCorrection(cl *call) error {
@@ -64,7 +64,7 @@ func (c *Control) postCorrection(cl *call) error {
 	if err != nil {
 		return err
 	}
-	v, err := c.show1(id)
+	v, err := c.show1(cl.op, id)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (c *Control) getCorrections(cl *call) error {
 	list := correctionList{Revision: c.state.revision, Corrections: []correctionView{}}
 	for _, r := range c.state.list {
 		if len(want) == 0 || slices.Contains(want, r.stateAt(early)) {
-			list.Corrections = append(list.Corrections, c.view(r))
+			list.Corrections = append(list.Corrections, c.viewFor(cl.op, r))
 		}
 	}
 	c.mu.Unlock()
@@ -118,7 +118,7 @@ func (c *Control) getCorrection(cl *call) error {
 	if err := cl.op.may("correction.read"); err != nil {
 		return err
 	}
-	v, err := c.show1(cl.r.PathValue("id"))
+	v, err := c.show1(cl.op, cl.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func changeOne[T any](c *Control, cl *call, run func(ctx context.Context, op *op
 	if err := run(cl.r.Context(), cl.op, id, x); err != nil {
 		return err
 	}
-	v, err := c.show1(id)
+	v, err := c.show1(cl.op, id)
 	if err != nil {
 		return err
 	}

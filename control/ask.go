@@ -92,7 +92,7 @@ func (c *Control) getRequest(cl *call) error {
 		for _, id := range d.Corrections {
 			if r := c.state.corrections[id]; r != nil && !seen[id] {
 				seen[id] = true
-				v.Corrections = append(v.Corrections, c.view(r))
+				v.Corrections = append(v.Corrections, c.viewFor(cl.op, r))
 			}
 		}
 	}

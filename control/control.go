@@ -32,6 +32,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"andon/blob"
 	"andon/bus"
 	"andon/ledger"
 	"andon/order"
@@ -45,6 +46,8 @@ type Config struct {
 	Bus    *bus.Bus   // to the gateways; nil: there are none. Its owner closes it, after Stop
 	Log    ledger.Log // required. Its owner closes it, after Stop
 	Lists  string     // folder for the content of named lists; "": there can be none
+
+	Attachments string // folder for the files of incidents; "": there can be none
 
 	// Signer signs orders, states and leases until another key takes its place. Left
 	// out, it is opened at Source. The ledger knows which key counts; where a key
@@ -124,6 +127,9 @@ type Control struct {
 	signers  signers
 	holds    holds
 
+	files  *blob.Store // of incidents; nil: there can be none
+	filing sync.Mutex  // held while a file of an incident comes or goes; taken before command
+
 	complaints complaints
 	seen       witnesses         // has a lock of its own
 	outside    []*witness.Client // each its goroutine's
@@ -167,6 +173,10 @@ func New(cfg Config) (*Control, error) {
 	if c.metrics, err = newMetrics(c, cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
+	if err := c.openFiles(); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
+	c.dropFiles()
 	if err := c.openShelf(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}

@@ -79,6 +79,9 @@ func (c *Control) draftCreate(s *state, op *operator, cor correction.Correction,
 
 func (c *Control) draftRuled(s *state, op *operator, cor correction.Correction, how created, now time.Time) (id string, drafts []draft, err error) {
 	next, err := c.check(cor, now)
+	if err == nil {
+		err = s.checkIncident(op, &next)
+	}
 	if err != nil {
 		return "", nil, err
 	}

@@ -19,6 +19,7 @@ const (
 // getEvents streams what happens: ledger entries, each with its seq as id, and
 // in passing, without id, acknowledgements and changes of points. Last-Event-ID
 // takes the thread up again after that entry; without it the stream begins now.
+// Entries of incidents that the operator may not know of are left out.
 func (c *Control) getEvents(cl *call) error {
 	if err := cl.op.may("event.read"); err != nil {
 		return err
@@ -54,7 +55,7 @@ func (c *Control) getEvents(cl *call) error {
 	if err := s.write(": andon\nretry: 1000\n\n"); err != nil {
 		return nil
 	}
-	if err := c.catchUpWatcher(cl.r.Context(), s, from, size); err != nil {
+	if err := c.catchUpWatcher(cl.r.Context(), cl.op, s, from, size); err != nil {
 		c.log.Info("an event stream ended early", "operator", cl.op.id, "error", err)
 		return nil
 	}
@@ -62,7 +63,7 @@ func (c *Control) getEvents(cl *call) error {
 	return nil // the answer has begun: there is no other way to say anything now
 }
 
-func (c *Control) catchUpWatcher(ctx context.Context, s *stream, from, to uint64) error {
+func (c *Control) catchUpWatcher(ctx context.Context, op *operator, s *stream, from, to uint64) error {
 	if from >= to {
 		return nil
 	}
@@ -75,6 +76,9 @@ func (c *Control) catchUpWatcher(ctx context.Context, s *stream, from, to uint64
 		m := entryMessage(e)
 		if err := m.encode(); err != nil {
 			return err
+		}
+		if !c.tells(op, &m) {
+			return nil
 		}
 		return s.event(m)
 	})
@@ -96,7 +100,9 @@ func (c *Control) follow(ctx context.Context, op *operator, s *stream, w *watche
 			if c.gone(op) { // it was revoked, perhaps by this very entry
 				return
 			}
-			err = s.event(m)
+			if c.tells(op, &m) {
+				err = s.event(m)
+			}
 		case <-beat.C:
 			if c.gone(op) { // its time is over
 				return

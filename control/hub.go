@@ -35,6 +35,7 @@ type message struct {
 	id      uint64
 	name    string
 	data    any
+	body    jsontext.Value // of the entry, whole
 	encoded []byte
 }
 
@@ -101,5 +102,5 @@ func entryMessage(e ledger.Entry) message {
 	if len(e.Body) > maxEventBody {
 		v.Body, v.Large = nil, true
 	}
-	return message{entry: true, id: e.Seq, name: e.Type, data: v}
+	return message{entry: true, id: e.Seq, name: e.Type, data: v, body: e.Body}
 }

@@ -19,6 +19,7 @@ import (
 
 	"andon/authority"
 	"andon/bus"
+	"andon/incident"
 	named "andon/list"
 	"andon/order"
 )
@@ -35,6 +36,9 @@ const (
 func (rt *route) bodyLimit() int64 {
 	if rt.command == "list.put" {
 		return maxListText
+	}
+	if rt.command == attachCommand {
+		return incident.MaxAttachment + 1 // so that one byte too many is seen
 	}
 	return maxBody
 }

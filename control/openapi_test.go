@@ -165,7 +165,8 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	reply(order.SubjectWorks, order.WorksAnswer{Gateway: "gw-1", Total: 1, States: map[string]int{"running": 1}, Works: []order.Work{{ID: "b-1", Kind: "batch", Models: []string{"sim-large"}, State: order.WorkRunning, Stop: order.StopFailing, Users: []string{"u"}}}})
 	reply(order.SubjectExplain, order.Decision{RequestID: "r-1", Gateway: "gw-1", Action: order.ActionRefused, Corrections: []string{"c-1"}})
 	until := `"expires_at":"2100-01-01T00:00:00Z","reason"`
-	w.create(strings.Replace(stopLarge, `"reason"`, `"except":{"orgs":["a"]},"share":0.5,"public_reason":"p","incident":"i",`+until, 1))
+	w.ok(201, "POST", "/incidents", `{"title":"x"}`, nil)
+	w.create(strings.Replace(stopLarge, `"reason"`, `"except":{"orgs":["a"]},"share":0.5,"public_reason":"p","incident":"i-1",`+until, 1))
 	g.next()
 	w.create(stopLarge)
 	doc := document(t)

@@ -109,6 +109,12 @@ func (c *Control) postPreview(cl *call) error {
 	if cor, err = c.check(cor, c.cfg.Now().UTC().Round(0)); err != nil {
 		return err
 	}
+	c.mu.RLock()
+	err = c.state.checkIncident(cl.op, &cor)
+	c.mu.RUnlock()
+	if err != nil {
+		return err
+	}
 	v, err := c.preview(cl.r.Context(), &cor)
 	if err != nil {
 		return err

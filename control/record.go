@@ -46,6 +46,11 @@ func (c *Control) getTile(cl *call) error {
 	if err := cl.op.may("ledger.read"); err != nil {
 		return err
 	}
+	if strings.HasPrefix(cl.r.PathValue("path"), "entries") { // they hold bodies; other tiles hold hashes
+		if err := cl.op.may("ledger.read_entries"); err != nil {
+			return err
+		}
+	}
 	data, err := c.cfg.Log.Tile(cl.r.Context(), "tile/"+cl.r.PathValue("path"))
 	return cl.raw("application/octet-stream", data, err)
 }
@@ -64,6 +69,9 @@ func (c *Control) getEntry(cl *call) error {
 	if proof {
 		data, err := c.cfg.Log.Proof(cl.r.Context(), n)
 		return cl.raw(textPlain, data, err)
+	}
+	if err := cl.op.may("ledger.read_entries"); err != nil {
+		return err
 	}
 	if n >= c.cfg.Log.Size() {
 		return problem("not_found", "the ledger has "+strconv.FormatUint(c.cfg.Log.Size(), 10)+" entries")

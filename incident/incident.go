@@ -41,9 +41,9 @@ type Incident struct {
 	SplitFrom  string
 	Splits     []string
 
-	Entries []uint64            // the timeline, in order
-	marked  map[uint64]*Marking // entries that have a marking of their own
-	stored  int64               // bytes of attachments
+	Entries []uint64          // the timeline, in order
+	marked  map[uint64]marked // entries that have a marking of their own
+	stored  int64             // bytes of attachments
 }
 
 // Kind says whether an incident is real. It never changes.
@@ -347,7 +347,7 @@ func (x Marked) step(_ *Book, in *Incident, _ Meta) (func(), error) {
 		if _, ok := slices.BinarySearch(in.Entries, *x.Entry); !ok {
 			return nil, &Error{Code: CodeNotFound, Field: "entry", Detail: fmt.Sprintf("entry %d is not on the timeline of %s", *x.Entry, in.ID)}
 		}
-		old = in.marked[*x.Entry]
+		old = in.marked[*x.Entry].Marking
 	}
 	if old.loosens(x.Marking) || x.Reason != "" {
 		if err := text("reason", x.Reason, MaxReason); err != nil {
@@ -359,19 +359,46 @@ func (x Marked) step(_ *Book, in *Incident, _ Meta) (func(), error) {
 			in.Marking = x.Marking
 			return
 		}
-		in.mark(*x.Entry, x.Marking)
+		in.mark(*x.Entry, x.Marking, in.marked[*x.Entry].by)
 	}, nil
 }
 
-func (in *Incident) mark(seq uint64, m *Marking) {
+// marked is the marking of an entry, and who wrote the entry: what somebody
+// wrote is not hidden from them.
+type marked struct {
+	*Marking
+	by string
+}
+
+func (in *Incident) mark(seq uint64, m *Marking, by string) {
 	if m == nil {
 		return
 	}
 	if in.marked == nil {
-		in.marked = map[uint64]*Marking{}
+		in.marked = map[uint64]marked{}
 	}
-	in.marked[seq] = m
+	in.marked[seq] = marked{m, by}
 }
 
 // MarkingOf is the marking of one entry of its own; nil if it has none.
-func (in *Incident) MarkingOf(seq uint64) *Marking { return in.marked[seq] }
+func (in *Incident) MarkingOf(seq uint64) *Marking { return in.marked[seq].Marking }
+
+// Reads says whether a reader who sees the incident may read one entry of it.
+func (in *Incident) Reads(r Reader, seq uint64) bool {
+	m, ok := in.marked[seq]
+	return !ok || m.Allows(r) || m.by == r.ID
+}
+
+// Matches says whether every word, in lower case, stands in the header: id,
+// title, subject, kind, status, severity.
+func (in *Incident) Matches(words []string) bool {
+	for _, w := range words {
+		has := func(s string) bool { return strings.Contains(strings.ToLower(s), w) }
+		if !(has(in.Title) || in.ID == w || strings.EqualFold(string(in.Severity), w) || string(in.Status) == w || slices.ContainsFunc(in.Subject.Models, has) ||
+			slices.ContainsFunc(in.Subject.Orgs, has) || slices.ContainsFunc(in.Subject.Threats, has) || slices.ContainsFunc(in.Subject.Surfaces, has) ||
+			in.NearMiss != nil && (has(in.NearMiss.Pattern) || has(in.NearMiss.Barrier))) {
+			return false
+		}
+	}
+	return true
+}

@@ -156,7 +156,7 @@ func (x *Split) take(b *Book, m Meta) (func(), error) {
 	return func() {
 		in.Entries = slices.Compact(slices.Sorted(slices.Values(x.Entries)))
 		for _, seq := range in.Entries {
-			in.mark(seq, from.marked[seq])
+			in.mark(seq, from.marked[seq].Marking, from.marked[seq].by)
 		}
 		from.Corrections = slices.DeleteFunc(from.Corrections, func(c LinkedCorrection) bool {
 			if !slices.Contains(x.Corrections, c.ID) {

@@ -38,7 +38,7 @@ func (x Note) step(_ *Book, in *Incident, m Meta) (func(), error) {
 	if err := x.Marking.check("marking"); err != nil {
 		return nil, err
 	}
-	return func() { in.mark(m.Seq, x.Marking) }, nil
+	return func() { in.mark(m.Seq, x.Marking, m.Actor) }, nil
 }
 
 // Hypothesis is what may have caused an incident.
@@ -310,7 +310,7 @@ func (x Attached) step(_ *Book, in *Incident, m Meta) (func(), error) {
 		in.Attachments = append(in.Attachments, Attachment{ID: fmt.Sprintf("a-%d", len(in.Attachments)+1), Name: x.Name, Media: x.Media, Size: x.Size, SHA256: x.SHA256,
 			By: m.Actor, At: m.At, Entry: m.Seq})
 		in.stored += x.Size
-		in.mark(m.Seq, x.Marking)
+		in.mark(m.Seq, x.Marking, m.Actor)
 	}, nil
 }
 
@@ -358,3 +358,6 @@ func (b *Book) Holds(sha256 string) bool {
 	}
 	return false
 }
+
+// CheckText says what is wrong with the text of a note, before it is kept apart.
+func (x *Note) CheckText() error { return text("text", x.Text, MaxText) }

@@ -48,6 +48,9 @@ func (l Layout) OperatorToken() string { return l.join("operator.token") }
 // Lists is the folder of the control plane's named lists.
 func (l Layout) Lists() string { return l.join("lists") }
 
+// Attachments is the folder of the files that belong to incidents.
+func (l Layout) Attachments() string { return l.join("attachments") }
+
 // Gateway is the folder of one gateway: its last order, emergency orders and lists.
 func (l Layout) Gateway(name string) string { return l.join("gateway", name) }
 
