@@ -15,8 +15,8 @@ import (
 	"andon/bus"
 	"andon/control"
 	"andon/credential"
-	"andon/ledger"
 	"andon/order"
+	"andon/people"
 )
 
 // firstOperator is the name of the operator that a new installation gets.
@@ -24,11 +24,7 @@ const firstOperator = "first"
 
 func (a *App) startControl(ctx context.Context) error {
 	l := a.cfg.Layout()
-	ledgerSigner, ledgerKey, err := ledger.LoadOrCreateSigner(l.LedgerKey(), a.cfg.Control.Origin)
-	if err != nil {
-		return err
-	}
-	record, err := ledger.OpenSQLite(l.Ledger(), ledgerSigner)
+	record, ledgerKey, rekeyed, err := a.openLedger(l)
 	if err != nil {
 		return err
 	}
@@ -44,8 +40,10 @@ func (a *App) startControl(ctx context.Context) error {
 	}
 	cc := control.Config{
 		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(), Attachments: l.Attachments(),
-		Source: a.cfg.Control.OrderKey, OpenSigner: a.openSigner, Emergency: trust.Emergency, Models: a.models(),
-		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Logger: a.log,
+		People: l.People(), OIDC: a.cfg.Control.Issuer(), StepUp: a.cfg.Control.StepUp, Proxies: a.cfg.Control.Proxies(),
+		Sessions: people.Span{Idle: time.Duration(a.cfg.Control.Sessions.Idle), Absolute: time.Duration(a.cfg.Control.Sessions.Absolute)},
+		Source:   a.cfg.Control.OrderKey, OpenSigner: a.openSigner, Emergency: trust.Emergency, Models: a.models(),
+		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Rekeyed: rekeyed, Logger: a.log,
 	}
 	if err := a.controlTLS(&cc); err != nil {
 		return err

@@ -136,6 +136,7 @@ func (k *checker) common() {
 	}
 	k.link("gateway.notice_url", g.NoticeURL)
 	k.link("gateway.appeal_url", g.AppealURL)
+	k.people()
 	k.identity()
 	k.upstreams()
 	k.models()

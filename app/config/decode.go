@@ -135,6 +135,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) error {
 		return d.section(n, v, path)
 	case v.Kind() == reflect.Slice:
 		return d.list(n, v, path)
+	case v.Kind() == reflect.Map:
+		return d.lists(n, v, path)
 	}
 	text, err := d.text(n, path)
 	if err != nil {
@@ -161,6 +163,35 @@ func (d *decoder) list(n ast.Node, v reflect.Value, path string) error {
 		return nil
 	}
 	return d.errorf(n.GetToken(), path, "a list is expected here: start each item with \"- \"")
+}
+
+// lists fills a map of lists. Its keys are the file's own.
+func (d *decoder) lists(n ast.Node, v reflect.Value, path string) error {
+	var pairs []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		pairs = n.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{n}
+	case *ast.NullNode:
+		return nil
+	default:
+		return d.errorf(n.GetToken(), path, "a section is expected here: each line a name, a colon and a list")
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, kv := range pairs {
+		key := kv.Key.GetToken()
+		at := path + "[" + key.Value + "]"
+		if v.MapIndex(reflect.ValueOf(key.Value)).IsValid() {
+			return d.errorf(key, at, "is there twice")
+		}
+		list := reflect.New(v.Type().Elem()).Elem()
+		if err := d.value(kv.Value, list, at); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(key.Value), list)
+	}
+	return nil
 }
 
 // text returns a scalar as it was written, so that `name: 007` or `version:

@@ -45,6 +45,9 @@ func (l Layout) SigningKeys() string { return l.join("keys") }
 // OperatorToken holds the token of the first operator, mode 0600.
 func (l Layout) OperatorToken() string { return l.join("operator.token") }
 
+// People is the control plane's private file about people, mode 0600.
+func (l Layout) People() string { return l.join("people.json") }
+
 // Lists is the folder of the control plane's named lists.
 func (l Layout) Lists() string { return l.join("lists") }
 

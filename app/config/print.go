@@ -26,7 +26,7 @@ func Redact(path, value string) string {
 	if value == "" {
 		return ""
 	}
-	if path == "control.token" || path == "gateway.join" || path == "gateway.pseudonym_key" || (strings.HasPrefix(path, "gateway.upstreams") || strings.HasPrefix(path, "gateway.detectors")) && strings.HasSuffix(path, ".key") {
+	if path == "control.token" || path == "control.oidc.client_secret" || path == "gateway.join" || path == "gateway.pseudonym_key" || (strings.HasPrefix(path, "gateway.upstreams") || strings.HasPrefix(path, "gateway.detectors")) && strings.HasSuffix(path, ".key") {
 		return hidden
 	}
 	if strings.Contains(value, "://") {
@@ -140,6 +140,8 @@ func shown(path string, f reflect.Value) any {
 			return []string{}
 		}
 		return x
+	case RoleMap:
+		return x
 	case fmt.Stringer:
 		return x.String()
 	}
@@ -157,6 +159,8 @@ func flow(v any) string {
 			parts[i] = quoted(s)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
+	case RoleMap:
+		return v.String()
 	case string:
 		if plain.MatchString(v) && !strings.Contains(v, ": ") && !reserved[strings.ToLower(v)] {
 			return v
