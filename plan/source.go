@@ -91,6 +91,9 @@ func (s *source) tree(text string) (tree *ast.File, fault *Fault) {
 			tree, fault = nil, &Fault{Position: Position{File: s.name}, Detail: "the YAML cannot be read; write it in a simpler form"}
 		}
 	}()
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n" // at the very end of a text the lexer overlooks a tag
+	}
 	tokens := lexer.Tokenize(text)
 	if fault := s.bounds(tokens); fault != nil {
 		return nil, fault
