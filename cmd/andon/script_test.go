@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -50,6 +51,8 @@ func TestScripts(t *testing.T) {
 			"adopted":   cmdAdopted,
 			"watchers":  cmdWatchers,
 			"text-wait": cmdTextWait,
+			"await":     cmdAwait,
+			"point":     cmdPoint,
 		},
 	})
 }
@@ -116,12 +119,58 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// anybody is a client that looks at no certificate: whose certificate counts is for
+// andon itself to find out, where a script tries it.
+var anybody = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+
+// await PATTERN FILE: waits until a file holds a text.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	text := regexp.MustCompile(args[0])
+	until(ts, func() error {
+		data, err := os.ReadFile(ts.MkAbs(args[1]))
+		if err == nil && !text.Match(data) {
+			err = fmt.Errorf("%s does not hold %s: %s", args[1], args[0], data)
+		}
+		return err
+	})
+}
+
+// point NAME STATE CREDENTIAL: waits until an enforcement point is so.
+func cmdPoint(ts *testscript.TestScript, neg bool, args []string) {
+	until(ts, func() error {
+		req, err := http.NewRequest(http.MethodGet, ts.Getenv("ANDON_SERVER")+"/api/v1/points", nil)
+		ts.Check(err)
+		req.Header.Set("Authorization", "Bearer "+ts.Getenv("ANDON_TOKEN"))
+		resp, err := anybody.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		var list struct {
+			Points []struct{ Name, State, Credential string }
+		}
+		data, err := io.ReadAll(resp.Body)
+		if err == nil {
+			err = json.Unmarshal(data, &list, json.MatchCaseInsensitiveNames(true))
+		}
+		if err != nil {
+			return err
+		}
+		for _, p := range list.Points {
+			if p.Name == args[0] && p.State == args[1] && p.Credential == args[2] {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s is not %s by a credential that is %s: %s", args[0], args[1], args[2], data)
+	})
+}
+
 func status(method, url string, want int) error {
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := anybody.Do(req)
 	if err != nil {
 		return err
 	}
@@ -139,7 +188,7 @@ func chat(ts *testscript.TestScript, gateway, model, text string, stream bool) *
 	ts.Check(err)
 	req.Header.Set("Authorization", "Bearer "+ts.Getenv("KEY"))
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := anybody.Do(req)
 	ts.Check(err)
 	return resp
 }
