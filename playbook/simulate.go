@@ -110,7 +110,7 @@ func (sc *Scenario) end(r *Run, i int) (time.Time, Event) {
 func (r *Run) critical() []string {
 	last := -1
 	for i := range r.Steps {
-		if r.Steps[i].State == Done && (last < 0 || r.Steps[i].SettledAt.After(r.Steps[last].SettledAt)) {
+		if r.Steps[i].State == Done && (last < 0 || !r.Steps[i].SettledAt.Before(r.Steps[last].SettledAt)) {
 			last = i
 		}
 	}
