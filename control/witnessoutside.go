@@ -92,7 +92,7 @@ func (c *Control) submitOne(ctx context.Context, cl *witness.Client, signed []by
 	text, _, splitErr := witness.Split(signed)
 	cp, parseErr := witness.Parse(text)
 	if err = errors.Join(err, splitErr, parseErr); err == nil {
-		c.collect(cp, text+"\n"+line)
+		c.collect(cp, string(signed)+line)
 	}
 	var r *witness.Refusal
 	split := errors.As(err, &r) && r.Split

@@ -157,7 +157,7 @@ func (c *Control) examine(gateway string, s *sighting) error {
 	if err != nil {
 		return err
 	}
-	text, _, err := witness.Split([]byte(s.said.Note))
+	text, lines, err := witness.Split([]byte(s.said.Note))
 	if err != nil {
 		return err
 	}
@@ -167,9 +167,19 @@ func (c *Control) examine(gateway string, s *sighting) error {
 	}
 	s.size, s.at = cp.Size, at
 	if s.split = c.contradicts(cp); s.split == "" {
-		c.collect(cp, text+"\n"+line)
+		// The ledger checks its own signature; of the rest, only this one is believed.
+		own := slices.DeleteFunc(lines, func(l string) bool { return nameOf(l) != cp.Origin })
+		c.collect(cp, text+"\n"+strings.Join(own, "")+line)
 	}
 	return nil
+}
+
+// nameOf is whose a signature line is.
+func nameOf(line string) string {
+	if f := strings.Fields(line); len(f) == 3 {
+		return f[1]
+	}
+	return ""
 }
 
 // contradicts says how a checkpoint that somebody vouches for does not go with
@@ -423,8 +433,8 @@ func (c *Control) getCheckpoint(cl *call) error {
 		return err
 	}
 	for _, signed := range kept {
-		_, lines, err := witness.Split(signed)
-		if err == nil && len(lines) > least && (least > 0 || strings.HasPrefix(string(signed), text+"\n")) {
+		by, _, err := cosigners(signed)
+		if err == nil && len(by) >= least && (least > 0 || strings.HasPrefix(string(signed), text+"\n")) {
 			return cl.raw(textPlain, signed, nil)
 		}
 	}
@@ -432,6 +442,21 @@ func (c *Control) getCheckpoint(cl *call) error {
 		return problem("not_found", fmt.Sprintf("no checkpoint carries %d cosignatures; GET /api/v1/ledger/witnesses says who has seen what", least))
 	}
 	return cl.raw(textPlain, now, nil)
+}
+
+// cosigners are those who have signed a checkpoint beside the ledger itself.
+func cosigners(signed []byte) (by []string, size uint64, err error) {
+	text, lines, err := witness.Split(signed)
+	if err != nil {
+		return nil, 0, err
+	}
+	cp, err := witness.Parse(text)
+	for _, l := range lines {
+		if name := nameOf(l); name != "" && name != cp.Origin {
+			by = append(by, name)
+		}
+	}
+	return by, cp.Size, err
 }
 
 // witnessView is one witness.
@@ -497,21 +522,9 @@ func (c *Control) getWitnesses(cl *call) error {
 		return err
 	}
 	for _, signed := range kept[:min(len(kept), shownCosigned)] {
-		text, lines, err := witness.Split(signed)
-		if err != nil || len(lines) < 2 {
-			continue
+		if by, size, err := cosigners(signed); err == nil {
+			v.Cosigned = append(v.Cosigned, cosignedView{size, by})
 		}
-		cp, err := witness.Parse(text)
-		if err != nil {
-			continue
-		}
-		k := cosignedView{Size: cp.Size}
-		for _, l := range lines[1:] { // the first is the ledger's own
-			if f := strings.Fields(l); len(f) == 3 {
-				k.By = append(k.By, f[1])
-			}
-		}
-		v.Cosigned = append(v.Cosigned, k)
 	}
 	return cl.reply(http.StatusOK, v)
 }

@@ -31,7 +31,7 @@ func signatureLines(signed []byte) (text string, lines []string, err error) {
 	return string(signed[:i+1]), lines, nil
 }
 
-// signer is the name and the key hash at the start of a signature line: whose it
+// signerOf is the name and the key hash at the start of a signature line: whose it
 // is.
 func signerOf(line string) string {
 	f := strings.SplitN(strings.TrimPrefix(line, "— "), " ", 2)
@@ -54,24 +54,16 @@ func (l *SQLite) keepCosigned(ctx context.Context, signed []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrInvalid)
 	}
-	cp, err := parseCheckpoint(text)
+	cp, err := l.ours(signed)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, ErrInvalid)
-	}
-	own, err := cp.sign(l.signer)
-	if err != nil {
-		return err
 	}
 	root, err := l.Root(ctx, cp.Size)
 	if err != nil {
 		return err
 	}
-	if root != cp.Root || cp.Origin != l.signer.Name() {
-		return fmt.Errorf("it is of another history or another log: %w", ErrInvalid)
-	}
-	_, mine, err := signatureLines(own)
-	if err != nil {
-		return err
+	if root != cp.Root {
+		return fmt.Errorf("it is of another history: %w", ErrInvalid)
 	}
 	tx, err := l.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -82,12 +74,12 @@ func (l *SQLite) keepCosigned(ctx context.Context, signed []byte) error {
 	if err := tx.QueryRowContext(ctx, "SELECT note FROM cosigned WHERE size = ?", int64(cp.Size)).Scan(&had); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	// Ours first, then theirs, the newer ones instead of the older.
-	all := mine
-	seen := map[string]bool{signerOf(mine[0]): true}
+	// The newer ones instead of the older.
+	var all []string
+	seen := map[string]bool{}
 	_, old, _ := signatureLines(had)
 	for _, line := range slices.Concat(lines, old) {
-		if who := signerOf(line); who != "" && !seen[who] && len(all) <= maxCosignatures {
+		if who := signerOf(line); who != "" && !seen[who] && len(all) < maxCosignatures {
 			seen[who] = true
 			all = append(all, line)
 		}

@@ -216,7 +216,7 @@ func exportedCosigned(line []byte, v note.Verifier, e *edge) ([]byte, error) {
 	if !ok {
 		return nil, fault(FaultCheckpoint, -1, "the line of the cosigned checkpoint after %d entries is malformed", e.size)
 	}
-	cp, err := OpenCheckpoint(signed, v)
+	cp, err := openKept(signed, v)
 	if err != nil {
 		return nil, fault(FaultCheckpoint, -1, "the cosigned checkpoint after %d entries: %v", e.size, err)
 	}
