@@ -20,6 +20,7 @@ type view struct {
 	Warnings       []warning `json:"warnings,omitempty"`
 
 	Ratification *ratification `json:"ratification,omitempty"`
+	Held         []string      `json:"held,omitempty"` // stops that serve dependants their fallback
 }
 
 // warning says what may not be meant, or not have its effect.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -38,7 +39,8 @@ type options struct {
 	fallback, idempotency           string
 	lasting, reviewIn, start, wait  string
 	share                           float64
-	shadow, preview, yes, glass     bool
+	shadow, preview, yes            bool
+	glass, unheld                   bool
 }
 
 func (o *options) add(cmd *cobra.Command) {
@@ -58,6 +60,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.BoolVar(&o.yes, "yes", false, "ask nothing")
 	f.StringVar(&o.idempotency, "idempotency-key", "", "same key, same correction (default: a new one)")
 	addGlass(cmd, &o.glass)
+	f.BoolVar(&o.unheld, "override-hold-down", false, "dependants on the hold-down list get no fallback first; the reason says why")
 	addWait(cmd, &o.wait)
 }
 
@@ -65,11 +68,21 @@ func addGlass(cmd *cobra.Command, glass *bool) {
 	cmd.Flags().BoolVar(glass, "break-glass", false, "without those who would have to agree; alarms, and is reviewed")
 }
 
-func glassQuery(glass bool) string {
+func glassQuery(glass bool) string { return commandQuery(glass, false) }
+
+// commandQuery is what goes beside a command: what it does not wait for.
+func commandQuery(glass, unheld bool) string {
+	q := url.Values{}
 	if glass {
-		return "?break_glass=true"
+		q.Set("break_glass", "true")
 	}
-	return ""
+	if unheld {
+		q.Set("hold_down", "override")
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
 }
 
 func addWait(cmd *cobra.Command, wait *string) {
@@ -104,7 +117,7 @@ func (c *command) correct(v *verb) *cobra.Command {
 				c.printf("nothing was done\n")
 				return &reported{exitFailed, "not confirmed"}
 			}
-			return notYet(c.apply(cmd.Context(), cl, d, o.idempotency, wait, o.glass), cmd.Name(), d.Params)
+			return notYet(c.apply(cmd.Context(), cl, d, o.idempotency, wait, commandQuery(o.glass, o.unheld)), cmd.Name(), d.Params)
 		},
 	}
 	o.add(cmd)
@@ -237,17 +250,17 @@ func (c *command) agreed(ctx context.Context, cl *client, d *draft) bool {
 	return c.confirm(text + streams + ". Go on?")
 }
 
-func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, wait time.Duration, glass bool) error {
+func (c *command) apply(ctx context.Context, cl *client, d *draft, key string, wait time.Duration, query string) error {
 	if key == "" {
 		key = rand.Text()
 	}
 	sent := time.Now()
 	var v view
-	err := cl.do(ctx, http.MethodPost, "/corrections"+glassQuery(glass), http.Header{"Idempotency-Key": {key}}, d, &v)
+	err := cl.do(ctx, http.MethodPost, "/corrections"+query, http.Header{"Idempotency-Key": {key}}, d, &v)
 	if err != nil {
 		return err
 	}
-	err = c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + v.ID + ` --reason "…"`, warn: v.Warnings})
+	err = c.settle(ctx, cl, v.ID, sent, wait, outcome{what: d.describe(), undo: "andon lift " + strings.Join(append([]string{v.ID}, v.Held...), " ") + ` --reason "…"`, warn: v.Warnings})
 	c.instead(ctx, cl, d)
 	c.worksAfter(ctx, cl, &v, d, sent, wait)
 	return err

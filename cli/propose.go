@@ -266,5 +266,5 @@ func (c *command) applyProposal(ctx context.Context, cl *client, s *situation, r
 		c.printf("nothing was done\n")
 		return &reported{exitFailed, "not confirmed"}
 	}
-	return c.apply(ctx, cl, d, "", for_, false)
+	return c.apply(ctx, cl, d, "", for_, "")
 }

@@ -21,6 +21,7 @@ type correctionView struct {
 	LiftedAt     time.Time         `json:"lifted_at,omitzero"`
 	History      []change          `json:"history"`
 	Ratification *ratificationView `json:"ratification,omitempty"` // by others; missing: nobody has to
+	Held         []string          `json:"held,omitempty"`         // stops that serve dependants their fallback, made with it
 	Linked       *linksView        `json:"linked,omitempty"`       // why it has its links
 	Warnings     []warning         `json:"warnings,omitempty"`     // in the answer that made it
 }
@@ -30,7 +31,7 @@ type correctionView struct {
 func (c *Control) view(r *record) correctionView {
 	v := correctionView{Correction: r.Correction, State: r.stateAt(c.early()), Revision: r.revision, CreatedBy: r.createdBy, History: r.history}
 	v.Effect, v.TimeToEffect = c.effect(r, c.cfg.Now())
-	v.Linked, v.Ratification = r.links.view(), r.ruling.view()
+	v.Linked, v.Ratification, v.Held = r.links.view(), r.ruling.view(), r.held
 	if r.gone == "lifted" {
 		v.LiftedAt = r.changed
 	}
@@ -56,11 +57,15 @@ func (c *Control) postCorrection(cl *call) error {
 	if err != nil {
 		return err
 	}
-	glass, err := cl.breakGlass()
+	unheld, err := cl.flag("hold_down", "override")
 	if err != nil {
 		return err
 	}
-	id, replayed, err := c.create(cl.r.Context(), cl.op, cor, idem, glass)
+	glass, err := cl.breakGlass("hold_down")
+	if err != nil {
+		return err
+	}
+	id, replayed, err := c.create(cl.r.Context(), cl.op, cor, created{idem: idem, glass: glass, unheld: unheld})
 	if err != nil {
 		return err
 	}
@@ -71,7 +76,11 @@ func (c *Control) postCorrection(cl *call) error {
 	if replayed {
 		cl.w.Header().Set("Idempotency-Replayed", "true")
 	}
-	v.Warnings = c.warnings(&v.Correction)
+	cor.AppliedAt = v.AppliedAt // as it was asked for: that is what people think of
+	v.Warnings = c.warnings(&cor)
+	c.mu.RLock()
+	v.Warnings = append(v.Warnings, c.state.holdWarnings(&cor, v.Held, unheld)...)
+	c.mu.RUnlock()
 	cl.w.Header().Set("Location", "/api/v1/corrections/"+id)
 	return cl.reply(http.StatusCreated, v)
 }

@@ -88,7 +88,7 @@ func (r *ratified) pending() bool { return r != nil && len(r.by) < r.Approvals }
 // question is what a correction is to authority.
 func (s *state) question(act authority.Act, cor *correction.Correction, share *float64) authority.Question {
 	return authority.Question{Act: act, Kind: string(cor.Kind), Level: cor.Params.Level, Share: share,
-		Severity: s.severityOf(cor.Incident), TermsForbid: s.termsForbid(cor)}
+		Severity: s.severityOfIncident(cor.Incident), TermsForbid: act == authority.Tighten && s.termsForbid(cor)}
 }
 
 // ask answers questions that are decided as one, by the rules of the plan in force.
@@ -185,22 +185,11 @@ func (r *record) seenByOthers() bool {
 // planned is the plan in force; nil if there is none.
 func (s *state) planned() *plan.Plan { return s.plan.current }
 
-// held says whether somebody had one of the roles at that time, and has it still.
-func (op *operator) held(roles authority.Set, at time.Time) bool { return op.roles.Meets(roles) }
-
-// termsForbid says whether the terms of a customer that a correction reaches do
-// not permit it, or not without notice.
-func (s *state) termsForbid(cor *correction.Correction) bool { return false }
-
-// severityOf is the severity of the incident that a correction belongs to; 0 if
-// that is not known.
-func (s *state) severityOf(incident string) int { return 0 }
-
 // ratifies says whether an operator's word counts under a ruling: who set the
 // correction does not, nor who came after it.
 func (r *record) ratifies(op *operator) bool {
 	return r.ruling.pending() && op.active() && op.id != r.createdBy && !op.created.After(r.created()) &&
-		op.held(authority.SetOf(r.ruling.Approvers...), r.created()) && !slices.Contains(r.ruling.by, op.id)
+		op.roles.Meets(authority.SetOf(r.ruling.Approvers...)) && op.heldAt(authority.SetOf(r.ruling.Approvers...), r.created()) && !slices.Contains(r.ruling.by, op.id)
 }
 
 // ruledBody says what a measured share changes about what others have to say.

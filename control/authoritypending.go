@@ -92,7 +92,7 @@ type endedBody struct {
 // once when the act is asked for and once when it is carried.
 func doers() map[string]doer {
 	return map[string]doer{
-		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "waive": doWaive, "rekey": doRekey,
+		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive,
 	}
 }
 
@@ -248,7 +248,7 @@ func (p *pendingAct) eligible(op *operator) string {
 		return "became an operator after it was asked"
 	case !op.roles.Meets(approvers):
 		return "has not the role " + orList(approvers.Names())
-	case !op.held(approvers, p.at):
+	case !op.heldAt(approvers, p.at):
 		return "was given the role after it was asked"
 	}
 	return ""
@@ -443,19 +443,28 @@ func (s *state) waitingLists() []order.ListRef {
 
 // breakGlass reads whether a command is to be carried out without those who would
 // have to agree: ?break_glass=true. It is asked for anew who does that.
-func (cl *call) breakGlass() (bool, error) {
-	q := cl.r.URL.Query()
-	if err := onlyQuery(q, "break_glass"); err != nil {
+func (cl *call) breakGlass(also ...string) (bool, error) {
+	if err := onlyQuery(cl.r.URL.Query(), append(also, "break_glass")...); err != nil {
 		return false, err
 	}
-	switch v := q.Get("break_glass"); v {
+	glass, err := cl.flag("break_glass", "true")
+	if err == nil && glass {
+		err = cl.stepUp("break the glass")
+	}
+	return glass, err
+}
+
+// flag reads a parameter of the address that says yes with one word, and no by
+// being left out.
+func (cl *call) flag(name, yes string) (bool, error) {
+	switch v := cl.r.URL.Query().Get(name); v {
 	case "", "false":
 		return false, nil
-	case "true":
-		return true, cl.stepUp("break the glass")
+	case yes:
+		return true, nil
 	default:
-		p := problem("invalid_query", strconv.Quote(short(v))+" is neither true nor false")
-		p.Field, p.Allowed = "break_glass", []string{"true", "false"}
+		p := problem("invalid_query", strconv.Quote(short(v))+" is not "+yes)
+		p.Field, p.Allowed = name, []string{yes}
 		return false, p
 	}
 }

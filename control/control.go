@@ -55,13 +55,18 @@ type Config struct {
 	Signer     order.Signer
 	Source     string                                                 // of the first key; where to look for one that has moved
 	OpenSigner func(source string, create bool) (order.Signer, error) // opens keys, and makes one in a file if it may; nil: no key takes Signer's place
-
-	Emergency []order.PublicKey // whose emergency orders are adopted
+	Emergency  []order.PublicKey                                      // whose emergency orders are adopted
 
 	// Models that are served. Corrections may name these, and those that gateways
 	// say they serve. While none at all is known any name is taken: a stop must
 	// not fail because a list is missing.
 	Models []ModelInfo
+
+	TLS         *tls.Config // of the API; nil: plaintext
+	ClientCerts bool        // operators have to present a certificate that TLS verifies
+
+	Joining *Joining // nil: gateways come with the shared token alone
+	Local   string   // the gateway in this process: it speaks in its own name; "": there is none, or it comes over the bus like any other
 
 	People   string         // private file for password hashes, on a disk that lasts; "": passwords last as long as the process
 	OIDC     *OIDC          // issuer whose people may log in; nil: there is none
@@ -70,12 +75,6 @@ type Config struct {
 	Proxies  []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
 
 	hashing people.Params // of passwords; default people.Standard
-
-	TLS         *tls.Config // of the API; nil: plaintext
-	ClientCerts bool        // operators have to present a certificate that TLS verifies
-
-	Joining *Joining // nil: gateways come with the shared token alone
-	Local   string   // the gateway in this process: it speaks in its own name; "": there is none, or it comes over the bus like any other
 
 	Lease     time.Duration // how long a gateway is current without another beat; default 15s
 	LedgerKey string        // text of the ledger's public key, for those who verify; optional, but gateways vouch for nothing without
@@ -124,6 +123,7 @@ type Control struct {
 	stopOnce sync.Once
 	running  sync.WaitGroup
 	syncs    stateCache
+	concerns concernDoor
 	signers  signers
 	holds    holds
 
@@ -134,7 +134,6 @@ type Control struct {
 	seen       witnesses         // has a lock of its own
 	outside    []*witness.Client // each its goroutine's
 	pace       time.Duration     // between two submissions to one of them
-	concerns   concernDoor
 
 	clerkRests time.Time // until when the clerk writes nothing; the clerk's own
 }

@@ -27,14 +27,15 @@ const maxReason = 4096
 
 // create puts a correction in force. The same idempotency key with the same
 // request returns what was made the first time; replayed says so.
-func (c *Control) create(ctx context.Context, op *operator, cor correction.Correction, idem *idempotency, glass bool) (id string, replayed bool, err error) {
+func (c *Control) create(ctx context.Context, op *operator, cor correction.Correction, how created) (id string, replayed bool, err error) {
 	if err := op.may("correction.create"); err != nil {
 		return "", false, err
 	}
 	if err := c.vet(&cor); err != nil {
 		return "", false, err
 	}
-	share := c.shareFirst(ctx, op, &cor, glass)
+	how.share = c.shareFirst(ctx, op, &cor, how.glass)
+	idem := how.idem
 	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) (drafts []draft, err error) {
 		if idem != nil {
 			if a := s.requests[requestID{op.id, idem.Key}]; a != nil {
@@ -45,7 +46,7 @@ func (c *Control) create(ctx context.Context, op *operator, cor correction.Corre
 				return nil, nil
 			}
 		}
-		id, drafts, err = c.draftRuled(s, op, cor, created{idem: idem, share: share, glass: glass}, now)
+		id, drafts, err = c.draftRuled(s, op, cor, how, now)
 		return drafts, err
 	})
 	if err == nil && !replayed {
@@ -69,6 +70,7 @@ type created struct {
 	before int      // corrections that the command has drafted already
 	share  *float64 // of traffic that it reaches, if it was measured
 	glass  bool     // whatever rules and limits say
+	unheld bool     // dependants on the hold-down list get no fallback first
 }
 
 // draftCreate drafts a correction that was vetted, as part of a command. before
@@ -85,12 +87,20 @@ func (c *Control) draftRuled(s *state, op *operator, cor correction.Correction, 
 	if err != nil {
 		return "", nil, err
 	}
-	id = "c-" + strconv.Itoa(s.nCorrections+1+how.before)
+	id = s.correctionID(how.before)
 	// By the early clock: a drain counts from this, and must not wait for a
 	// clock that jumped ahead, here or in the record.
 	next.ID, next.AppliedAt = id, c.early()
 	if err := s.room(weigh(&next)); err != nil {
 		return "", nil, err
+	}
+	first, overridden := []correction.Correction(nil), []string(nil)
+	if how.unheld {
+		for _, h := range s.holdDown(&next) {
+			overridden = append(overridden, h.Name)
+		}
+	} else if rest, held := s.firstTheHeld(next); c.heldFit(held, now) {
+		next, first = rest, held
 	}
 	ru, err := c.rule(s, op, &next, how.share, now)
 	var glass []draft
@@ -103,7 +113,16 @@ func (c *Control) draftRuled(s *state, op *operator, cor correction.Correction, 
 	if err != nil {
 		return "", nil, err
 	}
-	drafts = append(glass, draft{typeCreated, createdBody{next, how.idem, ru}})
+	drafts = glass
+	for i, one := range first {
+		one.ID = s.correctionID(how.before + 1 + i)
+		drafts = append(drafts, draft{typeCreated, createdBody{Correction: one, Ruling: ru}})
+	}
+	made := createdBody{Correction: next, Idempotency: how.idem, Ruling: ru, Overridden: overridden}
+	for i := range first {
+		made.Held = append(made.Held, s.correctionID(how.before+1+i))
+	}
+	drafts = append(drafts, draft{typeCreated, made})
 	if b := s.learnLinks(&record{Correction: next}); b != nil {
 		drafts = append(drafts, draft{typeLinked, *b})
 	}

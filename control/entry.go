@@ -40,7 +40,9 @@ const system = "control"
 type createdBody struct {
 	Correction  correction.Correction `json:"correction"`
 	Idempotency *idempotency          `json:"idempotency,omitempty"`
-	Ruling      *ruling               `json:"ruling,omitempty"` // what others have to say to it
+	Ruling      *ruling               `json:"ruling,omitempty"`               // what others have to say to it
+	Held        []string              `json:"held,omitempty"`                 // stops of dependants that were made first
+	Overridden  []string              `json:"hold_down_overridden,omitempty"` // dependants that got no fallback first
 }
 
 // idempotency remembers the request that an entry answered.

@@ -62,6 +62,7 @@ type record struct {
 	history   []change
 	measured  *measuredBody // effect of revision
 	ruling    *ratified     // what others have to say to it
+	held      []string      // stops that serve dependants their fallback, made first
 	links     *links        // of a block with linked accounts
 	receipts  []order.Receipt
 	weight    int
@@ -148,7 +149,8 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 		if err != nil {
 			return nil, err
 		}
-		return s.foldCreated(e, o, "created", b.Correction.Reason, b.Idempotency, b.Ruling, b.Correction)
+		add, err := s.foldCreated(e, o, "created", b.Correction.Reason, b.Idempotency, b.Ruling, b.Correction)
+		return func() { add(); s.corrections[b.Correction.ID].held = b.Held }, err
 	case typeAdopted:
 		b, err := read[adoptedBody](e.Body)
 		if err != nil {

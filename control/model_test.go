@@ -130,7 +130,7 @@ func TestModel(t *testing.T) {
 					cor.ExpiresAt = clk.Now().Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "in")) * time.Second)
 				}
 				late := !c.state.last.Before(cor.ExpiresAt) && !cor.ExpiresAt.IsZero() // the record is ahead of a clock that went back
-				id, _, err := c.create(ctx, op, cor, nil, false)
+				id, _, err := c.create(ctx, op, cor, created{})
 				if outcome(err, !late, "create") {
 					standing[id] = cor.ExpiresAt
 				}

@@ -44,7 +44,9 @@ type previewView struct {
 	ByModel        []reachView     `json:"by_model,omitempty"`
 	ByOrg          []reachView     `json:"by_org,omitempty"`
 	Dependants     []dependantView `json:"dependants,omitempty"`
-	Unknown        []string        `json:"unknown"` // what nobody measured, or could judge
+	Terms          []termsView     `json:"terms,omitempty"`     // of customers that do not permit it, or not without notice
+	HoldDown       []heldDependant `json:"hold_down,omitempty"` // dependants that get their fallback first
+	Unknown        []string        `json:"unknown"`             // what nobody measured, or could judge
 	Warnings       []warning       `json:"warnings,omitempty"`
 }
 
@@ -120,6 +122,10 @@ func (c *Control) postPreview(cl *call) error {
 		return err
 	}
 	v.Warnings = c.warnings(&cor)
+	c.mu.RLock()
+	v.Terms, v.HoldDown = c.state.termsAgainst(&cor), c.state.holdDown(&cor)
+	v.Warnings = append(v.Warnings, c.state.holdWarnings(&cor, nil, false)...)
+	c.mu.RUnlock()
 	return cl.reply(http.StatusOK, v)
 }
 

@@ -132,10 +132,14 @@ func (c *Control) firstOf(name string) (uint64, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if r := c.state.corrections[name]; r != nil {
-		return r.history[0].Entry, nil
+		seq := r.history[0].Entry
+		for _, id := range r.held { // made with it, and before it
+			seq = min(seq, c.state.corrections[id].history[0].Entry)
+		}
+		return seq, nil
 	}
 	for _, r := range c.state.list {
-		if r.Incident == name && name != "" {
+		if r.Incident == name && name != "" { // those of dependants stand there before it
 			return r.history[0].Entry, nil
 		}
 	}

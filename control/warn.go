@@ -49,6 +49,7 @@ func (c *Control) warnings(cor *correction.Correction) []warning {
 
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	out = append(out, c.state.termsWarnings(cor)...)
 	callers := func(field string, s *correction.Scope) {
 		for i, org := range s.Orgs {
 			if !c.state.issuedTo(func(k *keyRecord) bool { return k.Org == org }) {
