@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -32,8 +33,25 @@ func load(t testing.TB, name string) *Plan {
 	return p
 }
 
-func TestTheExamplesLoad(t *testing.T) {
+// TestTheExamplesAreReady: they are what readers copy.
+func TestTheExamplesAreReady(t *testing.T) {
 	for _, name := range Examples {
-		load(t, name)
+		r := Check(load(t, name), Observed{}, today)
+		if !r.Ready || len(r.Checks) == 0 {
+			t.Errorf("%s is not ready", name)
+		}
+		for _, f := range r.Findings {
+			t.Errorf("%s: %s %s %s: %s", name, f.Level, f.Rule, f.Subject, f.Message)
+		}
+	}
+}
+
+// TestTheExampleOfDevelopersHasAllClasses of threat that a proposal knows.
+func TestTheExampleOfDevelopersHasAllClasses(t *testing.T) {
+	p := load(t, "frontier")
+	for _, class := range Classes() {
+		if !slices.ContainsFunc(p.Threats, func(x Threat) bool { return x.Class == class }) {
+			t.Error(class)
+		}
 	}
 }

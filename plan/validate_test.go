@@ -60,7 +60,7 @@ func TestWhatAPlanMustNotSay(t *testing.T) {
 		"no window":            {func(p *Plan) { p.Triggers[0].Window = 0 }, "triggers[0].window", "out of bounds"},
 		"count":                {func(p *Plan) { p.Triggers[0].Count = 0 }, "triggers[0].count", "out of bounds"},
 		"per":                  {func(p *Plan) { p.Triggers[0].Per = "users" }, "triggers[0].per", `did you mean "user"?`},
-		"no stop-gap there":    {func(p *Plan) { p.Triggers[1].Playbook = "provider-withdraws" }, "triggers[1].stop_gap", "has no stop-gap"},
+		"no stop-gap there":    {func(p *Plan) { p.Playbooks[1].StopGap = nil }, "triggers[1].stop_gap", "has no stop-gap"},
 		"above the ceiling":    {func(p *Plan) { p.Triggers[1].Ceiling = "L1" }, "triggers[1].ceiling", "above the ceiling L1"},
 		"ceiling L5":           {func(p *Plan) { p.Triggers[1].Ceiling = "L5" }, "triggers[1].ceiling", "not known"},
 		"correction's level":   {func(p *Plan) { step(p, 2).Correction.Params.Level = "L7" }, "playbooks[0].steps[2].correction.params.level", "unknown level"},
