@@ -81,6 +81,38 @@ func TestObservedIsWhatTheControlPlaneSees(t *testing.T) {
 	}
 }
 
+// A playbook that was run to its end in an exercise was drilled; one that was run
+// in earnest, or broken off, was not.
+func TestRunsOfExercisesAreDrills(t *testing.T) {
+	const drill = `{"name":"drilled","steps":[{"name":"look","task":{"do":"look","who":"commander"}}],"exit":["seen"]}`
+	w := playWorld(t, drill)
+	w.open(`{"title":"drill","kind":"exercise"}`)
+	w.open(`{"title":"in earnest"}`)
+	drills := func() (o plan.Observed) {
+		w.ok(200, "GET", "/readiness/observed", "", &o)
+		return o
+	}
+	for i, incident := range []string{"i-2", "i-1", "i-1"} {
+		run := fmt.Sprint("r-", i+1)
+		w.ok(201, "POST", "/runs", `{"playbook":"drilled","reason":"r","incident":"`+incident+`"}`, nil)
+		w.clock.advance(time.Minute)
+		if i == 1 {
+			w.ok(200, "POST", "/runs/"+run+"/abort", `{"reason":"r"}`, nil)
+			continue
+		}
+		w.ok(200, "POST", "/runs/"+run+"/done", `{"step":"look","note":"n"}`, nil)
+		w.ok(200, "POST", "/runs/"+run+"/met", `{"criterion":1,"note":"n"}`, nil)
+		w.ok(200, "POST", "/runs/"+run+"/end", `{}`, nil)
+		if o := drills(); i == 0 && len(o.Drills) != 0 {
+			t.Fatalf("%+v", o.Drills)
+		}
+	}
+	w.restart()
+	if o := drills(); len(o.Drills) != 1 || o.Drills[0].Playbook != "drilled" || !o.Drills[0].At.Equal(w.clock.Now()) {
+		t.Fatalf("%+v", o.Drills)
+	}
+}
+
 func TestTheGateSaysWhetherThePlanInForceIsReady(t *testing.T) {
 	w := newWorld(t, nil)
 	if p := w.bad(404, "no_plan", "GET", "/readiness", ""); !strings.Contains(p.Hint, "andon plan") {

@@ -10,14 +10,16 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"andon/correction"
+	"andon/incident"
 	"andon/order"
 	"andon/plan"
+	"andon/playbook"
 )
 
 // observed is what this control plane sees, of the moment. It answers from memory,
 // but for the traffic: that gateways are asked for, while no lock is held.
 func (c *Control) observed(ctx context.Context, traffic bool) plan.Observed {
-	o := plan.Observed{Gateways: []plan.Gateway{}, Models: []plan.Served{}, Speeds: []plan.Speed{}, Drills: []plan.Drill{}, Orgs: []plan.OrgSeen{}, Accounts: []plan.Account{}}
+	o := plan.Observed{Gateways: []plan.Gateway{}, Models: []plan.Served{}, Speeds: []plan.Speed{}, Accounts: []plan.Account{}}
 	if traffic {
 		o.Traffic = c.traffic(ctx)
 	}
@@ -41,7 +43,7 @@ func (c *Control) observed(ctx context.Context, traffic bool) plan.Observed {
 			o.Speeds = append(o.Speeds, plan.Speed{Class: class, P50: v.P50, P99: v.P99, Count: v.Count, At: v.At})
 		}
 	}
-	o.Orgs = c.state.orgsSeen(now)
+	o.Orgs, o.Drills = c.state.orgsSeen(now), c.state.drills()
 	for _, id := range c.state.operatorList {
 		if op := c.state.operators[id]; op.active() {
 			o.Accounts = append(o.Accounts, plan.Account{Name: op.name, Roles: op.roles.List()})
@@ -73,6 +75,24 @@ func (s *state) orgsSeen(now time.Time) []plan.OrgSeen {
 	out := []plan.OrgSeen{}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		out = append(out, *byName[name])
+	}
+	return out
+}
+
+// drills are the last times that playbooks were run to their end as an exercise.
+func (s *state) drills() []plan.Drill {
+	last := map[string]time.Time{}
+	for _, r := range s.playbook.runs {
+		if r.State != playbook.Over || r.Incident == "" {
+			continue
+		}
+		if in := s.book().Incident(r.Incident); in != nil && in.Kind == incident.Exercise && r.EndedAt.After(last[r.Playbook.Name]) {
+			last[r.Playbook.Name] = r.EndedAt
+		}
+	}
+	out := []plan.Drill{}
+	for _, name := range slices.Sorted(maps.Keys(last)) {
+		out = append(out, plan.Drill{Playbook: name, At: last[name]})
 	}
 	return out
 }
