@@ -10,6 +10,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -43,6 +44,7 @@ type Daemons struct {
 	Gateway func(ctx context.Context, c *config.Config, out io.Writer) error
 	Dev     func(ctx context.Context, c *config.Config, out io.Writer) error
 	Sim     func(ctx context.Context, listen string, out io.Writer) error
+	Issuer  func(ctx context.Context, listen string, out io.Writer) error
 }
 
 // command is what the verbs share: the world and the global flags.
@@ -50,7 +52,8 @@ type command struct {
 	Env
 	server, token, dev, output string
 	ca                         string
-	started                    bool // arguments were understood
+	started                    bool          // arguments were understood
+	lines                      *bufio.Reader // stdin, once secrets were read from it
 }
 
 // Main runs one command and returns its exit code.
@@ -134,7 +137,7 @@ func (c *command) root() *cobra.Command {
 	for id, cmds := range map[string][]*cobra.Command{
 		groupIncident: slices.Concat(c.incidentCmds(), c.decisionCmds(), c.playbookCmds(), c.evidenceCmds(), c.restoreCmds(), c.authorityCmds()),
 		groupPrepare:  slices.Concat(c.planCmds(), c.peopleCmds(), c.joinCmds(), c.signingCmds(), c.termsCmds(), c.concernCmds()),
-		groupRecord:   c.witnessCmds(),
+		groupRecord:   slices.Concat(c.witnessCmds(), c.exchangeCmds()),
 	} {
 		for _, cmd := range cmds {
 			cmd.GroupID = id

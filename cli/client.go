@@ -66,6 +66,18 @@ func (c *command) readDev() (devFile, string, error) {
 // then the dev.json of `make run`. --dev goes before the environment, since it
 // was said on purpose. A token of dev.json is used for its own address alone.
 func (c *command) client() (*client, error) {
+	cl, err := c.reach()
+	if err == nil && cl.token == "" {
+		err = usagef("andon login --server "+cl.base+", or --token TOKEN or ANDON_TOKEN", "no operator token is given for %s", cl.base)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cl, nil
+}
+
+// reach is client for what needs no token.
+func (c *command) reach() (*client, error) {
 	cl := &client{base: c.server, token: c.token, http: httpClient(), from: "--server"}
 	if c.dev == "" {
 		if cl.base == "" {
@@ -107,8 +119,14 @@ func (c *command) client() (*client, error) {
 		return nil, usagef("http://127.0.0.1:7070", "%s is not the address of a control plane", cl.from)
 	}
 	cl.base = strings.TrimRight(cl.base, "/")
-	if cl.token == "" {
-		return nil, usagef(hint, "no operator token is given for %s", cl.base)
+	if c.dev == "" && c.token == "" && c.env("ANDON_TOKEN") == "" {
+		kept, err := c.keptLogin(cl.base)
+		if err != nil {
+			return nil, err
+		}
+		if kept.Token != "" {
+			cl.token = kept.Token // who logged in means to be that person, not the first operator of dev.json
+		}
 	}
 	if c.output != "json" {
 		cl.slow = func() {
