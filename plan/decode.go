@@ -142,7 +142,7 @@ func (d *decoder) fields(n ast.Node, v reflect.Value, path string, depth int) {
 		if !ok {
 			names := fieldNames(v.Type())
 			d.lost = true
-			d.add(Fault{Position: d.src.at(kv.Key.GetToken()), Path: at, Detail: "unknown field " + quote(key), Allowed: names, Near: near(key, names)})
+			d.add(Fault{Position: d.src.at(kv.Key.GetToken()), Path: at, Detail: "unknown field " + quote(key), Allowed: names, meant: key})
 			continue
 		}
 		if old, twice := d.plan.places[at]; twice && f.Kind() != reflect.Slice { // at the top, in another file

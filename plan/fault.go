@@ -47,6 +47,8 @@ type Fault struct {
 	Detail  string   `json:"detail"`            // what is wrong, and what to do
 	Allowed []string `json:"allowed,omitempty"` // what may stand there, if that is a closed set
 	Near    string   `json:"near,omitempty"`    // the one of Allowed that was probably meant
+
+	meant string // what was written, for Near: looked for only where the fault is kept
 }
 
 // Error is "file:line:column: path: detail; did you mean …? allowed: …".
@@ -97,10 +99,16 @@ type faults struct {
 	more int // that were not kept
 }
 
+// full says whether no more are kept.
+func (fs *faults) full() bool { return len(fs.list) == maxFaults }
+
 func (fs *faults) add(f Fault) {
-	if len(fs.list) == maxFaults {
+	if fs.full() {
 		fs.more++
 		return
+	}
+	if f.Near == "" && f.meant != "" {
+		f.Near = near(f.meant, f.Allowed)
 	}
 	fs.list = append(fs.list, f)
 }

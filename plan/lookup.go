@@ -140,13 +140,16 @@ func (p *Plan) DependantsOf(models, orgs []string) []*Dependant {
 	if p == nil {
 		return nil
 	}
+	var meant []string
+	for _, name := range models {
+		if m := p.Model(name); m != nil {
+			meant = append(meant, m.Name)
+		}
+	}
 	var out []*Dependant
 	for i := range p.Dependants {
 		d := &p.Dependants[i]
-		uses := len(models) == 0 || slices.ContainsFunc(models, func(name string) bool {
-			m := p.Model(name)
-			return m != nil && slices.Contains(d.Models, m.Name)
-		})
+		uses := len(models) == 0 || slices.ContainsFunc(meant, func(m string) bool { return slices.Contains(d.Models, m) })
 		if uses && (len(orgs) == 0 || slices.ContainsFunc(orgs, func(o string) bool { return slices.Contains(d.Orgs, o) })) {
 			out = append(out, d)
 		}

@@ -146,12 +146,16 @@ func (c *checker) ref(path, section, name string, required bool) bool {
 	if c.names[section][name] {
 		return true
 	}
+	if c.full() {
+		c.more++
+		return false
+	}
 	names := slices.Sorted(maps.Keys(c.names[section]))
 	detail := quote(name) + " is not one of the plan's " + section
 	if len(names) == 0 {
 		detail += ", which has no such section"
 	}
-	c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: detail, Allowed: names, Near: near(name, names)})
+	c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: detail, Allowed: names, meant: name})
 	return false
 }
 
@@ -190,7 +194,7 @@ func (c *checker) word(path, s string, required bool, allowed ...string) bool {
 		}
 		return false
 	}
-	c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: quote(s) + " is not known", Allowed: allowed, Near: near(s, allowed)})
+	c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: quote(s) + " is not known", Allowed: allowed, meant: s})
 	return false
 }
 

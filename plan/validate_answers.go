@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -74,7 +75,8 @@ func (c *checker) triggers() {
 		t, path := &c.p.Triggers[i], func(field string) string { return at("triggers", i, field) }
 		c.signal(path("signal"), t.Signal)
 		c.count(path("where"), len(t.Where), 32)
-		for k, v := range t.Where {
+		for _, k := range slices.Sorted(maps.Keys(t.Where)) {
+			v := t.Where[k]
 			if !goodName.MatchString(k) {
 				c.wrong(path("where")+"."+k, quote(k)+" is no name of a signal's field")
 			}
@@ -120,6 +122,9 @@ func (c *checker) playbooks() {
 		Contacts: slices.Concat(keys(c.names["contacts"]), keys(c.names["dependants"])), Threats: keys(c.names["threats"])}
 	slices.Sort(known.Contacts)
 	for i := range c.p.Playbooks {
+		if c.full() {
+			return
+		}
 		p, path := &c.p.Playbooks[i], at("playbooks", i, "")
 		for _, f := range p.Validate(known) {
 			if !f.Warning && f.Field != "name" { // which was looked at
@@ -128,7 +133,7 @@ func (c *checker) playbooks() {
 					value = parts[1]
 				}
 				full := strings.TrimSuffix(path+"."+f.Field, ".")
-				c.add(Fault{Position: c.p.Pos(full), Path: full, Detail: f.Detail, Allowed: f.Allowed, Near: near(value, f.Allowed)})
+				c.add(Fault{Position: c.p.Pos(full), Path: full, Detail: f.Detail, Allowed: f.Allowed, meant: value})
 			}
 		}
 		c.ref(path+".owner", "teams", p.Owner, true)
@@ -192,7 +197,7 @@ func (c *checker) version(path, version string, models []string) {
 	if !slices.Contains(known, version) {
 		slices.Sort(known)
 		known = slices.Compact(known)
-		c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: quote(version) + " is no version of these models in the plan", Allowed: known, Near: near(version, known)})
+		c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: quote(version) + " is no version of these models in the plan", Allowed: known, meant: version})
 	}
 }
 

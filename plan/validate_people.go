@@ -107,7 +107,7 @@ func (c *checker) shift(path string, s *Shift, team string, members []string) {
 	c.values(path+".people", s.People, maxLine, true)
 	who := func(path, name string) {
 		if members != nil && name != "" && !slices.Contains(members, name) {
-			c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: quote(name) + " is no member of team " + quote(team), Allowed: members, Near: near(name, members)})
+			c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: quote(name) + " is no member of team " + quote(team), Allowed: members, meant: name})
 		}
 	}
 	for i, p := range s.People[:min(len(s.People), maxRefs)] {
@@ -151,14 +151,17 @@ func (c *checker) rules() {
 	c.count("authority", len(c.p.Authority), 200)
 	c.count("limits", len(c.p.Limits), 200)
 	rules := c.p.Authority[:min(len(c.p.Authority), 200)]
-	for section, found := range map[string][]authority.Fault{"authority": authority.Check(rules), "limits": authority.CheckLimits(c.p.Limits[:min(len(c.p.Limits), 200)])} {
-		for _, f := range found {
-			path := at(section, f.Rule, f.Field)
+	for _, part := range []struct {
+		section string
+		found   []authority.Fault
+	}{{"authority", authority.Check(rules)}, {"limits", authority.CheckLimits(c.p.Limits[:min(len(c.p.Limits), 200)])}} {
+		for _, f := range part.found {
+			path := at(part.section, f.Rule, f.Field)
 			value := ""
 			if parts := strings.Split(f.Detail, `"`); len(parts) > 2 {
 				value = parts[1]
 			}
-			c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: f.Detail, Allowed: f.Allowed, Near: near(value, f.Allowed)})
+			c.add(Fault{Position: c.p.Pos(path), Path: path, Detail: f.Detail, Allowed: f.Allowed, meant: value})
 		}
 	}
 	for i := range rules {

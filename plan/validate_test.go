@@ -313,3 +313,28 @@ func TestAnchorsSaveWords(t *testing.T) {
 		t.Error(p.Models[1].Surfaces)
 	}
 }
+
+// TestValidationIsBounded: what is wrong a million times takes no longer than
+// what is wrong a hundred times, give or take.
+func TestValidationIsBounded(t *testing.T) {
+	p := load(t, "company")
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = fmt.Sprintf("no such name of any kind %d", i)
+	}
+	for i := range MaxEntries - len(p.Threats) {
+		x := p.Threats[0]
+		x.Name, x.Triggers, x.Models, x.Playbooks = fmt.Sprint("t", i), many, many, many
+		p.Threats = append(p.Threats, x)
+	}
+	for i := range 1000 {
+		p.Models = append(p.Models, Model{Name: fmt.Sprint("m", i), Surfaces: []string{"help-desk"}, Owner: "operations", Fallback: fmt.Sprint("f", i)})
+		p.Fallbacks = append(p.Fallbacks, Fallback{Name: fmt.Sprint("f", i), Model: fmt.Sprint("m", (i+1)%1000), For: []string{fmt.Sprint("m", i)}, Capacity: 1, Differences: "none"})
+	}
+	began := time.Now()
+	faults := p.Validate().(Faults)
+	if took := time.Since(began); took > 10*time.Second || len(faults) != maxFaults {
+		t.Errorf("%v for %d faults", took, len(faults))
+	}
+	t.Log(time.Since(began))
+}
