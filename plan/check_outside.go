@@ -59,17 +59,23 @@ func (g *gate) dependants() {
 func (g *gate) terms() {
 	for i := range g.p.Terms {
 		t := &g.p.Terms[i]
-		var narrow []*Row // that no correction answers which reaches everybody and is not forbidden
+		var all []string // threats that no correction answers, whichever of the orgs it is
+		var some []*Row  // threats where that depends on the org
 		for k := range g.matrix.Rows {
-			if row := &g.matrix.Rows[k]; !slices.ContainsFunc(row.Rungs, func(r Rung) bool { return r.permittedBy(t) && len(r.cor.Scope.Orgs) == 0 }) {
-				narrow = append(narrow, row)
+			row := &g.matrix.Rows[k]
+			switch {
+			case slices.ContainsFunc(row.Rungs, func(r Rung) bool { return !named(r.cor) && r.permittedBy(t) }):
+			case slices.ContainsFunc(row.Rungs, func(r Rung) bool { return named(r.cor) }):
+				some = append(some, row)
+			case row.Covered:
+				all = append(all, row.Threat)
 			}
 		}
 		for j, org := range t.Orgs {
-			var stuck []string
-			for _, row := range narrow {
+			stuck := slices.Clip(all)
+			for _, row := range some {
 				against := slices.ContainsFunc(row.Rungs, func(r Rung) bool { return r.Enforced != CanNo && reaches(r.cor, org) })
-				left := slices.ContainsFunc(row.Rungs, func(r Rung) bool { return r.permittedBy(t) && reaches(r.cor, org) })
+				left := slices.ContainsFunc(row.Rungs, func(r Rung) bool { return reaches(r.cor, org) && r.permittedBy(t) })
 				if against && !left {
 					stuck = append(stuck, row.Threat)
 				}

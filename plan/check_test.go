@@ -172,10 +172,11 @@ var gapCases = []struct {
 	{ruleSharedPeople, "plan", "ann would check", "assurance", func(w world) { w.p.Teams[1].Members = append(w.p.Teams[1].Members, "ann") }},
 
 	{ruleTooLarge, "plan", "5001 shifts", "", func(w world) { w.p.Rosters[0].Shifts = make([]Shift, 5001) }},
-	{ruleTooLarge, "plan", "6000003 corrections", "", func(w world) {
-		w.p.Playbooks[0].Steps = append(w.p.Playbooks[0].Steps, make([]playbook.Step, 3_000_000-3)...)
+	{ruleTooLarge, "plan", "4009 corrections", "", func(w world) {
+		w.p.Playbooks[0].Steps = append(w.p.Playbooks[0].Steps, make([]playbook.Step, 2000)...)
 		w.p.Playbooks[0].StopGap = nil
 		w.p.Playbooks = append(w.p.Playbooks, playbook.Playbook{Steps: make([]playbook.Step, 3)})
+		w.p.Models = append(w.p.Models, make([]Model, 5000)...)
 	}},
 
 	{ruleDirect, "surface/api", "no correction reaches it", "  - {name: api", func(w world) { w.p.Surfaces[0].Route, w.p.Surfaces[0].Gateways = RouteDirect, nil }},
@@ -303,6 +304,10 @@ var gapCases = []struct {
 	{ruleUnplannedOrg, "org/ward", "criticality high", "dependants", func(w world) { w.o.Orgs = append(w.o.Orgs, OrgSeen{"ward", 1, "high"}) }},
 
 	{ruleTermsForbid, "org/globex", "forbid every correction that answers jailbreak", "    orgs", func(w world) { w.p.Terms[0].Default, w.p.Terms[0].Clauses = Forbidden, nil }},
+	{ruleTermsForbid, "org/globex", "forbid every correction that answers jailbreak", "    orgs", func(w world) { // what is left is for another org
+		w.p.Terms[0].Clauses = []TermClause{{Kinds: []string{"stop", "access"}, Word: Forbidden}}
+		w.p.Playbooks[0].Steps[1].Correction.Scope.Orgs = []string{"clinic"}
+	}},
 	{ruleNoTerms, "org/other", "2 keys", "terms", func(w world) { w.o.Orgs = append(w.o.Orgs, OrgSeen{"other", 2, ""}) }},
 	{ruleNoBasis, "retention/requests", "30d", "  - {class: requests", func(w world) { w.p.Retention[0].Basis = "" }},
 	{ruleNoRetention, "retention/accounts", "how long", "retention", func(w world) { w.p.Retention = w.p.Retention[:4] }},

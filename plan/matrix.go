@@ -63,11 +63,10 @@ type Orgs struct {
 	Names []string `json:"names"` // at most 20
 }
 
-func (o *Orgs) add(name string) {
+func (o *Orgs) add(names ...string) {
 	const most = 20
-	if o.Count++; len(o.Names) < most {
-		o.Names = append(o.Names, name)
-	}
+	o.Names = append(o.Names, names[:min(len(names), most-len(o.Names))]...)
+	o.Count += len(names)
 }
 
 // String names a few.
@@ -84,44 +83,58 @@ const stopGapStep = "stop_gap"
 func open(name string) bool { return strings.Contains(name, variable) }
 
 // Bounds of what is judged, so that a plan of the size that is loaded takes no
-// longer than a moment. They are far beyond what people can keep in order.
+// longer than some seconds. They are far beyond what people can keep in order.
 const (
-	maxShifts = 5000      // of all rosters
-	maxWork   = 5_000_000 // rungs × models, or × orgs under terms
+	maxShifts = 5000       // of all rosters
+	maxWork   = 20_000_000 // rungs × models and terms, and those that name orgs × orgs under terms
 )
 
 // tooLarge says why a plan can not be judged; "" if it can.
 func (g *gate) tooLarge() string {
-	shifts, orgs, rungs := 0, 0, 0
+	shifts, orgs := 0, 0
 	for i := range g.p.Rosters {
 		shifts += len(g.p.Rosters[i].Shifts)
 	}
 	for i := range g.p.Terms {
-		orgs += len(g.p.Terms[i].Orgs) + 1
+		orgs += len(g.p.Terms[i].Orgs)
 	}
-	size := make([]int, len(g.p.Playbooks))
-	for i := range g.p.Playbooks {
-		b := &g.p.Playbooks[i]
-		size[i] = len(b.Steps)
-		if b.StopGap != nil {
-			size[i] += len(b.StopGap.Corrections)
-		}
-		rungs += size[i]
-	}
-	for i := range g.p.Threats {
-		for j := range g.p.Playbooks {
+	rungs, named := 0, 0
+	for j := range g.p.Playbooks {
+		all, some := size(&g.p.Playbooks[j])
+		times := 1
+		for i := range g.p.Threats {
 			if g.answersTo(j, &g.p.Threats[i]) {
-				rungs += size[j]
+				times++
 			}
 		}
+		rungs, named = rungs+all*times, named+some*times
 	}
 	switch {
 	case shifts > maxShifts:
 		return fmt.Sprintf("its rosters have %d shifts; at most %d are judged", shifts, maxShifts)
-	case rungs*(len(g.p.Models)+orgs) > maxWork:
-		return fmt.Sprintf("%d corrections answer threats of %d models for %d orgs: more than can be judged; share playbooks, or make several plans", rungs, len(g.p.Models), orgs)
+	case rungs*(len(g.p.Models)+len(g.p.Terms))+named*orgs > maxWork:
+		return fmt.Sprintf("%d corrections answer threats of %d models under %d terms for %d orgs: more than can be judged; share playbooks, or make several plans", rungs, len(g.p.Models), len(g.p.Terms), orgs)
 	}
 	return ""
+}
+
+// size is how many corrections a playbook has at most, and how many of them name
+// orgs.
+func size(b *playbook.Playbook) (all, named int) {
+	add := func(c *correction.Correction) {
+		if all++; c != nil && len(c.Scope.Orgs) > 0 {
+			named += len(c.Scope.Orgs)
+		}
+	}
+	for i := range b.Steps {
+		add(b.Steps[i].Correction)
+	}
+	if b.StopGap != nil {
+		for i := range b.StopGap.Corrections {
+			add(&b.StopGap.Corrections[i])
+		}
+	}
+	return all, named
 }
 
 // answersTo says whether a playbook answers a threat.
@@ -287,28 +300,37 @@ func (g *gate) permit(r *Rung) {
 	for i := range g.p.Terms {
 		t := &g.p.Terms[i]
 		says := t.Says(r.cor.Kind, r.cor.Params.Level)
-		if says.Word == Permitted {
+		to := &r.NoticeFor
+		switch says.Word {
+		case Forbidden:
+			to = &r.Forbidden
+		case WithNotice:
+		default:
 			continue
 		}
-		for _, org := range t.Orgs {
-			if !reaches(r.cor, org) {
-				continue
+		before := to.Count
+		if !named(r.cor) {
+			to.add(t.Orgs...)
+		} else {
+			for _, org := range t.Orgs {
+				if reaches(r.cor, org) {
+					to.add(org)
+				}
 			}
-			switch says.Word {
-			case Forbidden:
-				r.Forbidden.add(org)
-			case WithNotice:
-				r.NoticeFor.add(org)
-				r.Notice = max(r.Notice, says.Notice)
-			}
+		}
+		if says.Word == WithNotice && to.Count > before {
+			r.Notice = max(r.Notice, says.Notice)
 		}
 	}
 }
 
+// named says whether a correction is for some orgs alone.
+func named(c *correction.Correction) bool { return len(c.Scope.Orgs) > 0 }
+
 // reaches says whether a correction may reach an org: only a list of orgs tells
 // that it does not.
 func reaches(c *correction.Correction, org string) bool {
-	return len(c.Scope.Orgs) == 0 || slices.ContainsFunc(c.Scope.Orgs, func(o string) bool { return open(o) || o == org })
+	return !named(c) || slices.ContainsFunc(c.Scope.Orgs, func(o string) bool { return open(o) || o == org })
 }
 
 // instead is the model that answers while a correction stands: its own fallback;
