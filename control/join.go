@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -243,6 +244,20 @@ func (c *Control) believes(from, gateway string) bool {
 	}
 	c.metrics.alarms.Inc()
 	return false
+}
+
+// certified reports whether who calls has presented a certificate, where operators
+// have to. A gateway's own is none of theirs.
+func (c *Control) certified(r *http.Request) error {
+	if !c.cfg.ClientCerts {
+		return nil
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		if _, err := credential.Of(r.TLS.PeerCertificates[0]); err != nil {
+			return nil
+		}
+	}
+	return problem("unauthenticated", "operators come with a certificate of control.tls.client_ca, besides their token")
 }
 
 // Admits decides about who presents a certificate of the installation to the bus

@@ -158,7 +158,11 @@ func (c *Control) dispatch(w http.ResponseWriter, r *http.Request, methods map[s
 	}
 	cl := &call{w: w, r: r}
 	if !rt.open {
-		if err := c.enter(w, cl, rt); err != nil {
+		err := c.certified(r)
+		if err == nil {
+			err = c.enter(w, cl, rt)
+		}
+		if err != nil {
 			c.fail(w, r, err)
 			return
 		}
