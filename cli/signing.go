@@ -80,7 +80,10 @@ gateways. A key that has signed before does not return.`,
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "yearly"`, "a reason is required")
 			}
-			return c.signing(cmd, http.MethodPost, "/signing-keys/rotate", map[string]string{"to": to, "reason": reason})
+			if err := c.rotate(cmd, to, reason); err != nil {
+				return err
+			}
+			return c.signing(cmd, http.MethodGet, "/signing-keys", nil)
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "where the new key is (required)")
@@ -149,8 +152,35 @@ func (c *command) signing(cmd *cobra.Command, method, path string, body any) err
 	if list.Note != "" {
 		c.printf("%s\n", list.Note)
 	}
-	if method == http.MethodPost && strings.HasSuffix(path, "/rotate") {
-		c.printf("undo: rotate again, to a new key; the one before does not return\n")
+	return nil
+}
+
+// rotate asks for the rotation, and gives gateways a moment to say that they follow.
+func (c *command) rotate(cmd *cobra.Command, to, reason string) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	var list signingKeys
+	if err := cl.do(cmd.Context(), http.MethodPost, "/signing-keys/rotate", nil, map[string]string{"to": to, "reason": reason}, &list); err != nil {
+		return err
+	}
+	for range 20 {
+		if len(list.Behind) == 0 {
+			break
+		}
+		select {
+		case <-cmd.Context().Done():
+			return cmd.Context().Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+		list = signingKeys{}
+		if err := cl.do(cmd.Context(), http.MethodGet, "/signing-keys", nil, nil, &list); err != nil {
+			return err
+		}
+	}
+	if c.output != "json" {
+		c.printf("another key signs orders; the one before does not return: to undo it, rotate to a new one\n")
 	}
 	return nil
 }

@@ -76,8 +76,9 @@ type Config struct {
 
 	hashing people.Params // of passwords; default people.Standard
 
-	Lease     time.Duration // how long a gateway is current without another beat; default 15s
-	LedgerKey string        // text of the ledger's public key, for those who verify; optional, but gateways vouch for nothing without
+	Lease     time.Duration       // how long a gateway is current without another beat; default 15s
+	Rekeyed   *ledger.RekeyedBody // LedgerKey is another one than it was; the record says so, once
+	LedgerKey string              // text of the ledger's public key, for those who verify; optional, but gateways vouch for nothing without
 
 	Witnesses []OutsideWitness // that are asked to cosign the ledger's checkpoints; optional
 
@@ -169,6 +170,9 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.recall()
+	if err := c.recordRekeying(); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
 	if c.metrics, err = newMetrics(c, cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}

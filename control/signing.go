@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ const (
 	typeKeyChosen  = "signer.chosen"
 	typeKeyRotated = "signer.rotated"
 	typeKeyRevoked = "signer.revoked"
+	typeRekeyed    = ledger.TypeRekeyed // another key signs the ledger's checkpoints
 )
 
 // chosenBody names the key that comes next.
@@ -49,6 +51,8 @@ type signingState struct {
 	chosen *chosen
 	links  []keyLink
 	thefts map[string]theft // by key
+
+	ledgerKeys []string // that took the place of another, oldest first
 }
 
 // chosen is the key that comes next.
@@ -102,7 +106,7 @@ func (s *signingState) successions() order.Successions {
 	return out
 }
 
-var signingFolds = map[string]foldFunc{typeKeyChosen: foldKeyChosen, typeKeyRotated: foldKeyRotated, typeKeyRevoked: foldKeyRevoked}
+var signingFolds = map[string]foldFunc{typeKeyChosen: foldKeyChosen, typeKeyRotated: foldKeyRotated, typeKeyRevoked: foldKeyRevoked, typeRekeyed: foldRekeyed}
 
 func foldKeyChosen(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 	b, err := read[chosenBody](e.Body)
@@ -150,6 +154,31 @@ func foldKeyRevoked(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 		}
 		s.signing.thefts[b.Key] = theft{b.Reason, e.Actor, e.At.UTC()}
 	}, nil
+}
+
+// foldRekeyed reads that the ledger has another key. Whoever verifies the ledger
+// checks who signed that.
+func foldRekeyed(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
+	b, err := read[ledger.RekeyedBody](e.Body)
+	if err == nil && (b.To == "" || slices.Contains(s.signing.ledgerKeys, b.To)) {
+		err = fmt.Errorf("ledger key %q: %w", b.To, errForm)
+	}
+	return func() { s.signing.ledgerKeys = append(s.signing.ledgerKeys, b.To) }, err
+}
+
+// recordRekeying writes that the ledger has another key, unless it says so.
+func (c *Control) recordRekeying() error {
+	b := c.cfg.Rekeyed
+	if b == nil {
+		return nil
+	}
+	_, err := c.execute(context.Background(), system, func(s *state, _ time.Time) ([]draft, error) {
+		if slices.Contains(s.signing.ledgerKeys, b.To) {
+			return nil, nil
+		}
+		return []draft{{kind: typeRekeyed, body: *b}}, nil
+	})
+	return err
 }
 
 // draftRotate drafts that a key comes next. s decides whether it can.

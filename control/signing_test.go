@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"andon/bus"
+	"andon/ledger"
 	"andon/order"
 )
 
@@ -88,6 +89,7 @@ func (g *gate) tryResync() error {
 	must(g.w.t, err)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	data, _ = order.CutCheckpoint(data)
 	return g.f.Resync(data)
 }
 
@@ -384,4 +386,28 @@ func must3(s order.Signer, err error) order.Signer {
 		panic(err)
 	}
 	return s
+}
+
+// TestTheLedgersKeyIsRecorded: once, however often the process starts.
+func TestTheLedgersKeyIsRecorded(t *testing.T) {
+	b := &ledger.RekeyedBody{From: "example.com/andon+00000000", To: "example.com/andon+11111111+AA", Statement: []byte("x")}
+	w := newWorld(t, func(c *Config) { c.Rekeyed = b })
+	count := func() (n int) {
+		must(t, w.log.Read(t.Context(), 0, w.log.Size(), func(e ledger.Entry) error {
+			if e.Type == ledger.TypeRekeyed {
+				n++
+			}
+			return nil
+		}))
+		return n
+	}
+	w.restart()
+	if n := count(); n != 1 || w.c.state.signing.ledgerKeys[0] != b.To {
+		t.Fatal(n)
+	}
+	b.To = "example.com/andon+22222222+AA"
+	w.restart()
+	if n := count(); n != 2 {
+		t.Fatal(n)
+	}
 }

@@ -37,6 +37,7 @@ func (a *agent) followKeys(data []byte) bool {
 		a.g.log.Error("the new signing key could not be kept; it is tried again with the next order", "error", err)
 	}
 	a.ask(a.resync) // so that what is on disk is signed by the key that counts
+	a.ask(a.beat)   // and the control plane sees that it is followed
 	return true
 }
 

@@ -25,18 +25,20 @@ type Config struct {
 
 // Control is the control plane.
 type Control struct {
-	Listen         string   `yaml:"listen"`     // HTTP API; default 127.0.0.1:7070
-	Store          string   `yaml:"store"`      // sqlite (default): <data>/ledger.db
-	Bus            string   `yaml:"bus"`        // embedded (default), or nats://host:port[,nats://…] of a cluster
-	Origin         string   `yaml:"origin"`     // name of the ledger in its checkpoints, a URL without scheme; fixed once it exists; default andon.local
-	BusListen      string   `yaml:"bus_listen"` // where the embedded bus takes gateways of other machines; default: nowhere
-	Token          string   `yaml:"token"`      // shared secret of the bus, for gateways that have not joined; both halves present the same
-	OrderKey       string   `yaml:"order_key"`  // where the key is that signs orders, until another takes its place: file:order.key (default) in the data folder, agent:SHA256:…, pkcs11:token=…;object=…
-	KeyAgent       string   `yaml:"key_agent"`  // socket of the agent that holds signing keys; default: SSH_AUTH_SOCK
-	PKCS11         string   `yaml:"pkcs11"`     // file of the PKCS#11 module by which tokens are reached; none is loaded but this
-	PKCS11PIN      string   `yaml:"pkcs11_pin"` // file that holds the PIN of the token's user, mode 0600
-	TLS            TLS      `yaml:"tls"`        // of the API
-	BusTLS         TLS      `yaml:"bus_tls"`    // of the embedded bus; left out on a loopback address: both TLS and plaintext
+	Listen         string   `yaml:"listen"`            // HTTP API; default 127.0.0.1:7070
+	Store          string   `yaml:"store"`             // sqlite (default): <data>/ledger.db
+	Bus            string   `yaml:"bus"`               // embedded (default), or nats://host:port[,nats://…] of a cluster
+	Origin         string   `yaml:"origin"`            // name of the ledger in its checkpoints, a URL without scheme; fixed once it exists; default andon.local
+	BusListen      string   `yaml:"bus_listen"`        // where the embedded bus takes gateways of other machines; default: nowhere
+	Token          string   `yaml:"token"`             // shared secret of the bus, for gateways that have not joined; both halves present the same
+	OrderKey       string   `yaml:"order_key"`         // where the key is that signs orders, until another takes its place: file:order.key (default) in the data folder, agent:SHA256:…, pkcs11:token=…;object=…
+	LedgerKey      string   `yaml:"ledger_key"`        // where the key is that signs the ledger's checkpoints: file:ledger.key (default) in the data folder, or as order_key
+	FormerKey      string   `yaml:"former_ledger_key"` // where the one before it is, once another has been named; signs along until this is taken out
+	KeyAgent       string   `yaml:"key_agent"`         // socket of the agent that holds signing keys; default: SSH_AUTH_SOCK
+	PKCS11         string   `yaml:"pkcs11"`            // file of the PKCS#11 module by which tokens are reached; none is loaded but this
+	PKCS11PIN      string   `yaml:"pkcs11_pin"`        // file that holds the PIN of the token's user, mode 0600
+	TLS            TLS      `yaml:"tls"`               // of the API
+	BusTLS         TLS      `yaml:"bus_tls"`           // of the embedded bus; left out on a loopback address: both TLS and plaintext
 	OIDC           OIDC     `yaml:"oidc"`
 	Sessions       Sessions `yaml:"sessions"`
 	StepUp         string   `yaml:"step_up"`         // who proves anew who they are before what cannot be undone: factor (default), whoever can; always, everybody. What is irreversible takes it in any case
