@@ -68,7 +68,8 @@ func (d *door) own(c server.ClientAuthentication) bool {
 		d.refusedLocked(c, err)
 		return false
 	}
-	c.RegisterUser(&server.User{Username: ownPrefix + name, Permissions: p.nats()})
+	// When the certificate ends the connection does; with a renewed one it is back at once.
+	c.RegisterUser(&server.User{Username: ownPrefix + name, Permissions: p.nats(), ConnectionDeadline: s.PeerCertificates[0].NotAfter})
 	return true
 }
 

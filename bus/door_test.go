@@ -308,6 +308,25 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
+// A connection ends with the certificate that it came in by.
+func TestAConnectionEndsWithItsCertificate(t *testing.T) {
+	g := newGuarded(t, false)
+	b, err := DialAs(g.server.URL(), "a", "a", g.config(g.ca.issue(t, "a", time.Now().Add(3*time.Second))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if !connected(b, 2*time.Second) {
+		t.Fatal("not let in")
+	}
+	gone := make(chan error, 8)
+	b.OnGap(func(err error) { gone <- err })
+	wait(t, gone)
+	if connected(b, time.Second) {
+		t.Error("let in by a certificate that has ended")
+	}
+}
+
 // A name that is shut out while many of it come in is out at the end, every time.
 func TestNobodySlipsInWhileANameIsShutOut(t *testing.T) {
 	g := newGuarded(t, false)
