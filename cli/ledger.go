@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
@@ -18,7 +18,7 @@ import (
 )
 
 func (c *command) ledgerCmd() *cobra.Command {
-	return group("ledger", "The record, checked by anybody", c.ledgerVerifyCmd(), c.ledgerProveCmd(), c.ledgerExportCmd())
+	return group("ledger", "The record, checked by anybody", c.ledgerVerifyCmd(), c.ledgerProveCmd(), c.ledgerExportCmd(), c.ledgerWitnessesCmd(), c.ledgerCheckpointCmd(), c.ledgerEraseCmd())
 }
 
 // dataDir is the folder whose ledger is meant.
@@ -32,11 +32,25 @@ func (c *command) dataDir(flag string) string {
 }
 
 func (c *command) ledgerVerifyCmd() *cobra.Command {
-	var data, file, key, trusted string
+	var data, file, key string
+	var a assurance
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check the whole record offline; names the first bad entry", Args: cobra.NoArgs,
-		Example: "  andon ledger verify --data andon-data --trusted checkpoint.txt",
+		Long: `Check the whole record offline; the first bad entry is named.
+
+What the record says of itself cannot show that all of it was put back to an
+older copy, or rewritten by whoever holds its key. --checkpoint shows that, with
+a checkpoint that was kept elsewhere: the one in a gateway's data folder
+(witness/checkpoint), or what "andon ledger checkpoint" printed. --witness shows
+it, too: keys of gateways and outside witnesses ("andon ledger witnesses" lists
+them; keep the list elsewhere) of which --quorum have to have cosigned.`,
+		Example: `  andon ledger verify --data andon-data --checkpoint checkpoint.txt
+  andon ledger verify --witness gw-1.key --witness gw-2.key --quorum 2
+  andon ledger verify --export record.jsonl --public-key ledger.key.pub`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.export != "" && (file != "" || data != "") {
+				return usagef("andon ledger verify --export record.jsonl --public-key ledger.key.pub", "--export is a file by itself; leave --ledger and --data out")
+			}
 			l := config.LayoutOf(c.dataDir(data))
 			if file == "" {
 				file = l.Ledger()
@@ -44,51 +58,52 @@ func (c *command) ledgerVerifyCmd() *cobra.Command {
 			if key == "" {
 				key = l.LedgerKey() + ".pub"
 			}
-			return c.ledgerVerify(cmd.Context(), file, key, trusted)
+			return c.ledgerVerify(cmd.Context(), file, key, &a)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "data folder (default ./andon-data, ANDON_DATA)")
 	f.StringVar(&file, "ledger", "", "the ledger itself, elsewhere")
 	f.StringVar(&key, "public-key", "", "`file` of the public key (default: beside the ledger)")
-	f.StringVar(&trusted, "trusted", "", "`file` of a checkpoint that was kept elsewhere: the record must hold it")
+	f.StringVar(&a.checkpoint, "checkpoint", "", "`file` of a checkpoint that was kept elsewhere: the record must hold it")
+	f.StringVar(&a.checkpoint, "trusted", "", "the same as --checkpoint")
+	f.Lookup("trusted").Hidden = true
+	f.StringArrayVar(&a.witnesses, "witness", nil, "`key` of a witness, or a file of keys, a line each; may be repeated")
+	f.IntVar(&a.quorum, "quorum", 0, "how many of them must have cosigned one checkpoint (default 1)")
+	f.StringVar(&a.export, "export", "", "`file` that andon ledger export wrote, instead of a ledger")
 	return cmd
 }
 
-func (c *command) ledgerVerify(ctx context.Context, file, key, trusted string) error {
+func (c *command) ledgerVerify(ctx context.Context, file, key string, a *assurance) error {
 	v, err := ledger.ReadVerifier(key)
 	if err != nil {
 		return err
 	}
-	if v, err = ledger.FollowKey(ctx, file, v); err != nil { // the record may have another key by now, which this one has named
+	o, err := a.options()
+	if err != nil {
 		return err
 	}
-	var o ledger.VerifyOptions
-	if trusted != "" {
-		if o.Trusted, err = os.ReadFile(trusted); err != nil {
-			return fmt.Errorf("read checkpoint: %w", err)
+	var done func()
+	o.Progress, done = c.progress()
+	var r ledger.Report
+	if a.export != "" {
+		var in *os.File
+		if in, err = os.Open(a.export); err != nil {
+			return fmt.Errorf("read export: %w", err)
+		}
+		defer in.Close()
+		r, err = ledger.VerifyExport(ctx, in, v, o)
+	} else {
+		if v, err = ledger.FollowKey(ctx, file, v); err == nil { // the record may have another key by now, which this one has named
+			r, err = ledger.Verify(ctx, file, v, o)
 		}
 	}
-	o.Progress = c.progress()
-	r, err := ledger.Verify(ctx, file, v, o)
+	done()
 	var bad *ledger.Fault
 	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
 	return c.verified(&r, bad, v)
-}
-
-// progress says how far a long check is, from two seconds on.
-func (c *command) progress() func(done, total uint64) {
-	begun, last := time.Now(), time.Now()
-	return func(done, total uint64) {
-		now := time.Now()
-		if c.output == "json" || now.Sub(begun) < 2*time.Second || now.Sub(last) < time.Second {
-			return
-		}
-		last = now
-		fmt.Fprintf(clean(c.Stderr), "%d of %d entries\n", done, total)
-	}
 }
 
 func (c *command) verified(r *ledger.Report, bad *ledger.Fault, v note.Verifier) error {
@@ -99,11 +114,16 @@ func (c *command) verified(r *ledger.Report, bad *ledger.Fault, v note.Verifier)
 			Size       uint64   `json:"size"`
 			Root       string   `json:"root"`
 			Checkpoint string   `json:"checkpoint,omitempty"`
+			Personal   int      `json:"personal_values"`
+			Erased     int      `json:"erased_values"`
+			Cosigned   uint64   `json:"cosigned_entries,omitempty"`
+			CosignedBy []string `json:"cosigned_by,omitempty"`
 			Entry      *int64   `json:"first_bad_entry,omitempty"`
 			Kind       string   `json:"fault,omitempty"`
 			Detail     string   `json:"detail,omitempty"`
 			Notes      []string `json:"notes,omitempty"`
-		}{Sound: bad == nil, Origin: r.Origin, Size: r.Size, Root: r.Root.String(), Checkpoint: string(r.Checkpoint), Notes: r.Notes}
+		}{Sound: bad == nil, Origin: r.Origin, Size: r.Size, Root: r.Root.String(), Checkpoint: string(r.Checkpoint), Personal: r.Personal, Erased: r.Erased,
+			Cosigned: r.Cosigned, CosignedBy: r.CosignedBy, Notes: r.Notes}
 		if bad != nil {
 			out.Kind, out.Detail = string(bad.Kind), bad.Detail
 			if bad.Entry >= 0 {
@@ -127,6 +147,12 @@ func (c *command) verified(r *ledger.Report, bad *ledger.Fault, v note.Verifier)
 	}
 	if c.output != "json" {
 		c.printf("sound: %s, signed by %s\nroot %s\n", entries(r.Size), v.Name(), r.Root)
+		if r.Personal+r.Erased > 0 {
+			c.printf("personal values: %d are as committed to, %d were erased\n", r.Personal, r.Erased)
+		}
+		if len(r.CosignedBy) > 0 {
+			c.printf("cosigned up to entry %d by %s\n", r.Cosigned, strings.Join(r.CosignedBy, ", "))
+		}
 		for _, n := range r.Notes {
 			c.printf("note: %s\n", n)
 		}
@@ -221,18 +247,24 @@ func offlineProof(ctx context.Context, n uint64, l config.Layout) ([]byte, error
 
 func (c *command) ledgerExportCmd() *cobra.Command {
 	var data, file string
+	var personal bool
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write the record as JSON lines, with its checkpoint at the end", Args: cobra.NoArgs,
+		Long: `Write the record as JSON lines, with its checkpoint at the end. andon-verify, a
+program of its own, checks such a file with nothing but the public key.
+
+Personal values stand beside the record and are left out, unless --with-personal
+asks for them. What is exported with them can not be erased any more.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := config.LayoutOf(c.dataDir(data)).Ledger()
 			if file == "" || file == "-" {
-				return ledger.Export(cmd.Context(), path, c.Stdout, ledger.ExportOptions{})
+				return ledger.Export(cmd.Context(), path, c.Stdout, ledger.ExportOptions{Personal: personal})
 			}
 			out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				return fmt.Errorf("write export: %w", err)
 			}
-			err = ledger.Export(cmd.Context(), path, out, ledger.ExportOptions{})
+			err = ledger.Export(cmd.Context(), path, out, ledger.ExportOptions{Personal: personal})
 			if err = errors.Join(err, out.Close()); err != nil {
 				return errors.Join(err, os.Remove(file)) // half an export is none
 			}
@@ -245,5 +277,6 @@ func (c *command) ledgerExportCmd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&data, "data", "", "data folder (default ./andon-data, ANDON_DATA)")
 	cmd.Flags().StringVarP(&file, "file", "f", "", "where to write it; must not exist (default: stdout)")
+	cmd.Flags().BoolVar(&personal, "with-personal", false, "personal values, too, as far as they are not erased")
 	return cmd
 }
