@@ -106,6 +106,7 @@ func TestPasswordSessionAndStepUp(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	var me whoamiView
+	me = whoamiView{}
 	w.good(s.Token, "GET", "/whoami", "", &me)
 	if me.Kind != kindSession || me.Method != methodPassword || me.Credential != s.ID || me.SteppedUpTill.IsZero() || len(me.Roles) != 2 {
 		t.Fatalf("%+v", me)
@@ -114,12 +115,14 @@ func TestPasswordSessionAndStepUp(t *testing.T) {
 	w.restart()
 	w.good(s.Token, "GET", "/whoami", "", &me)
 	w.clock.advance(stepUpFor)
+	me = whoamiView{}
 	w.good(s.Token, "GET", "/whoami", "", &me)
 	if !me.SteppedUpTill.IsZero() {
 		t.Error("the proof counts after five minutes")
 	}
 	w.fails("login_failed", s.Token, "POST", "/step-up", `{"password":"not the pass phrase"}`)
 	w.good(s.Token, "POST", "/step-up", fmt.Sprintf(`{"password":%q}`, passphrase), nil)
+	me = whoamiView{}
 	w.good(s.Token, "GET", "/whoami", "", &me)
 	if me.SteppedUpTill.IsZero() {
 		t.Error("the proof does not count")

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -99,7 +100,6 @@ func newIssuer(o *OIDC) (*issuer, error) {
 		return nil, fmt.Errorf("oidc %s: %w", field, err)
 	}
 	return &issuer{OIDC: *o, http: &http.Client{
-		Timeout:   issuerTimeout,
 		Transport: bounded{&http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSHandshakeTimeout: issuerTimeout}},
 		// What the issuer describes is where it is asked; nothing sends the client's
 		// secret elsewhere.
@@ -107,18 +107,28 @@ func newIssuer(o *OIDC) (*issuer, error) {
 	}}, nil
 }
 
-// bounded cuts answers that are too long.
+// bounded reads an answer whole, bounded in size and time, and closes it: nothing
+// is left open, whoever asked.
 type bounded struct{ http.RoundTripper }
 
+// RoundTrip answers with what is in memory.
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, maxIssuerBody), resp.Body}
+	ctx, cancel := context.WithTimeout(r.Context(), issuerTimeout)
+	defer cancel()
+	resp, err := b.RoundTripper.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		return nil, err
 	}
-	return resp, err
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxIssuerBody+1))
+	if err == nil && len(data) > maxIssuerBody {
+		err = errors.New("the issuer's answer is longer than 1 MiB")
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(data))
+	return resp, nil
 }
 
 // reach returns the issuer's endpoints, and a context for asking it.
