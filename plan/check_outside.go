@@ -26,7 +26,10 @@ func (g *gate) dependants() {
 			g.ask(ruleExpired, subject, path, g.old(c.VerifiedAt, time.Duration(every)), "it was last verified on %s; every %s is due", c.VerifiedAt, every)
 		}
 	}
-	planned := map[string]bool{}
+	planned, keyed := map[string]bool{}, map[string]bool{}
+	for _, o := range g.seen.Orgs {
+		keyed[o.Name] = true
+	}
 	for i := range g.p.Dependants {
 		d, subject := &g.p.Dependants[i], "dependant/"+g.p.Dependants[i].Name
 		path := func(field string) string { return ref("dependants", i, field) }
@@ -45,13 +48,40 @@ func (g *gate) dependants() {
 		}
 		for j, org := range d.Orgs {
 			planned[org] = true
-			g.ask(ruleOrgNoKeys, subject+"/"+org, path("orgs")+index(j), !slices.ContainsFunc(g.seen.Orgs, func(o OrgSeen) bool { return o.Name == org }), "no key is in force for org %s", org)
+			g.ask(ruleOrgNoKeys, subject+"/"+org, path("orgs")+index(j), !keyed[org], "no key is in force for org %s", org)
 		}
 	}
-	for _, o := range g.seen.Orgs {
-		if o.Criticality == "high" || o.Criticality == CriticalitySafety {
-			g.ask(ruleUnplannedOrg, "org/"+o.Name, "dependants", !planned[o.Name], "its keys say criticality %s, and no dependant has it", o.Criticality)
+	g.orgs(ruleUnplannedOrg, "dependants", func(o *OrgSeen) (asked, bad bool, why string) {
+		return o.Criticality == "high" || o.Criticality == CriticalitySafety, !planned[o.Name], "its keys say criticality " + o.Criticality + ", and no dependant has it"
+	})
+}
+
+// manyOrgs is how many orgs have a finding each; beyond it they share one.
+const manyOrgs = 50
+
+// orgs asks a rule of each org that has keys.
+func (g *gate) orgs(rule, path string, is func(*OrgSeen) (asked, bad bool, why string)) {
+	var lack []string
+	var whys []string
+	for i := range g.seen.Orgs {
+		o := &g.seen.Orgs[i]
+		switch asked, bad, why := is(o); {
+		case !asked:
+		case bad:
+			lack, whys = append(lack, o.Name), append(whys, why)
+		default:
+			g.ask(rule, "org/"+o.Name, path, false, "")
 		}
+	}
+	if len(lack) > manyOrgs {
+		g.ask(rule, "orgs", path, true, "%d orgs, such as %s: %s", len(lack), strings.Join(lack[:shownNames], ", "), whys[0])
+		return
+	}
+	for i, org := range lack {
+		g.ask(rule, "org/"+org, path, true, "%s", whys[i])
+	}
+	if len(g.seen.Orgs) == 0 {
+		g.ask(rule, "orgs", path, false, "") // says why it was not made
 	}
 }
 
@@ -83,9 +113,15 @@ func (g *gate) terms() {
 			g.ask(ruleTermsForbid, "org/"+org, ref("terms", i, "orgs")+index(j), len(stuck) > 0, "its terms (%s) forbid every correction that answers %s", t.Name, few(stuck))
 		}
 	}
-	for _, o := range g.seen.Orgs {
-		g.ask(ruleNoTerms, "org/"+o.Name, "terms", g.p.TermsOf(o.Name) == nil, "it has %s in force, and no terms say what its agreement permits", many(o.Keys, "key"))
+	under := map[string]bool{}
+	for i := range g.p.Terms {
+		for _, org := range g.p.Terms[i].Orgs {
+			under[org] = true
+		}
 	}
+	g.orgs(ruleNoTerms, "terms", func(o *OrgSeen) (asked, bad bool, why string) {
+		return true, !under[o.Name], "it has " + many(o.Keys, "key") + " in force, and no terms say what its agreement permits"
+	})
 }
 
 // permittedBy says whether a rung can be enforced, and terms do not forbid it.

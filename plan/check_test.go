@@ -309,6 +309,11 @@ var gapCases = []struct {
 		w.p.Playbooks[0].Steps[1].Correction.Scope.Orgs = []string{"clinic"}
 	}},
 	{ruleNoTerms, "org/other", "2 keys", "terms", func(w world) { w.o.Orgs = append(w.o.Orgs, OrgSeen{"other", 2, ""}) }},
+	{ruleNoTerms, "orgs", "60 orgs, such as org-0, org-1, org-2, org-3: it has 1 key", "terms", func(w world) {
+		for i := range 60 {
+			w.o.Orgs = append(w.o.Orgs, OrgSeen{Name: fmt.Sprint("org-", i), Keys: 1})
+		}
+	}},
 	{ruleNoBasis, "retention/requests", "30d", "  - {class: requests", func(w world) { w.p.Retention[0].Basis = "" }},
 	{ruleNoRetention, "retention/accounts", "how long", "retention", func(w world) { w.p.Retention = w.p.Retention[:4] }},
 }
