@@ -446,3 +446,28 @@ func TestJoinAnswersFitTheDocument(t *testing.T) {
 		}
 	}
 }
+
+// Where operators come with certificates, a token alone lets nobody in, and a
+// gateway's certificate is none of theirs. A gateway joins without one.
+func TestOperatorsWithCertificates(t *testing.T) {
+	j := newJoiners(t)
+	tok := j.make("gw-2", "")
+	j.c.cfg.ClientCerts = true
+	j.bad(401, "unauthenticated", "GET", "/points", "")
+	_, req := request(t)
+	j.ok(201, "POST", "/join", joinText("gw-2", tok.Secret, req), nil)
+	key, err := credential.NewKey()
+	must(t, err)
+	_, gateway, err := j.ca.Issue(credential.Identity{Role: credential.RoleGateway, Name: "gw-2", ID: "cr-1"}, key.Public(), nil)
+	must(t, err)
+	for cert, want := range map[*x509.Certificate]bool{gateway: false, {Raw: []byte("an operator's")}: true} {
+		r := &http.Request{TLS: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}}
+		if err := j.c.certified(r); (err == nil) != want {
+			t.Errorf("%s: %v", cert.Subject, err)
+		}
+		r.TLS.VerifiedChains = nil
+		if j.c.certified(r) == nil {
+			t.Error("a certificate that was not verified counts")
+		}
+	}
+}
