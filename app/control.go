@@ -45,6 +45,9 @@ func (a *App) startControl(ctx context.Context) error {
 		Source:   a.cfg.Control.OrderKey, OpenSigner: a.openSigner, Emergency: trust.Emergency, Models: a.models(),
 		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Rekeyed: rekeyed, Logger: a.log,
 	}
+	for _, w := range a.cfg.Control.Witnesses {
+		cc.Witnesses = append(cc.Witnesses, control.OutsideWitness{URL: w.URL, Key: w.Key})
+	}
 	if err := a.controlTLS(&cc); err != nil {
 		return err
 	}

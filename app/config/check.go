@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"andon/witness"
 )
 
 // checker collects everything that is wrong, so that one run shows it all.
@@ -96,6 +98,11 @@ func (k *checker) common() {
 	}
 	if c.Control.Origin == "" || strings.ContainsAny(c.Control.Origin, "+ \t\r\n") {
 		k.fail("control.origin", "the name of the ledger: without blanks and +, such as example.com/andon")
+	}
+	for i, w := range c.Control.Witnesses {
+		if _, err := witness.NewClient(w.URL, w.Key); err != nil {
+			k.fail(fmt.Sprintf("control.witnesses[%d]", i), err.Error())
+		}
 	}
 	if c.Control.Bus != "embedded" {
 		k.nats("control.bus", c.Control.Bus, "embedded, or nats://host:port")

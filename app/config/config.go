@@ -44,6 +44,14 @@ type Control struct {
 	StepUp         string   `yaml:"step_up"`         // who proves anew who they are before what cannot be undone: factor (default), whoever can; always, everybody. What is irreversible takes it in any case
 	TrustedProxies []string `yaml:"trusted_proxies"` // networks whose X-Forwarded-For and X-Forwarded-Proto are believed
 	URL            string   `yaml:"url"`             // https://host:port by which gateways that join reach the API; default: the one by which the operator came who made their token
+
+	Witnesses []Witness `yaml:"witnesses"` // outside witnesses (C2SP tlog-witness) that are asked to cosign the ledger's checkpoints; default: gateways alone
+}
+
+// Witness is somebody outside who vouches for the ledger.
+type Witness struct {
+	URL string `yaml:"url"` // its submission prefix, https://…
+	Key string `yaml:"key"` // its public key: <name>+<hash>+<key>, as C2SP tlog-cosignature writes it
 }
 
 // TLS says how a listener is protected. Left out, it is plaintext, and that only
