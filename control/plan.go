@@ -39,7 +39,7 @@ type planVersion struct {
 	Previous  string    `json:"previous,omitempty"` // digest of the version before
 	Reason    string    `json:"reason"`
 	AppliedAt time.Time `json:"applied_at"`
-	AppliedBy string    `json:"applied_by"` // operator
+	AppliedBy string    `json:"applied_by"` // operator who asked for it
 	Entry     entryRef  `json:"entry"`      // of the ledger
 	addresses string    // commitment; "" if it has none
 }
@@ -86,6 +86,7 @@ type planBody struct {
 	Digest    string         `json:"digest"`
 	Previous  string         `json:"previous,omitempty"`
 	Addresses string         `json:"addresses,omitempty"` // commitment to the addresses of contacts, see planAddresses
+	By        string         `json:"by"`                  // operator who asked for it; others may have agreed
 	Reason    string         `json:"reason"`
 	Plan      jsontext.Value `json:"plan"` // without addresses
 }
@@ -106,6 +107,9 @@ func foldPlan(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 	b, err := read[planBody](e.Body)
 	if err != nil {
 		return nil, err
+	}
+	if s.operators[b.By] == nil {
+		return nil, fmt.Errorf("version %d of the plan was asked for by %q, who is no operator: %w", b.Version, b.By, errForm)
 	}
 	previous := ""
 	if last := s.plan.last(); last != nil {
@@ -128,7 +132,7 @@ func foldPlan(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 		return nil, err
 	}
 	v := planVersion{Version: b.Version, Org: p.Org, Digest: b.Digest, Previous: b.Previous, Reason: b.Reason,
-		AppliedAt: e.At.UTC(), AppliedBy: e.Actor, Entry: ref, addresses: b.Addresses}
+		AppliedAt: e.At.UTC(), AppliedBy: b.By, Entry: ref, addresses: b.Addresses}
 	return func() { s.plan.current, s.plan.versions = &p, append(s.plan.versions, v) }, nil
 }
 
@@ -172,13 +176,13 @@ func doPlan(_ *Control, s *state, op *operator, what jsontext.Value, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	return s.draftPlan(&b)
+	return s.draftPlan(op, &b)
 }
 
 // draftPlan drafts a version of the plan, if the one that it replaces is in force
 // still. No draft means that it is in force already.
-func (s *state) draftPlan(b *planWhat) ([]draft, error) {
-	body := planBody{Version: s.plan.version() + 1, Digest: b.Digest, Addresses: b.Addresses, Reason: b.Reason, Plan: b.Plan}
+func (s *state) draftPlan(op *operator, b *planWhat) ([]draft, error) {
+	body := planBody{Version: s.plan.version() + 1, Digest: b.Digest, Addresses: b.Addresses, By: op.id, Reason: b.Reason, Plan: b.Plan}
 	last := s.plan.last()
 	if last != nil {
 		body.Previous = last.Digest

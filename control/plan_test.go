@@ -168,7 +168,7 @@ func TestAPlanIsReviewedLikeAChange(t *testing.T) {
 	}
 	var v planView
 	w.ok(200, "GET", "/plan", "", &v)
-	if v.Version != 2 || v.AppliedBy == "" || len(v.Plan.Retention) != 4 || v.Plan.Contacts[0].Channels[0].Address != "+49 30 555 0199" {
+	if v.Version != 2 || v.AppliedBy != "op-1" || len(v.Plan.Retention) != 4 || v.Plan.Contacts[0].Channels[0].Address != "+49 30 555 0199" {
 		t.Errorf("%s", jsonText(v))
 	}
 
