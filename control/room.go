@@ -22,20 +22,20 @@ import (
 
 // table is the whole API. The OpenAPI document says the same; a test compares.
 var table = slices.Concat(coreTable, authorityTable, planTable, readinessTable, peopleTable, joinTable, signingTable, incidentTable,
-	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable)
+	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable, exchangeTable)
 
 // permits says which roles may do what. An action that is not listed is the
 // administrator's alone.
 var permits = joined(corePermits, authorityPermits, planPermits, readinessPermits, peoplePermits, joinPermits, signingPermits, incidentPermits,
-	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits)
+	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits, exchangePermits)
 
 // codes are the problems' stable codes.
 var codes = joined(coreCodes, authorityCodes, planCodes, readinessCodes, peopleCodes, joinCodes, signingCodes, incidentCodes,
-	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes)
+	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes, exchangeCodes)
 
 // folds read entries, by their type. See state.prepare.
 var folds = joined(authorityFolds, planFolds, readinessFolds, peopleFolds, joinFolds, signingFolds, incidentFolds,
-	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds)
+	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds, exchangeFolds)
 
 // clocks say what is to be written because time has passed. Each runs as a
 // command decides: the state has no other writer. They must not wait.
