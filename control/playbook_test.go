@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"andon/correction"
 	"andon/ledger"
 	"andon/order"
 	"andon/plan"
@@ -78,13 +79,19 @@ func (v *runView) doing() string {
 
 func TestARunFromBeginningToEnd(t *testing.T) {
 	w := playWorld(t, book)
+	p := w.bad(422, "invalid_field", "POST", "/runs", `{"playbook":"leak","vars":{"org":"acme"},"reason":"seen","incident":"i-1"}`)
+	if p.Field != "incident" || !strings.Contains(p.Detail, "no incident") {
+		t.Errorf("%+v", p)
+	}
+	var in incidentView
+	w.ok(201, "POST", "/incidents", `{"title":"answers leak"}`, &in)
 	var v runView
-	w.ok(201, "POST", "/runs", `{"playbook":"leak","vars":{"org":"acme"},"reason":"seen","incident":"i-1"}`, &v)
+	w.ok(201, "POST", "/runs", `{"playbook":"leak","vars":{"org":"acme"},"reason":"seen","incident":"`+in.ID+`"}`, &v)
 	if v.ID != "r-1" || v.Plan != 1 || v.step("limit").State != "done" || !v.step("limit").Auto || v.doing() != "done look" {
 		t.Fatalf("%s", jsonText(v))
 	}
 	k := w.get(v.step("limit").Correction)
-	if k.Scope.Orgs[0] != "acme" || k.Incident != "i-1" || !k.ExpiresAt.Equal(w.clock.Now().Add(12*time.Hour)) || k.CreatedBy != "op-1" {
+	if k.Scope.Orgs[0] != "acme" || k.Incident != in.ID || !k.ExpiresAt.Equal(w.clock.Now().Add(12*time.Hour)) || k.CreatedBy != "op-1" {
 		t.Fatalf("%s", jsonText(k))
 	}
 	// What the plan says from now on changes nothing of what runs.
@@ -153,6 +160,22 @@ func TestARunFromBeginningToEnd(t *testing.T) {
 	w.restart()
 	if is := jsonText(w.run("r-1")); is != was {
 		t.Errorf("after a restart:\n%s\n%s", is, was)
+	}
+}
+
+// TestARunInAnExercise refuses nobody.
+func TestARunInAnExercise(t *testing.T) {
+	w := playWorld(t, book)
+	var in incidentView
+	w.ok(201, "POST", "/incidents", `{"title":"drill","kind":"exercise"}`, &in)
+	var v runView
+	w.ok(201, "POST", "/runs", `{"playbook":"leak","vars":{"org":"acme"},"reason":"drill","incident":"`+in.ID+`"}`, &v)
+	if k := w.get(v.step("limit").Correction); k.Mode != correction.Shadow {
+		t.Fatalf("%s", jsonText(k))
+	}
+	w.ok(201, "POST", "/playbooks/leak/stop-gap", `{"vars":{"org":"acme"},"reason":"drill","incident":"`+in.ID+`"}`, &v)
+	if k := w.get(v.Corrections[1].ID); k.Mode != correction.Shadow {
+		t.Fatalf("%s", jsonText(k))
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *Control) postRun(cl *call) error {
 		return err
 	}
 	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, now time.Time) ([]draft, error) {
-		if err := s.openRun(&o, spec.Again); err != nil {
+		if err := s.openRun(cl.op, &o, spec.Again); err != nil {
 			return nil, err
 		}
 		if spec.Inline == nil {
@@ -129,7 +129,7 @@ func (c *Control) postStopGap(cl *call) error {
 		}
 		gap.DecideBy, gap.ExpiresAt = g.Times(now, g.For)
 		o.Gap = gap
-		if err := s.openRun(&o, spec.Again); err != nil {
+		if err := s.openRun(cl.op, &o, spec.Again); err != nil {
 			return nil, err
 		}
 		o.Plan = len(s.plan.versions)
@@ -139,6 +139,7 @@ func (c *Control) postStopGap(cl *call) error {
 		var drafts []draft
 		for i := range list {
 			cor := list[i].Correction
+			s.within(o.Incident, &cor)
 			cor.ExpiresAt = gap.ExpiresAt
 			id, more, err := c.draftCreate(s, cl.op, cor, nil, i, now)
 			if err != nil {
@@ -190,14 +191,14 @@ func stepPost(action string) func(*Control, *call) error {
 		e.Run = id
 		var unfit error
 		if action == "run.confirm" {
-			if unfit, err = c.vetStep(id, e.Step); err != nil {
+			if unfit, err = c.vetStep(cl.op, id, e.Step); err != nil {
 				return err
 			}
 		}
 		applied := ""
 		_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, now time.Time) (drafts []draft, err error) {
 			applied = ""
-			r, err := s.run(id)
+			r, err := s.runFor(cl.op, id)
 			if err != nil {
 				return nil, err
 			}
@@ -217,6 +218,9 @@ func stepPost(action string) func(*Control, *call) error {
 				applied, drafts, err = c.draftStep(s, r, e.Step, cl.op, e.Note, false, now)
 				return drafts, err
 			}
+			if kind == playbook.Resumed {
+				e.Roles = cl.op.roles.Names()
+			}
 			if _, err := happens(r, kind, e, now, cl.op.id); err != nil {
 				return nil, err
 			}
@@ -234,9 +238,9 @@ func stepPost(action string) func(*Control, *call) error {
 }
 
 // vetStep is the slow part of what is asked of a step's correction.
-func (c *Control) vetStep(id, name string) (unfit, err error) {
+func (c *Control) vetStep(op *operator, id, name string) (unfit, err error) {
 	c.mu.RLock()
-	r, err := c.state.run(id)
+	r, err := c.state.runFor(op, id)
 	c.mu.RUnlock()
 	if err != nil {
 		return nil, err
@@ -346,7 +350,7 @@ func (c *Control) postRunDecide(cl *call) error {
 		return badField("for", "is for the extension of a stop-gap")
 	}
 	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, now time.Time) ([]draft, error) {
-		r, err := s.run(id)
+		r, err := s.runFor(cl.op, id)
 		if err != nil {
 			return nil, err
 		}

@@ -40,7 +40,7 @@ func (c *Control) decideGap(cl *call, id string, b *runDecision) error {
 		return badField("choice", strconv.Quote(short(b.Choice))+" is no choice about a stop-gap", playbook.GapChoices...)
 	}
 	c.mu.RLock()
-	r, err := c.state.run(id)
+	r, err := c.state.runFor(cl.op, id)
 	c.mu.RUnlock()
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (c *Control) decideGap(cl *call, id string, b *runDecision) error {
 		next.From, next.Vars, next.Digest, next.Plan = id, r.Vars, r.Digest, r.Plan
 	}
 	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, now time.Time) ([]draft, error) {
-		r, err := s.run(id)
+		r, err := s.runFor(cl.op, id)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (c *Control) decideGap(cl *call, id string, b *runDecision) error {
 			drafts = s.extendGap(r.Gap.Corrections, expires, "stop-gap "+id+" ("+b.Choice+"): "+b.Reason)
 		}
 		if b.Choice == playbook.Replace {
-			if err := s.openRun(&next, true); err != nil {
+			if err := s.openRun(cl.op, &next, true); err != nil {
 				return nil, err
 			}
 			e.Next = next.ID

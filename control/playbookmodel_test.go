@@ -278,7 +278,7 @@ func TestRunModel(t *testing.T) {
 			}
 			active := s.c.state.operators[op].active()
 			var err error
-			what := rapid.SampledFrom([]string{"start", "advance", "confirm", "done", "skip", "decide", "retry", "pause", "resume", "abort", "end", "met", "tick", "tick", "tick", "time", "leaves", "restart"}).Draw(t, "what")
+			what := rapid.SampledFrom([]string{"start", "advance", "confirm", "done", "skip", "decide", "retry", "pause", "resume", "abort", "end", "met", "tick", "tick", "tick", "time", "leaves", "abandon", "restart"}).Draw(t, "what")
 			switch what {
 			case "start":
 				if err = s.post(op, "/runs", startBody(rapid.Bool().Draw(t, "again"))); err == nil {
@@ -317,10 +317,18 @@ func TestRunModel(t *testing.T) {
 					s.log.before, s.log.after = false, false
 					s.write("op-1", typeOpRemoved, removedOperatorBody{op, "left"})
 				}
+			case "abandon": // a run is begun, the process dies, and who began it leaves
+				if op != "op-1" && active {
+					s.log.before, s.log.after = false, true
+					_ = s.post(op, "/runs", startBody(true))
+					s.log.after = false
+					s.start()
+					s.write("op-1", typeOpRemoved, removedOperatorBody{op, "left"})
+				}
 			case "restart":
 				s.start()
 			}
-			if err == nil && !active && what != "tick" && what != "time" && what != "leaves" && what != "restart" && len(s.c.state.list) > before {
+			if err == nil && !active && what != "tick" && what != "time" && what != "leaves" && what != "abandon" && what != "restart" && len(s.c.state.list) > before {
 				t.Fatal("somebody who has left applied a correction:", what)
 			}
 			if s.log.before || s.log.after {

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"andon/authority"
 	"andon/correction"
+	"andon/incident"
 	"andon/playbook"
 )
 
@@ -72,7 +74,7 @@ type rung struct {
 
 // rungs are the corrections of a playbook whose variables are filled in: those of
 // its stop-gap, or those of its ladder.
-func rungs(p *playbook.Playbook, gap bool, incident string) []rung {
+func rungs(p *playbook.Playbook, gap bool) []rung {
 	var out []rung
 	if gap {
 		if p.StopGap != nil {
@@ -86,9 +88,6 @@ func rungs(p *playbook.Playbook, gap bool, incident string) []rung {
 				out = append(out, rung{fmt.Sprintf("steps[%d].correction", i), "step " + strconv.Quote(s.Name), *s.Correction, s.For})
 			}
 		}
-	}
-	for i := range out {
-		out[i].Incident = incident
 	}
 	return out
 }
@@ -131,7 +130,7 @@ func (c *Control) opening(pb *playbook.Playbook, gap bool, spec *newRun) (playbo
 	if err := refuseFaults(filled.Validate(playbook.Known{Now: now})); err != nil {
 		return none, nil, err
 	}
-	list, points := rungs(filled, gap, spec.Incident), c.enforcers()
+	list, points := rungs(filled, gap), c.enforcers()
 	for i := range list {
 		if err := c.vetRung(&list[i], points, now); err != nil {
 			return none, nil, err
@@ -140,8 +139,24 @@ func (c *Control) opening(pb *playbook.Playbook, gap bool, spec *newRun) (playbo
 	return playbook.Opening{Playbook: *filled, Digest: pb.Digest(), Vars: spec.Vars, Incident: spec.Incident, Reason: spec.Reason}, list, nil
 }
 
-// open fills in an opening's id, and refuses a second run of the same.
-func (s *state) openRun(o *playbook.Opening, again bool) error {
+// within makes a correction one of an incident. In an exercise nobody is refused:
+// its runs practise.
+func (s *state) within(id string, cor *correction.Correction) {
+	cor.Incident = id
+	if in := s.book().Root(id); in != nil && in.Kind == incident.Exercise {
+		cor.Mode = correction.Shadow
+	}
+}
+
+// openRun fills in an opening's id. It refuses a second run of the same, and one
+// for an incident that its corrections could not be of.
+func (s *state) openRun(op *operator, o *playbook.Opening, again bool) error {
+	one := correction.Correction{}
+	s.within(o.Incident, &one)
+	if err := s.checkIncident(op, &one); err != nil {
+		return err
+	}
+	o.Incident, o.Roles = one.Incident, op.roles.Names()
 	if len(s.playbook.live) >= maxRuns {
 		return problem("run_exists", fmt.Sprintf("%d runs are under way; at most %d: end or abort one", len(s.playbook.live), maxRuns))
 	}
@@ -177,6 +192,15 @@ func sameVars(a, b map[string]string) bool {
 func (s *state) run(id string) (*playbook.Run, error) {
 	r := s.playbook.runs[id]
 	if r == nil {
+		return nil, problem("not_found", "there is no run "+strconv.Quote(short(id)))
+	}
+	return r, nil
+}
+
+// runFor finds a run for somebody who asks for it.
+func (s *state) runFor(op *operator, id string) (*playbook.Run, error) {
+	r := s.playbook.runs[id]
+	if r == nil || !s.sees(op, r) {
 		return nil, problem("not_found", "there is no run "+strconv.Quote(short(id)))
 	}
 	return r, nil
@@ -220,7 +244,7 @@ func (c *Control) draftStep(s *state, r *playbook.Run, name string, op *operator
 		return "", nil, err
 	}
 	cor := *step.Correction
-	cor.Incident = r.Incident
+	s.within(r.Incident, &cor)
 	if step.For > 0 {
 		cor.ExpiresAt = now.Add(time.Duration(step.For))
 	}
@@ -261,12 +285,29 @@ func (c *Control) takeSteps(ctx context.Context) {
 	live := slices.Clone(c.state.playbook.live)
 	c.mu.RUnlock()
 	for _, id := range live {
-		if err := c.advance(ctx, id, nil); err != nil {
+		err := c.advance(ctx, id, nil)
+		if errors.Is(err, errLedger) {
 			c.log.Warn("a run could not go on; it is tried again", "run", id, "error", err)
-			c.clerkRests = c.cfg.Now().Add(clerkRest)
+			c.clerkRests = c.cfg.Now().Add(clerkRest) // a full disk is not asked four times a second
 			return
 		}
 	}
+}
+
+// runner is in whose name a run acts, with no role that the credential had not
+// with which it was started or resumed; nil if nobody is there any more.
+func (s *state) runner(r *playbook.Run) *operator {
+	op := s.operators[r.By]
+	if op == nil {
+		return nil
+	}
+	as := *op
+	roles, err := authority.ParseRoles(r.Roles...)
+	if err != nil {
+		roles = 0
+	}
+	as.roles &= roles
+	return &as
 }
 
 // advance takes every step whose turn has come and that needs no confirmation, in
@@ -291,12 +332,15 @@ func (c *Control) nextStep(id string, op *operator, tried map[string]bool) (stri
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	r, err := c.state.run(id)
+	if op != nil {
+		r, err = c.state.runFor(op, id)
+	}
 	if err != nil {
 		return "", correction.Correction{}, err
 	}
 	who := op
 	if who == nil {
-		who = c.state.operators[r.By]
+		who = c.state.runner(r)
 	}
 	for _, n := range r.Automatic() {
 		st, step := r.Step(n)
@@ -314,7 +358,7 @@ func (c *Control) holding(s *state, op *operator, r *playbook.Run, step *playboo
 		return err
 	}
 	cor := *step.Correction
-	cor.Incident = r.Incident
+	s.within(r.Incident, &cor)
 	_, err := c.rule(s, op, &cor, nil, c.cfg.Now())
 	return err
 }
@@ -324,6 +368,9 @@ func (c *Control) holding(s *state, op *operator, r *playbook.Run, step *playboo
 func (c *Control) takeStep(ctx context.Context, id, name string, op *operator, unfit error) error {
 	c.mu.RLock()
 	actor := c.state.playbook.runs[id].By
+	if !c.state.operators[actor].active() {
+		actor = system // who says that it is held
+	}
 	c.mu.RUnlock()
 	if op != nil {
 		actor = op.id
@@ -332,12 +379,12 @@ func (c *Control) takeStep(ctx context.Context, id, name string, op *operator, u
 	_, err := c.execute(ctx, actor, func(s *state, now time.Time) (drafts []draft, err error) {
 		applied = ""
 		r := s.playbook.runs[id]
-		if !slices.Contains(r.Automatic(), name) || op == nil && r.By != actor {
-			return nil, nil // somebody was faster
-		}
 		who := op
 		if who == nil {
-			who = s.operators[r.By]
+			who = s.runner(r)
+		}
+		if !slices.Contains(r.Automatic(), name) || who.active() != (actor != system) || op == nil && actor != system && r.By != actor {
+			return nil, nil // somebody was faster
 		}
 		if err = unfit; err == nil {
 			applied, drafts, err = c.draftStep(s, r, name, who, "", true, now)

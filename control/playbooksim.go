@@ -127,7 +127,7 @@ func (c *Control) simulate(ctx context.Context, op *operator, pb *playbook.Playb
 			v.Refused = append(v.Refused, what+": "+e.Refused)
 		}
 	}
-	list := rungs(filled, false, spec.Incident)
+	list := rungs(filled, false)
 	for i := range filled.Steps {
 		s := &filled.Steps[i]
 		w := simulatedStep{Step: s.Name, Kind: s.Kind(), What: s.Words(), Who: s.Taker(), State: fast.Steps[i].State, Earliest: fast.Steps[i].To, Latest: slow.Steps[i].To, Critical: slices.Contains(fast.Critical, s.Name)}
@@ -135,7 +135,7 @@ func (c *Control) simulate(ctx context.Context, op *operator, pb *playbook.Playb
 			r := list[0]
 			list = list[1:]
 			if w.State == playbook.Done {
-				e := c.simulateRung(ctx, op, &r, points, now)
+				e := c.simulateRung(ctx, op, &r, spec.Incident, points, now)
 				w.Effect = &e
 				refused(r.what, &e)
 			}
@@ -148,8 +148,8 @@ func (c *Control) simulate(ctx context.Context, op *operator, pb *playbook.Playb
 			gap.Then = playbook.Stay
 		}
 		gap.DecideBy, gap.ExpiresAt = g.Times(start, g.For)
-		for _, r := range rungs(filled, true, spec.Incident) {
-			e := c.simulateRung(ctx, op, &r, points, now)
+		for _, r := range rungs(filled, true) {
+			e := c.simulateRung(ctx, op, &r, spec.Incident, points, now)
 			refused(r.what, &e)
 			gap.Corrections, gap.What = append(gap.Corrections, e), append(gap.What, playbook.CorrectionWords(&r.Correction))
 		}
@@ -159,7 +159,7 @@ func (c *Control) simulate(ctx context.Context, op *operator, pb *playbook.Playb
 }
 
 // simulateRung says what a correction would do and whether it would be accepted.
-func (c *Control) simulateRung(ctx context.Context, op *operator, r *rung, points []playbook.Point, now time.Time) simulatedCorrection {
+func (c *Control) simulateRung(ctx context.Context, op *operator, r *rung, incident string, points []playbook.Point, now time.Time) simulatedCorrection {
 	out := simulatedCorrection{Roles: []authority.Role{}, Rules: []string{}}
 	no := func(err error) {
 		if out.Refused == "" {
@@ -167,7 +167,14 @@ func (c *Control) simulateRung(ctx context.Context, op *operator, r *rung, point
 			out.Refused, out.Code = p.Error(), p.Code
 		}
 	}
-	if err := c.vetRung(r, points, now); err != nil {
+	c.mu.RLock()
+	c.state.within(incident, &r.Correction)
+	err := c.state.checkIncident(op, &r.Correction)
+	c.mu.RUnlock()
+	if err == nil {
+		err = c.vetRung(r, points, now)
+	}
+	if err != nil {
 		no(err)
 		return out
 	}

@@ -176,9 +176,16 @@ func (c *Control) pending(r *playbook.Run, now time.Time) []pendingView {
 	return out
 }
 
+// sees says whether an operator may know of a run: whoever may not know of its
+// incident is told that there is none.
+func (s *state) sees(op *operator, r *playbook.Run) bool {
+	in := s.book().Incident(r.Incident)
+	return in == nil || s.book().Sees(s.readerOf(op), in)
+}
+
 func (c *Control) replyRun(cl *call, status int, id string) error {
 	c.mu.RLock()
-	r, err := c.state.run(id)
+	r, err := c.state.runFor(cl.op, id)
 	var v runView
 	if err == nil {
 		v = c.viewRun(r)
@@ -242,7 +249,7 @@ func (c *Control) getRuns(cl *call) error {
 	}
 	for _, id := range slices.Backward(list[:from]) {
 		r := c.state.playbook.runs[id]
-		if want != "" && r.State != want && !(want == "live" && r.Live()) {
+		if !c.state.sees(cl.op, r) || want != "" && r.State != want && !(want == "live" && r.Live()) {
 			continue
 		}
 		if len(out.Runs) == limit {
@@ -253,7 +260,9 @@ func (c *Control) getRuns(cl *call) error {
 	}
 	now := c.cfg.Now()
 	for _, id := range c.state.playbook.live {
-		out.Pending = append(out.Pending, c.pending(c.state.playbook.runs[id], now)...)
+		if r := c.state.playbook.runs[id]; c.state.sees(cl.op, r) {
+			out.Pending = append(out.Pending, c.pending(r, now)...)
+		}
 	}
 	return cl.reply(http.StatusOK, out)
 }
@@ -304,10 +313,10 @@ type playbookLine struct {
 	Runs        []string `json:"runs"` // under way
 }
 
-func (s *state) runsOf(name string) []string {
+func (s *state) runsOf(op *operator, name string) []string {
 	out := []string{}
 	for _, id := range s.playbook.live {
-		if s.playbook.runs[id].Playbook.Name == name {
+		if r := s.playbook.runs[id]; r.Playbook.Name == name && s.sees(op, r) {
 			out = append(out, id)
 		}
 	}
@@ -323,7 +332,7 @@ func (c *Control) getPlaybooks(cl *call) error {
 	if p := c.state.planned(); p != nil {
 		for i := range p.Playbooks {
 			b := &p.Playbooks[i]
-			l := playbookLine{Name: b.Name, Description: b.Description, Threats: append([]string{}, b.Threats...), Steps: len(b.Steps), TestedAt: b.TestedAt, Digest: b.Digest(), Runs: c.state.runsOf(b.Name)}
+			l := playbookLine{Name: b.Name, Description: b.Description, Threats: append([]string{}, b.Threats...), Steps: len(b.Steps), TestedAt: b.TestedAt, Digest: b.Digest(), Runs: c.state.runsOf(cl.op, b.Name)}
 			for j := range b.Steps {
 				if b.Steps[j].Correction != nil {
 					l.Corrections++
@@ -349,7 +358,7 @@ func (c *Control) getPlaybook(cl *call) error {
 	b, err := c.state.playbookNamed(cl.r.PathValue("name"))
 	var v playbookView
 	if err == nil {
-		v = playbookView{Playbook: *b, Digest: b.Digest(), Runs: c.state.runsOf(b.Name)}
+		v = playbookView{Playbook: *b, Digest: b.Digest(), Runs: c.state.runsOf(cl.op, b.Name)}
 	}
 	c.mu.RUnlock()
 	if err != nil {

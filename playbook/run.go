@@ -42,6 +42,7 @@ type Opening struct {
 	Reason   string            `json:"reason,omitempty"`
 	Gap      *Gap              `json:"gap,omitempty"` // it is the stop-gap, and not the ladder
 	From     string            `json:"from,omitempty"`
+	Roles    []string          `json:"roles,omitempty"` // with which it acts, at most: those of the credential that started it
 }
 
 // Event is what happens to a run later. Which members it has depends on its kind.
@@ -56,6 +57,7 @@ type Event struct {
 	Until      time.Time `json:"until,omitzero"`      // deadline that a decision sets anew
 	Expires    time.Time `json:"expires_at,omitzero"` // when the stop-gap's corrections end
 	Next       string    `json:"next,omitempty"`      // run of the ladder that replaces the stop-gap
+	Roles      []string  `json:"roles,omitempty"`     // of who resumes it, see Opening
 	Auto       bool      `json:"auto,omitempty"`      // nobody was asked: the playbook says so
 }
 
@@ -118,7 +120,8 @@ type Run struct {
 	From      string // stop-gap that it replaces
 	StartedAt time.Time
 	StartedBy string
-	By        string // in whose name it acts: who started it, or resumed it last
+	By        string   // in whose name it acts: who started it, or resumed it last
+	Roles     []string // with which, at most
 	State     string
 	PausedAt  time.Time
 	EndedAt   time.Time
@@ -148,7 +151,7 @@ func Begin(o Opening, at time.Time, by string) (*Run, error) {
 	}
 	p := o.Playbook
 	r := &Run{ID: o.ID, Playbook: &p, Digest: o.Digest, Plan: o.Plan, Vars: o.Vars, Incident: o.Incident, Reason: o.Reason, From: o.From,
-		StartedAt: at, StartedBy: by, By: by, State: Running, Gap: o.Gap}
+		StartedAt: at, StartedBy: by, By: by, Roles: o.Roles, State: Running, Gap: o.Gap}
 	if r.Gap != nil {
 		return r, nil
 	}
@@ -241,7 +244,7 @@ func (r *Run) take(kind string, e Event, at time.Time, by string) error {
 		if r.State == OnHold {
 			r.shift(at.Sub(r.PausedAt))
 		}
-		r.State, r.PausedAt, r.Note, r.By = Running, time.Time{}, "", by
+		r.State, r.PausedAt, r.Note, r.By, r.Roles = Running, time.Time{}, "", by, e.Roles
 		for i := range r.Steps {
 			if r.Steps[i].State == Ready {
 				r.Steps[i].Held, r.Steps[i].Code = "", ""
