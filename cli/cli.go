@@ -45,6 +45,7 @@ type Daemons struct {
 	Dev     func(ctx context.Context, c *config.Config, out io.Writer) error
 	Sim     func(ctx context.Context, listen string, out io.Writer) error
 	Issuer  func(ctx context.Context, listen string, out io.Writer) error
+	Witness func(ctx context.Context, listen string, logs []string, out io.Writer) error
 }
 
 // command is what the verbs share: the world and the global flags.

@@ -249,3 +249,17 @@ There is no undo. Exports with personal values, and backups, keep what they hold
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
 	return cmd
 }
+
+func (c *command) simWitnessCmd() *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use: "witness KEY...", Short: "A simulated outside witness of ledgers (C2SP tlog-witness)", Args: cobra.MinimumNArgs(1),
+		Long:    "A simulated outside witness (C2SP tlog-witness) of the ledgers with these public keys, or files that hold them. It forgets all when it ends.",
+		Example: "  andon sim witness andon-data/ledger.key.pub --listen 127.0.0.1:8084",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.Daemons.Witness(cmd.Context(), listen, args, c.Stdout)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8084", "address")
+	return cmd
+}
