@@ -226,7 +226,9 @@ func (c *Control) pointView(p *point, now time.Time) pointView {
 		Version: p.Version, Features: p.Features, Models: p.Models, Boot: p.boot, LastSeen: utc(p.seen), Error: p.trouble(now),
 	}
 	v.Credential, v.CredentialExpires = c.credentialOf(p.name)
-	v.Vouched, v.SplitView = c.witnessOf(p.name)
+	if v.Vouched, v.SplitView = c.witnessOf(p.name); v.Error == "" {
+		v.Error = v.SplitView // whoever lists points has to see it
+	}
 	for _, id := range p.emergencies {
 		if !c.state.adopted[id] {
 			v.Emergencies = append(v.Emergencies, id)

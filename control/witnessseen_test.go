@@ -210,7 +210,7 @@ func TestAGatewayThatSawMore(t *testing.T) {
 		Points []pointView `json:"points"`
 	}
 	w.ok(200, "GET", "/points", "", &p)
-	if p.Points[0].SplitView == "" {
+	if p.Points[0].SplitView == "" || p.Points[0].Error != p.Points[0].SplitView {
 		t.Errorf("%s", jsonText(p))
 	}
 	recorded := 0
