@@ -118,8 +118,10 @@ func (v *incidentText) next() string {
 		return "before it can be closed: " + strings.Join(v.Missing, "; ")
 	case v.Status == "resolved":
 		return "andon incident close " + v.ID + ` resolved --text "…"`
-	case len(v.Next) > 0:
-		return "andon incident status " + v.ID + " " + v.Next[len(v.Next)-1]
+	case v.Status == "contained":
+		return "andon incident status " + v.ID + " recovering"
+	case v.Status == "recovering":
+		return "andon incident status " + v.ID + " resolved"
 	}
 	return ""
 }
@@ -285,7 +287,7 @@ func (c *command) incidentOpenCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.printIncidentAct(v, func(id string) string { return "andon incident close " + id + ` false_positive --text "opened by mistake"` })
+			return c.printIncidentAct(v, func(id string) string { return undoOpen(id, exercise, facts) })
 		},
 	}
 	f := cmd.Flags()
@@ -300,6 +302,22 @@ func (c *command) incidentOpenCmd() *cobra.Command {
 	f.StringSliceVar(&subject.Orgs, "org", nil, "`organisations` that it is about")
 	mark.add(cmd)
 	return cmd
+}
+
+// undoOpen is how an incident that was opened by mistake ends.
+func undoOpen(id string, exercise bool, facts []incident.Fact) string {
+	if exercise {
+		return "andon incident close " + id + ` exercise_ended --text "…"`
+	}
+	undo := ""
+	if incident.FloorOf(facts).Worse(incident.Sev4) { // it holds no false alarm while there is harm
+		undo = "andon incident severity " + id
+		for _, f := range facts {
+			undo += " --harm " + string(f.Harm) + ":ruled_out"
+		}
+		undo += ` --reason "…", then `
+	}
+	return undo + "andon incident close " + id + ` false_positive --text "opened by mistake"`
 }
 
 func (c *command) incidentListCmd() *cobra.Command {

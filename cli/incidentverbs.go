@@ -41,7 +41,9 @@ var incidentVerbs = []recordVerb{
   andon incident note i-7 "the reporter is …" --personal`,
 		flags: []recordFlag{{name: "ref", field: "refs", help: "what it rests on: c-5, a-1, a URL", many: true}, {name: "personal", field: "personal", help: "holds personal data: it is kept apart and can be erased", yes: true}}},
 	{use: "status ID STATUS", short: "Move on, or back: investigating, contained, recovering, resolved", args: []string{"to"}, path: "status", flags: []recordFlag{reasonFlag},
-		undo: func(id string, _ []string) string { return `andon incident status ` + id + ` investigating --reason "…"` }},
+		undo: func(id string, _ []string) string {
+			return `andon incident status ` + id + ` investigating --reason "…"`
+		}},
 	{use: "severity ID [SEVERITY]", short: "Add facts of harm, or set the severity", args: []string{"?severity"}, path: "severity", example: "  andon incident severity i-7 --harm rights:suspected\n  andon incident severity i-7 2",
 		flags: []recordFlag{{name: "harm", field: "harm", help: "fact, `HARM[:known|suspected|ruled_out]`: " + strings.Join(harmNames(), ", "), many: true}, {name: "reason", field: "reason", help: "why; needed to lower"}}},
 	{use: "role ID ROLE OPERATOR", short: "Give a role; the commander hands over", args: []string{"role", "operator"}, path: "roles", example: "  andon incident role i-7 commander op-3 --text \"two keys blocked; see h-1\"",

@@ -142,6 +142,16 @@ func (s *state) follow(e ledger.Entry) {
 		for _, id := range peek(e).Corrections {
 			s.concerns(e, s.book().IncidentOf(id))
 		}
+	case "run":
+		g := peek(e)
+		if r := s.playbook.runs[g.Run]; r != nil && g.Incident == "" {
+			g.Incident = r.Incident
+		}
+		s.concerns(e, g.Incident)
+	case "approval": // of a lift, say: its subject is a correction
+		if a := s.authority.acts[peek(e).ID]; a != nil {
+			s.concerns(e, s.book().IncidentOf(a.Subject))
+		}
 	case "decision":
 		s.book().Decided(peek(e).Incident, metaOf(e))
 	default:
@@ -160,9 +170,9 @@ func (s *state) concerns(e ledger.Entry, id string) {
 
 // glimpse is what tells whom an entry is about.
 type glimpse struct {
-	ID, Incident, Into, From, Case, Signal string
-	Corrections                            []string
-	Correction                             struct{ Incident string }
+	ID, Incident, Into, From, Case, Signal, Run string
+	Corrections                                 []string
+	Correction                                  struct{ Incident string }
 }
 
 // peek reads what an entry is about. A body that has other things under these
@@ -170,7 +180,7 @@ type glimpse struct {
 func peek(e ledger.Entry) glimpse {
 	var g glimpse
 	if !bytes.Contains(e.Body, []byte(`"incident":"`)) && !bytes.Contains(e.Body, []byte(`"corrections":[`)) && !bytes.Contains(e.Body, []byte(`"id":"`)) &&
-		!bytes.Contains(e.Body, []byte(`"case":"`)) && !bytes.Contains(e.Body, []byte(`"signal":"`)) {
+		!bytes.Contains(e.Body, []byte(`"case":"`)) && !bytes.Contains(e.Body, []byte(`"signal":"`)) && !bytes.Contains(e.Body, []byte(`"run":"`)) {
 		return g
 	}
 	var out struct {
@@ -180,6 +190,7 @@ func peek(e ledger.Entry) glimpse {
 		From        any `json:"from"`
 		Case        any `json:"case"`
 		Signal      any `json:"signal"`
+		Run         any `json:"run"`
 		Corrections any `json:"corrections"`
 		Correction  any `json:"correction"`
 	}
@@ -187,7 +198,8 @@ func peek(e ledger.Entry) glimpse {
 		return g
 	}
 	text := func(v any) string { s, _ := v.(string); return s }
-	g.ID, g.Incident, g.Into, g.From, g.Case, g.Signal = text(out.ID), text(out.Incident), text(out.Into), text(out.From), text(out.Case), text(out.Signal)
+	g.ID, g.Incident, g.Into, g.From = text(out.ID), text(out.Incident), text(out.Into), text(out.From)
+	g.Case, g.Signal, g.Run = text(out.Case), text(out.Signal), text(out.Run)
 	list, _ := out.Corrections.([]any)
 	for _, v := range list {
 		g.Corrections = append(g.Corrections, text(v))

@@ -17,7 +17,18 @@ func (s *state) readerOf(op *operator) incident.Reader {
 }
 
 // teamsOf are the teams of the plan in force that have the operator as a member.
-func (s *state) teamsOf(*operator) []string { return nil }
+func (s *state) teamsOf(op *operator) []string {
+	if s.plan.current == nil || op.name == "" {
+		return nil
+	}
+	var out []string
+	for _, t := range s.plan.current.Teams {
+		if slices.Contains(t.Members, op.name) {
+			out = append(out, t.Name)
+		}
+	}
+	return out
+}
 
 // seen is an incident that an operator may know of. Whoever may not is told what
 // is said of one that is not there.
