@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -47,7 +48,7 @@ func (c *Control) gatherWithin(ctx context.Context, within time.Duration, subjec
 		var who struct {
 			Gateway string `json:"gateway"`
 		}
-		if json.Unmarshal(a.Data, &who) == nil && c.believes(a.From, who.Gateway) {
+		if json.Unmarshal(a.Data, &who) == nil && c.believes(a.From, cmp.Or(who.Gateway, a.From)) {
 			out = append(out, a.Data)
 		}
 	}
