@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"io"
+	"math"
 	"testing"
 
 	"andon/ledger"
@@ -46,6 +47,35 @@ func BenchmarkVerify100k(b *testing.B) {
 		must(ledger.Verify(b.Context(), s.db(), s.v, ledger.VerifyOptions{}))(b)
 	}
 	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// BenchmarkRead100k is the start of a control plane, without its fold.
+func BenchmarkRead100k(b *testing.B) {
+	l, _ := benchLog(b, 100_000)
+	for b.Loop() {
+		if err := l.Read(b.Context(), 0, math.MaxUint64, func(ledger.Entry) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// BenchmarkMillion is what a large record takes: to be verified, and to be read
+// from one end to the other.
+func BenchmarkMillion(b *testing.B) {
+	l, s := benchLog(b, 1_000_000)
+	b.Run("Verify", func(b *testing.B) {
+		for b.Loop() {
+			must(ledger.Verify(b.Context(), s.db(), s.v, ledger.VerifyOptions{}))(b)
+		}
+	})
+	b.Run("Read", func(b *testing.B) {
+		for b.Loop() {
+			if err := l.Read(b.Context(), 0, math.MaxUint64, func(ledger.Entry) error { return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkVerifyExport100k(b *testing.B) {
