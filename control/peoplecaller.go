@@ -192,6 +192,11 @@ func (c *Control) enter(w http.ResponseWriter, cl *call, rt *route) error {
 		p.Retry = true
 		return p
 	}
+	if c.desk.file.due(c.cfg.Now(), seenPace) {
+		if err := c.desk.file.keep(); err != nil {
+			c.log.Warn("when sessions were last used is not kept; after a crash they end the earlier", "error", err)
+		}
+	}
 	cl.op = op
 	cl.r = cl.r.WithContext(context.WithValue(cl.r.Context(), callerKey{}, op.via))
 	return nil

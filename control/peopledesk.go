@@ -144,7 +144,12 @@ func (c *Control) newDesk() error {
 }
 
 // close puts down what was last used.
-func (d *desk) close(now time.Time) error { return d.file.keep(now, 0) }
+func (d *desk) close(now time.Time) error {
+	if !d.file.due(now, 0) {
+		return nil
+	}
+	return d.file.keep()
+}
 
 // seal hides a value for its way through somebody's hands. It opens again for the
 // same purpose only.

@@ -25,6 +25,7 @@ import (
 type peopleFile struct {
 	name string // "": only memory
 
+	writing sync.Mutex // one writer at a time; taken before mu, which nobody holds while the disk works
 	mu      sync.Mutex
 	data    peopleData
 	written time.Time // when what was last used was last put down
@@ -93,12 +94,14 @@ func (f *peopleFile) read(data []byte) error {
 	return nil
 }
 
-// write puts the file down. The caller holds mu, or is alone.
+// write puts the file down. The caller holds writing, or is alone.
 func (f *peopleFile) write() error {
 	if f.name == "" {
 		return nil
 	}
+	f.mu.Lock()
 	data, err := json.Marshal(&f.data, json.Deterministic(true))
+	f.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("write %s: %w", f.name, err)
 	}
@@ -132,27 +135,34 @@ func (f *peopleFile) password(verifier string) string {
 
 // set keeps a hash under a verifier, durably.
 func (f *peopleFile) set(verifier, hash string) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	old, had := f.data.Passwords[verifier]
 	f.data.Passwords[verifier] = hash
+	f.mu.Unlock()
 	err := f.write()
 	if err != nil {
+		f.mu.Lock()
 		if delete(f.data.Passwords, verifier); had {
 			f.data.Passwords[verifier] = old
 		}
+		f.mu.Unlock()
 	}
 	return err
 }
 
 // drop forgets hashes that no longer count, and when ended credentials were used.
 func (f *peopleFile) drop(password, credential func(id string) bool) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	n := len(f.data.Passwords) + len(f.data.Seen)
 	maps.DeleteFunc(f.data.Passwords, func(id, _ string) bool { return password(id) })
 	maps.DeleteFunc(f.data.Seen, func(id string, _ time.Time) bool { return credential(id) })
-	if n == len(f.data.Passwords)+len(f.data.Seen) {
+	same := n == len(f.data.Passwords)+len(f.data.Seen)
+	f.mu.Unlock()
+	if same {
 		return nil
 	}
 	return f.write()
@@ -173,13 +183,20 @@ func (f *peopleFile) seen(id string) time.Time {
 	return f.data.Seen[id]
 }
 
-// keep puts down what was last used, if it is time to.
-func (f *peopleFile) keep(now time.Time, pace time.Duration) error {
+// due says, once, whether it is time to put down what was last used.
+func (f *peopleFile) due(now time.Time, pace time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.changed || now.Sub(f.written) < pace && !now.Before(f.written) {
-		return nil
+		return false
 	}
 	f.written, f.changed = now, false
+	return true
+}
+
+// keep puts down what was last used.
+func (f *peopleFile) keep() error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	return f.write()
 }
