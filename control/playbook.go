@@ -114,8 +114,10 @@ func foldRunEvent(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 	if r == nil {
 		return nil, fmt.Errorf("there is no run %q: %w", b.Run, errForm)
 	}
-	if b.Correction != "" && s.corrections[b.Correction] == nil {
-		return nil, fmt.Errorf("run %q: there is no correction %q: %w", b.Run, b.Correction, errForm)
+	for _, id := range append(slices.Clone(b.Others), b.Correction) {
+		if id != "" && s.corrections[id] == nil {
+			return nil, fmt.Errorf("run %q: there is no correction %q: %w", b.Run, id, errForm)
+		}
 	}
 	next, err := r.Next(e.Type, b, e.At.UTC(), e.Actor)
 	if err != nil {

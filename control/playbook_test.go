@@ -53,6 +53,17 @@ func (w *world) plan(books ...string) *plan.Plan {
 	})
 }
 
+// joins makes an operator whom nobody has to agree to, and returns the token.
+func (w *world) joins(name, role string) string {
+	w.t.Helper()
+	token, hash := secret(tokenPrefix)
+	_, err := w.c.execute(w.t.Context(), system, func(s *state, _ time.Time) ([]draft, error) {
+		return []draft{{typeOperator, operatorBody{ID: fmt.Sprintf("op-%d", s.nOperators+1), Name: name, Role: role, Token: hash}}}, nil
+	})
+	must(w.t, err)
+	return token
+}
+
 func (w *world) run(id string) runView {
 	w.t.Helper()
 	var v runView
@@ -95,7 +106,7 @@ func TestARunFromBeginningToEnd(t *testing.T) {
 		t.Fatalf("%s", jsonText(k))
 	}
 	// What the plan says from now on changes nothing of what runs.
-	admin, cam := w.token, w.member("cam", "commander")
+	admin, cam := w.token, w.joins("cam", "commander")
 	w.do("POST", api+"/plan", applyBody(t, w.plan(strings.Replace(book, `"L3"`, `"L4"`, 1)), 1), nil)
 	w.token = cam
 	w.ok(200, "POST", "/approvals/a-1/approve", `{"reason":"r"}`, nil)
@@ -152,8 +163,14 @@ func TestARunFromBeginningToEnd(t *testing.T) {
 	w.ok(200, "POST", "/runs/r-1/met", `{"criterion":1,"note":"dashboard 7"}`, &v)
 	w.bad(409, "run_state", "POST", "/runs/r-1/met", `{"criterion":1,"note":"again"}`)
 	w.ok(200, "POST", "/runs/r-1/end", `{}`, &v)
-	if v.State != "ended" || len(v.Corrections) != 2 || v.Corrections[1].State != "active" {
+	// The stop came with that of a dependant which the plan holds down: the run owns both.
+	if v.State != "ended" || len(v.Corrections) != 2+len(v.step("stop").Others) || len(v.step("stop").Others) == 0 {
 		t.Fatalf("%s", jsonText(v))
+	}
+	for _, k := range v.Corrections {
+		if k.State != "active" {
+			t.Errorf("%+v: the end of a run lifts nothing", k)
+		}
 	}
 	w.bad(409, "run_state", "POST", "/runs/r-1/pause", `{"reason":"r"}`)
 	was := jsonText(v)
@@ -242,7 +259,7 @@ func TestAPlaybookThatCannotBeEnforced(t *testing.T) {
 // resumes it.
 func TestARunWhoseStarterHasLeft(t *testing.T) {
 	w := playWorld(t, strings.Replace(book, `"confirm":true`, `"confirm":false`, 1))
-	admin, bea := w.token, w.member("bea", "commander")
+	admin, bea := w.token, w.joins("bea", "commander")
 	w.token = bea
 	w.ok(201, "POST", "/runs", `{"playbook":"leak","vars":{"org":"acme"},"reason":"r"}`, nil)
 	w.token = admin
@@ -342,7 +359,7 @@ func TestAStopGap(t *testing.T) {
 	}
 	// A responder must not let it go; a commander may.
 	admin := w.token
-	w.token = w.member("rob", "responder")
+	w.token = w.joins("rob", "responder")
 	w.bad(403, "forbidden", "POST", "/runs/r-1/decide", `{"choice":"lapse","reason":"r"}`)
 	w.token = admin
 	w.ok(200, "POST", "/runs/r-1/decide", `{"choice":"replace","reason":"it goes on"}`, &v)
@@ -383,6 +400,29 @@ func TestAStopGapThatLapses(t *testing.T) {
 	if v = w.run("r-1"); v.State != "ended" || !strings.Contains(v.Note, "lapsed") || w.get("c-1").State != "expired" {
 		t.Fatalf("%s", jsonText(v))
 	}
+}
+
+// TestAStopGapWithDependants: a cut comes with one for each dependant that gets
+// its fallback first; the stop-gap owns them all.
+func TestAStopGapWithDependants(t *testing.T) {
+	cut := `{"kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"reason":"gap"}`
+	w := playWorld(t, `{"name":"cut","stop_gap":{"corrections":[`+cut+`,`+cut+`],"for":"1h"},"steps":[],"exit":[]}`)
+	var v runView
+	w.ok(201, "POST", "/playbooks/cut/stop-gap", `{"reason":"r"}`, &v)
+	var l correctionList
+	w.ok(200, "GET", "/corrections", "", &l)
+	if len(l.Corrections) <= 2 || len(v.Corrections) != len(l.Corrections) {
+		t.Fatalf("%d in force, %s", len(l.Corrections), jsonText(v.Corrections))
+	}
+	for _, k := range l.Corrections {
+		if !k.ExpiresAt.Equal(v.StopGap.ExpiresAt) {
+			t.Errorf("%s ends at %v", k.ID, k.ExpiresAt)
+		}
+	}
+	if !slices.Equal(v.StopGap.Options, []string{"extend", "lapse"}) {
+		t.Error(v.StopGap.Options)
+	}
+	w.bad(422, "invalid_playbook", "POST", "/runs/r-1/decide", `{"choice":"replace","reason":"r"}`)
 }
 
 // TestAStopGapIsAllOrNothing: the ledger fails, or one correction of it is refused.
@@ -430,7 +470,7 @@ func TestSimulateChangesNothing(t *testing.T) {
 		t.Errorf("%s", jsonText(v))
 	}
 	admin := w.token
-	w.token = w.member("vic", "viewer")
+	w.token = w.joins("vic", "viewer")
 	size++ // she is an entry
 	w.ok(200, "POST", "/playbooks/leak/simulate", `{"vars":{"org":"acme"}}`, &v)
 	if len(v.Refused) != 4 || !strings.Contains(v.Refused[0], "viewer") {

@@ -137,11 +137,12 @@ func (c *Control) postStopGap(cl *call) error {
 			return nil, err
 		}
 		var drafts []draft
+		gap.Corrections = nil
 		for i := range list {
 			cor := list[i].Correction
 			s.within(o.Incident, &cor)
 			cor.ExpiresAt = gap.ExpiresAt
-			id, more, err := c.draftCreate(s, cl.op, cor, nil, i, now)
+			_, more, err := c.draftCreate(s, cl.op, cor, nil, len(gap.Corrections), now)
 			if err != nil {
 				p := *asProblem(err)
 				if p.Status >= 500 {
@@ -150,7 +151,7 @@ func (c *Control) postStopGap(cl *call) error {
 				p.Detail += "; nothing of the stop-gap was applied"
 				return nil, &p
 			}
-			gap.Corrections = append(gap.Corrections, id)
+			gap.Corrections = append(gap.Corrections, madeIn(more)...)
 			drafts = append(drafts, more...)
 		}
 		return append(drafts, draft{playbook.Started, o}), nil

@@ -34,7 +34,11 @@ func (c *Control) getCACAO(cl *call) error {
 	if err != nil {
 		return problem("invalid_playbook", err.Error())
 	}
-	doc, err = cacao.Sign(doc, c.cfg.Signer.Public().Bytes(), org, c.cfg.Now(), c.cfg.Signer.SignDigest)
+	root, err := c.rootSigner()
+	if err != nil {
+		return err
+	}
+	doc, err = cacao.Sign(doc, root.Public().Bytes(), org, c.cfg.Now(), root.SignDigest)
 	if err != nil {
 		return err
 	}
@@ -87,7 +91,7 @@ func (c *Control) postCACAO(cl *call) error {
 	if len(b.Trust) > maxTrust {
 		return badField("trust", fmt.Sprintf("has %d keys; at most %d", len(b.Trust), maxTrust))
 	}
-	trusted := []ed25519.PublicKey{c.cfg.Signer.Public().Bytes()}
+	trusted := []ed25519.PublicKey{c.OrderKey().Bytes()}
 	for i, text := range b.Trust {
 		k, err := order.ParsePublicKey(text)
 		if err != nil {

@@ -253,10 +253,27 @@ func (c *Control) draftStep(s *state, r *playbook.Run, name string, op *operator
 		return "", nil, err
 	}
 	e := playbook.Event{Run: r.ID, Step: name, Correction: id, Note: note, Auto: auto}
+	for _, other := range madeIn(drafts) {
+		if other != id {
+			e.Others = append(e.Others, other)
+		}
+	}
 	if _, err := happens(r, playbook.StepDone, e, now, op.id); err != nil {
 		return "", nil, err
 	}
 	return id, append(drafts, draft{playbook.StepDone, e}), nil
+}
+
+// madeIn are the corrections that drafts create: one may come with others, such
+// as the cut of a dependant that gets its fallback first.
+func madeIn(drafts []draft) []string {
+	var out []string
+	for _, d := range drafts {
+		if b, ok := d.body.(createdBody); ok && d.kind == typeCreated {
+			out = append(out, b.Correction.ID)
+		}
+	}
+	return out
 }
 
 // idOr is the operator's id, or another where there is none.

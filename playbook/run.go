@@ -50,6 +50,7 @@ type Event struct {
 	Run        string    `json:"run"`
 	Step       string    `json:"step,omitempty"`
 	Correction string    `json:"correction,omitempty"` // that the step applied
+	Others     []string  `json:"others,omitempty"`     // corrections that came with it
 	Choice     string    `json:"choice,omitempty"`
 	Note       string    `json:"note,omitempty"`      // reason, evidence, what was done, what is wrong
 	Code       string    `json:"code,omitempty"`      // of what is wrong
@@ -90,6 +91,7 @@ type StepState struct {
 	By         string    `json:"by,omitempty"`
 	Auto       bool      `json:"auto,omitempty"`
 	Correction string    `json:"correction,omitempty"`
+	Others     []string  `json:"others,omitempty"` // corrections that came with it
 	Choice     string    `json:"choice,omitempty"`
 	Note       string    `json:"note,omitempty"`
 	Held       string    `json:"held,omitempty"` // why it is not taken, although it could be
@@ -331,7 +333,7 @@ func (r *Run) takeStep(kind string, e Event, at time.Time, by string) error {
 		if st.Kind == KindWait && at.Before(st.Due) {
 			return disorder("step %s waits until %s", strconv.Quote(st.Name), st.Due.Format(time.RFC3339))
 		}
-		st.State, st.Correction, st.Choice = Done, e.Correction, e.Choice
+		st.State, st.Correction, st.Others, st.Choice = Done, e.Correction, e.Others, e.Choice
 	}
 	st.SettledAt, st.By, st.Auto, st.Note, st.Held, st.Code = at, by, e.Auto, e.Note, "", ""
 	return nil
@@ -462,7 +464,7 @@ func (r *Run) Corrections() []string {
 	}
 	for i := range r.Steps {
 		if id := r.Steps[i].Correction; id != "" {
-			out = append(out, id)
+			out = append(append(out, id), r.Steps[i].Others...)
 		}
 	}
 	return out

@@ -115,8 +115,10 @@ func (r *Run) critical() []string {
 		}
 	}
 	var out []string
-	for last >= 0 && len(out) <= len(r.Steps) {
-		out = append(out, r.Steps[last].Name)
+	for last >= 0 { // there is no circle
+		if r.Steps[last].State == Done {
+			out = append(out, r.Steps[last].Name)
+		}
 		before := -1
 		for _, name := range r.Playbook.After(last) {
 			i := slices.IndexFunc(r.Steps, func(s StepState) bool { return s.Name == name })
