@@ -20,8 +20,13 @@ func builtIn(act Act, planned bool) Rule {
 		r.Roles = []Role{Responder, Commander, Administrator}
 	case Irreversible:
 		r.Roles, r.Approvals, r.Within = []Role{Commander, Administrator}, 2, MaxWithin
+		if !planned {
+			r.Approvers = []Role{Commander, Approver, Administrator}
+		}
 	case Decide:
 		r.Roles = []Role{Commander, Administrator}
+	case Staff: // else who starts alone could never let a second person in
+		r.Roles = []Role{Administrator}
 	case Loosen:
 		r.Roles = []Role{Commander, Administrator}
 		r.Approvals = one(planned)

@@ -38,6 +38,7 @@ func (w *world) rules(rules []authority.Rule, change func(*plan.Plan)) map[strin
 	}
 	w.applyPlan(examplePlan(w.t, func(p *plan.Plan) {
 		p.Authority, p.Limits = rules, nil
+		p.Dependants[0].HoldDown = false
 		if change != nil {
 			change(p)
 		}
@@ -482,5 +483,57 @@ func TestRestoringTakesWhatItLifts(t *testing.T) {
 	w.ok(200, "POST", "/corrections/"+id+"/lift?break_glass=true", `{"reason":"r"}`, nil)
 	if st, p, _ := w.by(tok["com"], "POST", "/restore", fmt.Sprintf(`{"revision":%d,"reason":"by mistake"}`, w.revision()-1)); st != 200 || w.get(id).State != "active" {
 		t.Fatal(st, p)
+	}
+}
+
+// TestToGiveRolesTakesOthers: where a rule asks for others, nobody makes the people
+// who would then agree with them.
+func TestToGiveRolesTakesOthers(t *testing.T) {
+	w := newWorld(t, nil)
+	tok := w.rules(append([]authority.Rule{
+		{Name: "people", Acts: []authority.Act{authority.Staff, authority.Unmask}, Roles: []authority.Role{authority.Administrator, authority.Auditor}, Approvals: 1, Approvers: []authority.Role{authority.Approver}},
+	}, house...), nil)
+	if p := w.bad(403, "approval_needed", "POST", "/operators", `{"name":"puppet","role":"approver"}`); p.Hint == "" {
+		t.Errorf("%+v", p)
+	}
+	var v operatorView
+	w.ok(201, "POST", "/operators", `{"name":"newcomer","role":"viewer"}`, &v)
+	a := w.asked(w.token, "/operators/"+v.ID+"/roles", `{"roles":["approver"],"reason":"joins the rota"}`)
+	if a.Says != "give newcomer the roles approver, not viewer" {
+		t.Errorf("%s", jsonText(a))
+	}
+	if _, p, _ := w.by(v.Token, "POST", "/approvals/"+a.ID+"/approve", `{"reason":"r"}`); p == nil || p.Status != 403 {
+		t.Errorf("%+v", p)
+	}
+	if st, p, _ := w.by(tok["ap1"], "POST", "/approvals/"+a.ID+"/approve", `{"reason":"r"}`); st != 200 {
+		t.Fatal(p)
+	}
+	var me whoamiView
+	resp := w.do("GET", api+"/whoami", "", &me, "Authorization", "Bearer "+v.Token)
+	if resp.StatusCode != 200 || !strings.Contains(jsonText(me), "approver") {
+		t.Errorf("%s", jsonText(me))
+	}
+	// Less waits for nobody.
+	w.ok(200, "POST", "/operators/"+v.ID+"/roles", `{"roles":["viewer"],"reason":"left the rota"}`, nil)
+
+	// An erasure is carried out when the last of them has agreed.
+	if _, p := w.anyone("POST", "/concerns", `{"topic":"other","text":"forget this"}`, nil); p != nil {
+		t.Fatal(p)
+	}
+	w.token = tok["aud"]
+	var k concernView
+	w.ok(200, "GET", "/concerns/k-1", "", &k)
+	w.asked(tok["aud"], "/personal/"+k.Personal[0]+"/erase", `{"reason":"asked for"}`)
+	w.ok(200, "GET", "/concerns/k-1", "", &k)
+	if k.Text == "" {
+		t.Fatal("it was erased before anybody agreed")
+	}
+	if st, p, _ := w.by(tok["ap2"], "POST", "/approvals/a-2/approve", `{"reason":"r"}`); st != 200 {
+		t.Fatal(p)
+	}
+	k = concernView{}
+	w.ok(200, "GET", "/concerns/k-1", "", &k)
+	if k.Text != "" || !k.Erased {
+		t.Errorf("%s", jsonText(k))
 	}
 }

@@ -92,7 +92,7 @@ type endedBody struct {
 // once when the act is asked for and once when it is carried.
 func doers() map[string]doer {
 	return map[string]doer{
-		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive,
+		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive, "roles": doRoles, "erase": doErase,
 	}
 }
 
@@ -318,6 +318,9 @@ func (c *Control) approve(ctx context.Context, op *operator, id, reason string) 
 		}
 		return append(append(drafts, draft{typeCarried, endedBody{ID: p.ID}}), done...), nil
 	})
+	if err == nil {
+		c.eraseAgreed(ctx, id)
+	}
 	return err
 }
 

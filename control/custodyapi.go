@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"andon/authority"
 	"andon/correction"
 	"andon/order"
 )
@@ -155,6 +157,8 @@ func (c *Control) postCase(cl *call) error {
 		if err := s.room(weigh(&cor)); err != nil {
 			return nil, err
 		}
+		a := s.ask(authority.Question{Act: authority.Irreversible, Kind: string(correction.Stop), Level: spec.Level})
+		spec.Quorum = max(spec.Quorum, a.Approvals)
 		ru, err := c.rule(s, cl.op, &cor, nil, now)
 		if err != nil {
 			return nil, err
@@ -214,6 +218,9 @@ func (c *Control) custodyStep(ctx context.Context, op *operator, id, target, kin
 		if !s.operators[op.id].active() {
 			return nil, problem("not_independent", "you are no longer an operator")
 		}
+		if err := s.custodyAuthority(op, old, kind); err != nil {
+			return nil, err
+		}
 		k := old.clone()
 		if err := step.apply(&custodyStep{s: s, k: k, actor: op.id, at: now, target: target}); err != nil {
 			return nil, err
@@ -238,6 +245,26 @@ func (c *Control) custodyStep(ctx context.Context, op *operator, id, target, kin
 		return drafts, nil
 	})
 	return err
+}
+
+// custodyAuthority says whether an operator may take the steps of a case that
+// decide: to propose what cannot be undone, and to agree to it.
+func (s *state) custodyAuthority(op *operator, k *custodyCase, kind string) error {
+	if kind != typeProposed && kind != typeApproved {
+		return nil
+	}
+	q := authority.Question{Act: authority.Irreversible, Kind: string(correction.Stop), Level: k.Level}
+	if kind == typeProposed {
+		_, err := s.require(op, q)
+		return err
+	}
+	a := s.ask(q)
+	if approvers := authority.SetOf(a.Approvers...); !op.roles.Meets(approvers) {
+		p := problem("not_authorised", fmt.Sprintf("to approve it takes the role %s (rule %s); you have %s", orList(approvers.Names()), strings.Join(a.Rules, ", "), op.roles))
+		p.Allowed = approvers.Names()
+		return p
+	}
+	return nil
 }
 
 // getCertificate says what became of a model that was sealed or destroyed, for

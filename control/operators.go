@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"andon/authority"
 )
@@ -111,6 +114,9 @@ func (c *Control) postOperator(cl *call) error {
 		if op := s.operatorNamed(b.Name); op != nil {
 			return nil, problem("operator_exists", op.id+" has this name; the record tells people apart by it")
 		}
+		if err := s.staffs(cl.op, 0, roles); err != nil {
+			return nil, err
+		}
 		id = "op-" + strconv.Itoa(s.nOperators+1)
 		made.ID, made.Token = id, hash
 		return []draft{{typeOperator, made}}, nil
@@ -193,23 +199,14 @@ func (c *Control) postRoles(cl *call) error {
 		return badField("roles", err.Error(), authority.All.Names()...)
 	}
 	id := cl.r.PathValue("id")
-	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
-		op := s.operators[id]
-		if !op.active() {
-			return nil, problem("not_found", "there is no operator "+strconv.Quote(short(id)))
+	err = c.act(cl.r.Context(), cl.op, func(s *state) (wanted, error) {
+		w := wanted{question: authority.Question{Act: authority.Staff}, do: "roles", subject: id, says: "give " + short(id) + " the roles " + roles.String(),
+			what: rolesBody{id, roles.Names(), b.Reason}, reason: b.Reason}
+		if op := s.operators[id]; op.active() {
+			w.says = "give " + op.name + " the roles " + roles.String() + ", not " + op.roles.String()
+			w.tightens = roles&^op.roles&^authority.SetOf(authority.Viewer) == 0 // whoever may do less waits for nobody
 		}
-		if !op.own() {
-			return nil, badField("roles", op.name+" has the roles that the issuer says; change them there, or the mapping in control.oidc.roles")
-		}
-		if op.roles == roles {
-			return nil, nil
-		}
-		if !roles.Has(authority.Administrator) {
-			if err := s.administratorRemains(op); err != nil {
-				return nil, err
-			}
-		}
-		return []draft{{typeRoles, rolesBody{id, roles.Names(), b.Reason}}}, nil
+		return w, nil
 	})
 	if err != nil {
 		return err
@@ -218,4 +215,47 @@ func (c *Control) postRoles(cl *call) error {
 	v := c.state.operators[id].view()
 	c.mu.RUnlock()
 	return cl.reply(http.StatusOK, v)
+}
+
+// doRoles changes what somebody may do. None is drafted if nothing changes.
+func doRoles(_ *Control, s *state, _ *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
+	b, err := read[rolesBody](what)
+	if err != nil {
+		return nil, err
+	}
+	roles, err := authority.ParseRoles(b.Roles...)
+	if err != nil {
+		return nil, err
+	}
+	op := s.operators[b.ID]
+	if !op.active() {
+		return nil, problem("not_found", "there is no operator "+strconv.Quote(short(b.ID)))
+	}
+	if !op.own() {
+		return nil, badField("roles", op.name+" has the roles that the issuer says; change them there, or the mapping in control.oidc.roles")
+	}
+	if op.roles == roles {
+		return nil, nil
+	}
+	if !roles.Has(authority.Administrator) {
+		if err := s.administratorRemains(op); err != nil {
+			return nil, err
+		}
+	}
+	return []draft{{typeRoles, b}}, nil
+}
+
+// staffs says whether somebody may let another one in with roles: where rules ask
+// for others, they are let in to look, and are given roles afterwards.
+func (s *state) staffs(op *operator, had, roles authority.Set) error {
+	if (roles &^ had &^ authority.SetOf(authority.Viewer)) == 0 {
+		return nil
+	}
+	a, err := s.require(op, authority.Question{Act: authority.Staff})
+	if err != nil || a.Approvals == 0 {
+		return err
+	}
+	p := problem("approval_needed", fmt.Sprintf("to give somebody a role beyond viewer takes %d others (rule %s)", a.Approvals, strings.Join(a.Rules, ", ")))
+	p.Hint = "make them a viewer, then andon operators roles ID --role …, which asks the others"
+	return p
 }

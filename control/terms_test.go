@@ -17,7 +17,7 @@ import (
 // order, and nobody is under less than the stop says.
 func TestTheHeldGetTheirFallbackFirst(t *testing.T) {
 	w := newWorld(t, nil)
-	w.rules(house, nil)
+	w.rules(house, func(p *plan.Plan) { p.Dependants[0].HoldDown = true })
 	var pv previewView
 	w.ok(200, "POST", "/corrections/preview", stopLarge, &pv)
 	if len(pv.HoldDown) != 1 || pv.HoldDown[0].Model != "sim-small" || pv.HoldDown[0].Name != "support-customers" || len(pv.HoldDown[0].Contacts) == 0 {
@@ -105,7 +105,6 @@ func TestTermsAreAQuestionOfTheirOwn(t *testing.T) {
 			{Kinds: []string{"use"}, Word: plan.Forbidden, Section: "7.1"},
 			{Kinds: []string{"rate"}, Word: plan.WithNotice, Notice: anHour, Section: "7.2"},
 		}
-		p.Dependants[0].HoldDown = false
 		p.Org = "acme"
 	})
 	use := `{"kind":"use","params":{"use_case":"coding","basis":"declared","action":"block"},"scope":{"models":["sim-large"]},"reason":"r"}`

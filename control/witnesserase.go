@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
+	"andon/authority"
 	"andon/ledger"
 	"andon/order"
 )
@@ -173,8 +176,9 @@ func (c *Control) postErase(cl *call) error {
 	if err != nil && !errors.Is(err, ledger.ErrErased) {
 		return err
 	}
-	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
-		return s.erasing(b.Reason, name), nil
+	err = c.act(cl.r.Context(), cl.op, func(*state) (wanted, error) {
+		return wanted{question: authority.Question{Act: authority.Unmask}, do: "erase", subject: name, says: "erase the personal value " + name[:16] + "…",
+			what: eraseWhat{name, b.Reason}, reason: b.Reason}, nil
 	})
 	if err != nil {
 		return err
@@ -184,4 +188,32 @@ func (c *Control) postErase(cl *call) error {
 	v.Entry = c.state.witness.erased[name]
 	c.mu.RUnlock()
 	return cl.reply(http.StatusOK, v)
+}
+
+// eraseWhat is an erasure that others agree to.
+type eraseWhat struct {
+	Commitment string `json:"commitment"`
+	Reason     string `json:"reason"`
+}
+
+func doErase(_ *Control, s *state, _ *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
+	b, err := read[eraseWhat](what)
+	if err != nil {
+		return nil, err
+	}
+	return s.erasing(b.Reason, b.Commitment), nil
+}
+
+// eraseAgreed erases what an act that was carried names.
+func (c *Control) eraseAgreed(ctx context.Context, act string) {
+	c.mu.RLock()
+	p := c.state.authority.acts[act]
+	carried := p != nil && p.Do == "erase" && p.state == actCarried
+	c.mu.RUnlock()
+	if !carried {
+		return
+	}
+	if b, err := read[eraseWhat](p.What); err == nil {
+		c.eraseNow(ctx, b.Commitment)
+	}
 }
