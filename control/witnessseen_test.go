@@ -210,7 +210,7 @@ func TestAGatewayThatSawMore(t *testing.T) {
 		Points []pointView `json:"points"`
 	}
 	w.ok(200, "GET", "/points", "", &p)
-	if p.Points[0].SplitView == "" || p.Points[0].Error != p.Points[0].SplitView {
+	if p.Points[0].SplitView == "" || p.Points[0].Error == "" {
 		t.Errorf("%s", jsonText(p))
 	}
 	recorded := 0
@@ -287,7 +287,7 @@ func TestOutsideWitness(t *testing.T) {
 			}
 		}
 	}
-	await("the first cosignature", func() bool { return w.witnesses().Witnesses[0].Size > 0 })
+	await("the first cosignature", func() bool { return !w.witnesses().Witnesses[0].At.IsZero() }) // perhaps of an empty ledger
 	w.create(stopLarge)
 	c2, err := witness.NewClient(srv.URL, out.Key()) // the loop's own client is not shared
 	must(t, err)
