@@ -446,3 +446,34 @@ func TestPagesOfAList(t *testing.T) {
 		t.Errorf("%s", jsonText(last))
 	}
 }
+
+// TestFilesThatWereRemoved: the bytes go once no incident holds them any more, and
+// a start makes up for what a crash has kept.
+func TestFilesThatWereRemoved(t *testing.T) {
+	w := filed(t)
+	w.open(`{"title":"x"}`)
+	w.open(`{"title":"y"}`)
+	for _, id := range []string{"i-1", "i-2"} {
+		w.ok(200, "POST", "/incidents/"+id+"/attachments?name=a.txt", "the same bytes", nil, "Content-Type", "text/plain")
+	}
+	remove := func(id string) {
+		w.ok(200, "DELETE", "/incidents/"+id+"/attachments/a-1?reason=asked", "", nil)
+		w.bad(410, "attachment_gone", "GET", "/incidents/"+id+"/attachments/a-1", "")
+		w.bad(409, "out_of_order", "DELETE", "/incidents/"+id+"/attachments/a-1?reason=asked", "")
+	}
+	remove("i-1")
+	if resp := w.do("GET", api+"/incidents/i-2/attachments/a-1", "", nil); resp.StatusCode != 200 {
+		t.Fatal("removed from the other incident as well")
+	}
+	remove("i-2")
+	if w.c.files.Used() != 0 {
+		t.Fatal("the bytes are still there")
+	}
+	if _, err := w.c.files.Put([]byte("the same bytes")); err != nil { // as after a crash between the entry and the disk
+		t.Fatal(err)
+	}
+	w.c.dropFiles()
+	if w.c.files.Used() != 0 {
+		t.Error("a start does not make up for it")
+	}
+}

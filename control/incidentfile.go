@@ -234,7 +234,10 @@ func (c *Control) dropFiles() {
 	defer c.filing.Unlock()
 	for _, in := range c.state.book().Incidents() {
 		for _, a := range in.Attachments {
-			if _, err := c.files.Stat(a.SHA256); !a.RemovedAt.IsZero() && err == nil {
+			if a.RemovedAt.IsZero() {
+				continue
+			}
+			if _, err := c.files.Stat(a.SHA256); err == nil {
 				c.dropFile(a.SHA256)
 			}
 		}
