@@ -71,9 +71,10 @@ var planPermits = map[string]authority.Set{
 }
 
 var planCodes = map[string]code{
-	"no_plan":      {404, "There is no plan in force"},
-	"plan_faulty":  {422, "The plan is not valid"},
-	"plan_changed": {409, "Another plan is in force meanwhile"},
+	"no_plan":        {404, "There is no plan in force"},
+	"plan_faulty":    {422, "The plan is not valid"},
+	"plan_locks_out": {409, "Nobody could let anybody in any more"},
+	"plan_changed":   {409, "Another plan is in force meanwhile"},
 }
 
 var planFolds = map[string]foldFunc{typePlan: foldPlan, typePlanAddresses: foldPlanAddresses}
@@ -194,6 +195,13 @@ func (s *state) draftPlan(op *operator, b *planWhat) ([]draft, error) {
 		p := problem("plan_changed", fmt.Sprintf("this plan was made to replace version %d, and version %d is in force; nothing was changed", b.Replaces, s.plan.version()))
 		p.Field, p.Hint = "replaces", "see what the other changed (andon plan diff), then apply anew"
 		return nil, p
+	}
+	var p plan.Plan
+	if err := json.Unmarshal(b.Plan, &p); err != nil {
+		return nil, err
+	}
+	if err := s.locksOut(&p); err != nil {
+		return nil, err
 	}
 	return []draft{{typePlan, body}}, nil
 }

@@ -29,6 +29,9 @@ func examplePlan(t testing.TB, change func(*plan.Plan)) *plan.Plan {
 	}
 	p, err := plan.Load(fsys)
 	must(t, err)
+	for i := range p.Authority { // tests begin with one operator, who could let nobody in
+		p.Authority[i].Acts = slices.DeleteFunc(p.Authority[i].Acts, func(a authority.Act) bool { return a == authority.Staff })
+	}
 	if change != nil {
 		change(p)
 	}
@@ -282,4 +285,21 @@ func TestAddressesOfAPlanCanBeErased(t *testing.T) {
 		t.Errorf("%d %s", status, v.Addresses)
 	}
 	w.ok(200, "GET", "/plan/schema", "", &map[string]any{})
+}
+
+// TestAPlanThatLocksOut: under the example as it is, a single operator could give
+// nobody a role any more, and no glass can be broken for that.
+func TestAPlanThatLocksOut(t *testing.T) {
+	w := newWorld(t, nil)
+	p := examplePlan(t, func(p *plan.Plan) {
+		p.Authority = append(p.Authority, authority.Rule{Name: "people", Acts: []authority.Act{authority.Staff}, Roles: []authority.Role{authority.Administrator}, Approvals: 1})
+	})
+	x := w.bad(409, "plan_locks_out", "POST", "/plan", applyBody(t, p, 0))
+	if !strings.Contains(x.Detail, "commander or approver") || !strings.Contains(x.Hint, "andon operators add") {
+		t.Errorf("%+v", x)
+	}
+	w.bad(409, "plan_locks_out", "POST", "/plan?break_glass=true", applyBody(t, p, 0))
+	w.bad(404, "no_plan", "GET", "/plan", "")
+	w.member("second", "approver")
+	w.applyPlan(p, 0)
 }

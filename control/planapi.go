@@ -247,9 +247,20 @@ func (s *state) planWarnings(p *plan.Plan) []warning {
 			}
 		}
 	}
-	a := authority.Ask(p.Authority, true, authority.Question{Act: authority.ApplyPlan})
+	if a := authority.Ask(p.Authority, true, authority.Question{Act: authority.ApplyPlan}); !s.possible(a) {
+		out = append(out, warning{"nobody_can", "authority", fmt.Sprintf("with the operators there are, nobody can put another plan in force but by breaking the glass: it takes %s. Make such operators", takesWords(a))})
+	}
+	return out
+}
+
+// takesWords says what an act takes: "administrator and 1 of commander or approver (rule x)".
+func takesWords(a authority.Answer) string {
+	return fmt.Sprintf("%s and %d of %s (rule %s)", orList(authority.SetOf(a.Roles...).Names()), a.Approvals, orList(authority.SetOf(a.Approvers...).Names()), strings.Join(a.Rules, ", "))
+}
+
+// possible says whether there are people enough to do something.
+func (s *state) possible(a authority.Answer) bool {
 	may, others := authority.SetOf(a.Roles...), authority.SetOf(a.Approvers...)
-	possible := false
 	for _, op := range s.operators {
 		if !op.active() || !op.roles.Meets(may) {
 			continue
@@ -260,13 +271,23 @@ func (s *state) planWarnings(p *plan.Plan) []warning {
 				n++
 			}
 		}
-		possible = possible || n >= a.Approvals
+		if n >= a.Approvals {
+			return true
+		}
 	}
-	if !possible {
-		out = append(out, warning{"nobody_can", "authority", fmt.Sprintf("with the operators there are, nobody can put another plan in force: it takes %s and %d of %s (rule %s). Make such operators",
-			orList(may.Names()), a.Approvals, orList(others.Names()), strings.Join(a.Rules, ", "))})
+	return false
+}
+
+// locksOut refuses a plan under which nobody could be given a role any more: for
+// that no glass can be broken, so there would be no way back.
+func (s *state) locksOut(p *plan.Plan) error {
+	a := authority.Ask(p.Authority, true, authority.Question{Act: authority.Staff})
+	if s.possible(a) {
+		return nil
 	}
-	return out
+	x := problem("plan_locks_out", "with the operators there are, nobody could be given a role any more under this plan: it takes "+takesWords(a))
+	x.Field, x.Hint = "authority", "make the people first: andon operators add NAME --role approver; then apply it"
+	return x
 }
 
 func (c *Control) getPlan(cl *call) error {
