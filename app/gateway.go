@@ -87,7 +87,7 @@ func (a *App) gatewayConfig() (*gateway.Config, error) {
 		Identity: gateway.Identity{Mode: c.Identity.Mode},
 		Trust:    trust, Logger: a.log,
 		Record:       gateway.Record{Requests: int(c.Record.Requests), Keep: time.Duration(c.Record.Keep)},
-		PseudonymKey: cmp.Or(c.PseudonymKey, a.cfg.Control.Token),
+		PseudonymKey: cmp.Or(c.PseudonymKey, a.cfg.Control.Token), SystemPrompts: c.SystemPrompts,
 	}
 	if gc.PseudonymKey == "" && a.ca != nil { // the same as gateways get that join
 		if gc.PseudonymKey, err = a.ca.Derive("pseudonyms"); err != nil {

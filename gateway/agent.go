@@ -135,6 +135,9 @@ func (a *agent) listen(b Bus) error {
 			}
 		}
 	})
+	if err == nil {
+		_, err = b.Subscribe(order.Named(order.SubjectSnapshot, a.g.cfg.Name), a.snapshot)
+	}
 	b.OnGap(func(error) { a.ask(a.resync) })
 	b.OnReconnect(func() { a.ask(a.resync); a.ask(a.beat) })
 	return err
@@ -204,6 +207,7 @@ func (a *agent) enforce(received time.Time) int {
 	rl.screens = a.g.newScreens(rl, a.g.current.Load())
 	a.g.current.Store(rl)
 	cut := a.g.sweep(rl)
+	a.g.captures.keep(before, rl, a.g.lease.over(a.g.clock.mono()))
 	a.lists.wanted(s.Lists, rl)
 	took := time.Since(received)
 	a.g.log.Info("order in force", "revision", s.Revision, "corrections", rl.policy.Len(), "cut", cut, "took", took)

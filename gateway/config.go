@@ -40,7 +40,9 @@ type Config struct {
 	NoticeURL string // told to callers in refusals
 	AppealURL string
 
-	Record       Record // of the calls that were decided, for previews
+	Record        Record // of the calls that were decided, for previews
+	SystemPrompts string // of the system prompts that callers use: off, digests, or texts (default), in memory alone until evidence is taken
+
 	PseudonymKey string // secret of the deployment under which end users are recorded; default one of this gateway's own
 
 	Trust  order.Trust // keys whose orders, and whose emergency orders, are obeyed
@@ -154,6 +156,13 @@ func (c *Config) check() error {
 	}
 	if err := c.Record.check(); err != nil {
 		return err
+	}
+	switch c.SystemPrompts {
+	case "":
+		c.SystemPrompts = promptTexts
+	case promptsOff, promptDigests, promptTexts:
+	default:
+		return fmt.Errorf("check gateway config: system_prompts %q: allowed are off, digests, texts", c.SystemPrompts)
 	}
 	switch c.Identity.Mode {
 	case "":

@@ -69,6 +69,8 @@ type Gateway struct {
 	acknowledging turns
 	linked        linkedSeen
 	looker        looker
+	promptRoom    atomic.Int64 // bytes of system prompts that may still be kept
+	captures      captures
 
 	data, admin net.Listener
 	servers     []server
@@ -86,6 +88,7 @@ func New(cfg Config) (*Gateway, error) {
 	rand.Read(id[:])
 	g := &Gateway{cfg: cfg, log: cfg.Logger.With("gateway", cfg.Name), boot: "r-" + hex.EncodeToString(id[:]) + "-",
 		models: map[string]*model{}, names: map[string]*model{}, accounts: map[string]*model{}, hosts: map[string]*upstream.Host{}, limits: limit.New(), sessions: newSessions()}
+	g.promptRoom.Store(maxPromptBytes)
 	if err := g.addModels(); err != nil {
 		return nil, err
 	}
@@ -101,6 +104,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("create gateway: %w", err)
 	}
 	g.lease.end()
+	g.captures.places = len(g.order) + 1
 	a, err := newAgent(g)
 	if err != nil {
 		return nil, fmt.Errorf("create gateway: %w", err)

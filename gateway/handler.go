@@ -80,6 +80,7 @@ func (x *exchange) serve(c *call) *wire.Problem {
 	if p != nil {
 		return p
 	}
+	m.prompts.note(x.rt.API, x.body, x.env.System)
 	g.describe(&c.req, x, c.caller)
 	if p = x.begins(c, m); p != nil {
 		return p

@@ -13,13 +13,15 @@ import (
 type model struct {
 	Model
 	host       *upstream.Host
-	wire       string // of its upstream; "all" for every wire
-	key        string // the provider's credential
-	as         string // the model as which it is decided: its own name, or its base's
-	derivative string // its own name, where it is decided as another
-	tuned      bool   // it is a fine-tune
-	account    bool   // no model at all: the provider's account, for routes that name none
-	slots      *slots // how many calls it takes as a fallback
+	wire       string   // of its upstream; "all" for every wire
+	key        string   // the provider's credential
+	as         string   // the model as which it is decided: its own name, or its base's
+	derivative string   // its own name, where it is decided as another
+	tuned      bool     // it is a fine-tune
+	account    bool     // no model at all: the provider's account, for routes that name none
+	slots      *slots   // how many calls it takes as a fallback
+	prompts    *prompts // system prompts of its calls; nil: none are kept
+	place      int      // among the configured ones, from 1; 0 of an account
 }
 
 // serves reports whether the model is reached over this wire.
@@ -57,8 +59,10 @@ func (g *Gateway) addModels() error {
 		if mc.FallbackCapacity > 0 {
 			m.slots = &slots{limit: int64(mc.FallbackCapacity)}
 		}
+		m.prompts = newPrompts(g.cfg.SystemPrompts, &g.promptRoom)
 		g.models[m.Name] = m
 		g.order = append(g.order, m)
+		m.place = len(g.order)
 		for _, n := range append([]string{m.Name}, m.Aliases...) {
 			g.names[n] = m
 		}

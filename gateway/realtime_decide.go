@@ -49,6 +49,7 @@ func (s *socket) decide(data []byte) ([]byte, *wire.Problem) {
 		s.revert(&before)
 		return nil, p
 	}
+	c.asked.prompts.note(s.x.rt.API, data, e.System)
 	if c.state.Load() == running {
 		s.note(e)
 	}

@@ -38,7 +38,7 @@ func (g *Gateway) sweep(rl *ruling) int {
 	for i := range workers {
 		wg.Go(func() {
 			s := &workers[i]
-			*s = sweeper{g: g, rl: rl, now: now, mono: mono, stale: stale}
+			*s = sweeper{g: g, rl: rl, now: now, mono: mono, stale: stale, began: start, flight: make(flight, g.captures.places)}
 			for i := int(next.Add(1)) - 1; i < len(g.live.shards); i = int(next.Add(1)) - 1 {
 				g.live.each(i, s.look)
 			}
@@ -64,6 +64,7 @@ func (g *Gateway) sweep(rl *ruling) int {
 	} else if len(told) > 0 {
 		time.AfterFunc(min(took, patience/2), func() { wakeAll(told) })
 	}
+	g.captures.swept(start, workers)
 	return n
 }
 
@@ -91,9 +92,12 @@ type sweeper struct {
 	shared    map[*correction.Rule]*reason // of verdicts with one rule, which most are
 	farewells map[farewell][][]byte
 	buf       []byte
+	began     time.Time
+	flight    flight // what it found, before it ended anything
 }
 
 func (s *sweeper) look(c *call) {
+	s.flight.count(c, s.began)
 	why := s.forbids(c)
 	if why == nil {
 		return

@@ -72,7 +72,7 @@ func pae(payloadType string, payload []byte) []byte {
 
 // Message is anything that is signed.
 type Message interface {
-	Order | State | Lease | Emergency | Release
+	Order | State | Lease | Emergency | Release | SnapshotAsk
 }
 
 func typeOf[M Message](m *M) string {
@@ -85,6 +85,8 @@ func typeOf[M Message](m *M) string {
 		return TypeLease
 	case *Release:
 		return TypeRelease
+	case *SnapshotAsk:
+		return TypeSnapshotAsk
 	default:
 		return TypeEmergency
 	}

@@ -11,7 +11,7 @@ import "strings"
 // listen.
 var (
 	told  = []string{SubjectSync, SubjectBeat, SubjectAck, SubjectEmergency, SubjectHold, SubjectWorkChanged, SubjectList, SubjectLinked, SubjectAcknowledge, SubjectConsistency, SubjectSuccessions, SubjectUsage}
-	heard = []string{SubjectOrder, SubjectExplain, SubjectLive, SubjectRelease, SubjectWorks, SubjectSuccession, SubjectUsage, Named(SubjectUsage, "*")}
+	heard = []string{SubjectOrder, SubjectExplain, SubjectLive, SubjectRelease, SubjectWorks, SubjectSuccession, SubjectSnapshot, SubjectUsage, Named(SubjectUsage, "*")}
 )
 
 // Told lists the subjects on which gateways speak.
@@ -38,10 +38,10 @@ func OwnSubjects(gateway string) (publish, subscribe []string) {
 	}
 	// Answers to the control plane carry the name, too.
 	publish = append(publish, Named(Inbox("control")+".*", gateway))
-	return publish, append([]string{Inbox(gateway) + ".>"}, heard...)
+	return publish, append([]string{Inbox(gateway) + ".>", Named(SubjectSnapshot, gateway)}, heard...)
 }
 
 // SharedSubjects are those of gateways that come with the shared token.
 func SharedSubjects() (publish, subscribe []string) {
-	return append([]string{"_INBOX.*", Inbox("control") + ".*"}, told...), append([]string{"_INBOX.>"}, heard...)
+	return append([]string{"_INBOX.*", Inbox("control") + ".*"}, told...), append([]string{"_INBOX.>", Named(SubjectSnapshot, "*")}, heard...)
 }

@@ -17,16 +17,19 @@ func (e *Envelope) ReadTurns(s *scan.Scanner, names *scan.Names, model string, m
 	for n := 0; s.Element(); n++ {
 		e.Messages++
 		s.Kind()
-		from := s.Offset()
+		from, system := s.Offset(), false
 		if s.Object() {
 			for name, ok := s.Member(); ok; name, ok = s.Member() {
 				if string(name) == "role" {
 					role, _, _ := s.Text()
-					e.Turn(role, model)
+					system = e.Turn(role, model)
 				} else if !member(name) {
 					s.Other(name, names)
 				}
 			}
+		}
+		if system {
+			e.Instructed(Region{Start: from, End: s.Offset()})
 		}
 		if n == 0 && s.Err() == nil {
 			e.First = s.Bytes(scan.Span{Start: from, End: s.Offset()})
@@ -34,13 +37,25 @@ func (e *Envelope) ReadTurns(s *scan.Scanner, names *scan.Names, model string, m
 	}
 }
 
-// Turn notes whose turn a message is.
-func (e *Envelope) Turn(role, model string) {
+// Turn notes whose turn a message is. It reports whether it is a system message.
+func (e *Envelope) Turn(role, model string) bool {
 	switch role {
 	case model:
 		e.Prior = true
 	case "system", "developer":
 		e.Use(correction.SystemPrompt)
+		return true
+	}
+	return false
+}
+
+// MaxSystem is how many system texts of a request an envelope tells the places of.
+const MaxSystem = 8
+
+// Instructed notes where a system text stands.
+func (e *Envelope) Instructed(at Region) {
+	if len(e.System) < MaxSystem {
+		e.System = append(e.System, at)
 	}
 }
 

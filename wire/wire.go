@@ -144,6 +144,7 @@ type Envelope struct {
 	Stored    bool     // builds on what is stored at the provider (a prompt, cached content), which may bring tools of its own
 	Prior     bool     // carries earlier model turns (an assistant or model message)
 	First     []byte   // raw bytes of the first message, content or input item: a session's fingerprint
+	System    []Region // where the first MaxSystem system texts stand: whole messages of role system or developer, or the value of the member that is one
 
 	// Of bodies that are not generation bodies.
 	Form      bool   // the body is a form: ModelAt has no quotes
@@ -183,7 +184,7 @@ func (e *Envelope) Reset() {
 	e.Choices, e.Temperature = 1, -1
 	e.First = nil
 	e.ModelAt, e.MaxNull, e.FileAt = Region{}, Region{}, Region{}
-	e.Tools, e.Users, e.Others = e.Tools[:0], e.Users[:0], e.Others[:0]
+	e.Tools, e.Users, e.Others, e.System = e.Tools[:0], e.Users[:0], e.Others[:0], e.System[:0]
 	e.OptionalTools, e.Session = e.OptionalTools[:0], e.Session[:0]
 	e.ModelToo, e.MaxAt = e.ModelToo[:0], e.MaxAt[:0]
 	e.edits.reset()

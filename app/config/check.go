@@ -104,6 +104,7 @@ func (k *checker) common() {
 			k.fail(fmt.Sprintf("control.witnesses[%d]", i), err.Error())
 		}
 	}
+	k.alerts()
 	if c.Control.Bus != "embedded" {
 		k.nats("control.bus", c.Control.Bus, "embedded, or nats://host:port")
 		if c.Control.BusListen != "" {
@@ -265,6 +266,9 @@ func (k *checker) models() {
 	}
 	if g.UnknownModels != "refuse" && g.Model(g.UnknownModels) == nil {
 		k.fail("gateway.unknown_models", fmt.Sprintf("no model %q is declared", g.UnknownModels), append([]string{"refuse"}, models...)...)
+	}
+	if p := g.SystemPrompts; p != "off" && p != "digests" && p != "texts" {
+		k.fail("gateway.system_prompts", fmt.Sprintf("unknown value %q", p), "off", "digests", "texts")
 	}
 	taken := map[string]string{}
 	for i, m := range g.Models {

@@ -46,6 +46,15 @@ type Control struct {
 	URL            string   `yaml:"url"`             // https://host:port by which gateways that join reach the API; default: the one by which the operator came who made their token
 
 	Witnesses []Witness `yaml:"witnesses"` // outside witnesses (C2SP tlog-witness) that are asked to cosign the ledger's checkpoints; default: gateways alone
+	Alerts    []Alert   `yaml:"alerts"`    // who is told of alarms and of every pull of the cord, as Standard Webhooks 1.0; default: nobody. At most 16
+}
+
+// Alert is an endpoint that is told. See control.AlertEvents.
+type Alert struct {
+	Name   string   `yaml:"name"`   // how andon alerts calls it; default: the host of url
+	URL    string   `yaml:"url"`    // https://…; http:// on a loopback address
+	Secret string   `yaml:"secret"` // whsec_ and 24 to 64 bytes in base64, as the endpoint has it
+	Events []string `yaml:"events"` // pull, glass, overdue, gateway, split_view, roster_gap, revoked, endpoint, alarm; default: all
 }
 
 // Witness is somebody outside who vouches for the ledger.
@@ -89,7 +98,8 @@ type Gateway struct {
 	GeoIP          string     `yaml:"geoip"`          // file of a country database in MMDB format
 	CountryHeader  string     `yaml:"country_header"` // header in which a trusted proxy says the caller's country
 	Record         Record     `yaml:"record"`
-	PseudonymKey   string     `yaml:"pseudonym_key"` // secret under which end users and addresses are recorded, the same on all gateways, at least 16 bytes; default: derived from control.token, else one of the gateway's own
+	SystemPrompts  string     `yaml:"system_prompts"` // off, digests, texts (default): what is kept of those that callers use, in memory alone, for evidence
+	PseudonymKey   string     `yaml:"pseudonym_key"`  // secret under which end users and addresses are recorded, the same on all gateways, at least 16 bytes; default: derived from control.token, else one of the gateway's own
 	Upstreams      []Upstream `yaml:"upstreams"`
 	Models         []Model    `yaml:"models"`
 	Detectors      []Detector `yaml:"detectors"`
@@ -176,6 +186,7 @@ func Default() *Config {
 		Gateway: Gateway{
 			Name: "gw-1", Listen: "127.0.0.1:8080", Admin: "127.0.0.1:8081", Surface: "api",
 			UnknownModels: "refuse",
+			SystemPrompts: "texts",
 			Identity:      Identity{Mode: "keys"}, Lease: Duration(15 * time.Second), MaxBody: 32 << 20,
 			Record: Record{Requests: 1 << 18, Keep: Duration(24 * time.Hour)},
 		},

@@ -24,22 +24,27 @@ func (r *reader) message(name []byte) bool {
 // system reads the instructions above the user's: a text, or blocks of it.
 func (r *reader) system() {
 	s := r.s
-	switch s.Kind() {
+	kind := s.Kind()
+	from, given := s.Offset(), false
+	switch kind {
 	case '"':
-		if at := s.Skip(); at.End-at.Start > 2 {
-			r.e.Use(correction.SystemPrompt)
-		}
+		at := s.Skip()
+		given = at.End-at.Start > 2
 	case '[':
 		s.Array()
 		for s.Element() {
-			r.e.Use(correction.SystemPrompt)
+			given = true
 			r.block()
 		}
 	case 'n':
 		s.Skip()
 	default:
-		r.e.Use(correction.SystemPrompt)
+		given = true
 		r.content()
+	}
+	if given {
+		r.e.Use(correction.SystemPrompt)
+		r.e.Instructed(scan.Span{Start: from, End: s.Offset()})
 	}
 }
 

@@ -152,7 +152,10 @@ func (r *reader) instruction() {
 		return
 	}
 	r.e.Use(correction.SystemPrompt)
+	s.Kind()
+	from := s.Offset()
 	r.content()
+	r.e.Instructed(scan.Span{Start: from, End: s.Offset()})
 }
 
 // message reads a member of a content.

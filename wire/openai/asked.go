@@ -211,10 +211,13 @@ func (r *reader) instructions() {
 	if s.Kind() == '"' {
 		if v := s.Skip(); v.End-v.Start > 2 {
 			r.e.Use(correction.SystemPrompt)
+			r.e.Instructed(v)
 		}
 		return
 	}
+	from := s.Offset()
 	r.e.Use(correction.SystemPrompt | r.content())
+	r.e.Instructed(scan.Span{Start: from, End: s.Offset()})
 }
 
 // include lists what an answer is to hold beside what it holds anyway.

@@ -102,8 +102,8 @@ func (r *reader) items() {
 		e.Messages++
 		s.Kind()
 		from := s.Offset()
-		if s.Object() {
-			r.item()
+		if s.Object() && r.item() {
+			e.Instructed(scan.Span{Start: from, End: s.Offset()})
 		}
 		if n == 0 {
 			e.First = r.raw(scan.Span{Start: from, End: s.Offset()})
@@ -111,7 +111,8 @@ func (r *reader) items() {
 	}
 }
 
-func (r *reader) item() {
+// item reads one. It reports whether it is a system message.
+func (r *reader) item() bool {
 	s, e := r.s, r.e
 	var role, typ, id string
 	var media, output, tools correction.Features
@@ -147,7 +148,7 @@ func (r *reader) item() {
 		e.Use(correction.Tools | tools)
 		e.Unnamed()
 	}
-	e.Turn(role, "assistant")
+	system := e.Turn(role, "assistant")
 	switch {
 	case typ == "item_reference", typ == "" && role == "" && id != "":
 		// A reference's type may be left out.
@@ -157,6 +158,7 @@ func (r *reader) item() {
 		e.Prior = true
 	}
 	e.Use(media | brings(typ, output))
+	return system
 }
 
 // brings says what an input item of this type brings beside its content; output

@@ -131,6 +131,7 @@ func (r *clientEvent) object(in string) {
 		case "instructions":
 			if at := s.Skip(); at.End-at.Start > 2 && kind != 'n' {
 				e.Use(correction.SystemPrompt)
+				e.Instructed(at)
 			}
 		case "prompt":
 			switch {
