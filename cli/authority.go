@@ -94,7 +94,7 @@ func (c *command) authorityCmds() []*cobra.Command {
 // printAct shows something that waits, with what can be done about it.
 func (c *command) printAct(a *act) {
 	c.printf("%s  %s  %s\n", a.ID, a.State, a.Says)
-	c.printf("  asked by %s %s: %s\n", a.AskedBy, until(a.AskedAt, c.Now()), a.Reason)
+	c.printf("  asked by %s %s: %s\n", c.person(a.AskedBy), until(a.AskedAt, c.Now()), a.Reason)
 	for _, x := range a.Answers {
 		word := "agreed"
 		if !x.Yes {
@@ -104,7 +104,7 @@ func (c *command) printAct(a *act) {
 		if !x.Counts {
 			note = " (does not count any more)"
 		}
-		c.printf("  %s %s %s: %s%s\n", x.By, word, until(x.At, c.Now()), x.Reason, note)
+		c.printf("  %s %s %s: %s%s\n", c.person(x.By), word, until(x.At, c.Now()), x.Reason, note)
 	}
 	if a.State != "open" {
 		why := ""
@@ -205,7 +205,7 @@ func (c *command) approvalsCmd() *cobra.Command {
 		}
 		rows := [][]string{{"ID", "STATE", "AGREED", "UNTIL", "BY", "WHAT"}}
 		for _, a := range got.Approvals {
-			rows = append(rows, []string{a.ID, a.State, fmt.Sprintf("%d of %d", a.Counted, a.Takes.Approvals), until(a.Until, c.Now()), a.AskedBy, shorten(a.Says, 60)})
+			rows = append(rows, []string{a.ID, a.State, fmt.Sprintf("%d of %d", a.Counted, a.Takes.Approvals), until(a.Until, c.Now()), c.person(a.AskedBy), shorten(a.Says, 60)})
 		}
 		table(c.Stdout, rows)
 		return nil
@@ -262,7 +262,7 @@ func (c *command) ratifyCmd() *cobra.Command {
 			if left := v.Ratification.words(v.ID, c.Now()); left != "" {
 				c.printf("%s\n", left)
 			} else if v.Ratification != nil {
-				c.printf("ratified by %s\n", strings.Join(v.Ratification.By, ", "))
+				c.printf("ratified by %s\n", strings.Join(c.people(v.Ratification.By), ", "))
 			}
 			if !v.ReviewBy.IsZero() {
 				c.printf("review %s\n", until(v.ReviewBy, c.Now()))
@@ -316,7 +316,7 @@ func (c *command) pullsCmd() *cobra.Command {
 				state := "due " + until(v.Due, c.Now())
 				switch {
 				case v.Finding != "":
-					state = strings.ReplaceAll(v.Finding, "_", " ") + ", " + v.ReviewedBy
+					state = strings.ReplaceAll(v.Finding, "_", " ") + ", " + c.person(v.ReviewedBy)
 				case v.Overdue:
 					state = "OVERDUE"
 				}
@@ -324,7 +324,7 @@ func (c *command) pullsCmd() *cobra.Command {
 				if v.Of == "break-glass" {
 					what = "GLASS BROKEN: " + what
 				}
-				rows = append(rows, []string{v.ID, until(v.At, c.Now()), v.By, shorten(what, 44), shorten(v.Reason, 30), state})
+				rows = append(rows, []string{v.ID, until(v.At, c.Now()), c.person(v.By), shorten(what, 44), shorten(v.Reason, 30), state})
 			}
 			if len(rows) == 1 {
 				c.printf("nobody has pulled the cord\n")

@@ -73,6 +73,7 @@ func (c *command) client() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.asked = cl
 	return cl, nil
 }
 

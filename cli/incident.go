@@ -171,13 +171,13 @@ func (c *command) printIncident(raw jsontext.Value) error {
 	for i, s := range force {
 		row([]string{"in force", ""}[min(i, 1)], s)
 	}
-	lead := v.Lead
+	lead := c.person(v.Lead)
 	if lead == "" {
 		lead = "nobody"
 	}
 	for _, r := range v.Roles {
 		if r.Until.IsZero() && r.Role != "commander" {
-			lead += ", " + r.Operator + " " + r.Role
+			lead += ", " + c.person(r.Operator) + " " + r.Role
 		}
 	}
 	row("led by", lead)
@@ -236,7 +236,7 @@ func (c *command) printIncident(raw jsontext.Value) error {
 	for _, w := range v.Warnings {
 		row("check", w)
 	}
-	row("timeline", plural(int64(v.Entries), "entrie")+": andon incident timeline "+v.ID)
+	row("timeline", strconv.Itoa(v.Entries)+" in all: andon incident timeline "+v.ID)
 	return nil
 }
 

@@ -348,7 +348,7 @@ func (c *command) printCase1(raw jsontext.Value) error {
 		c.printf("  … %s more: andon signal ls --case %s\n", plural(int64(n), "signal"), v.ID)
 	}
 	for _, e := range v.Entries {
-		c.printf("%s  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), shorten(e.Actor, 10), e.Text)
+		c.printf("%s  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), shorten(c.person(e.Actor), 10), e.Text)
 	}
 	c.caseNext(&v)
 	return nil

@@ -79,7 +79,7 @@ func (c *command) incidentTimelineCmd() *cobra.Command {
 					if len(e.Refs) > 0 && e.Type == "incident.note" {
 						e.Text += "  (" + strings.Join(e.Refs, ", ") + ")"
 					}
-					c.printf("%s  %6d  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), e.Seq, shorten(e.Actor, 10), strings.ReplaceAll(e.Text, "\n", "\n"+strings.Repeat(" ", 35)))
+					c.printf("%s  %6d  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), e.Seq, shorten(c.person(e.Actor), 10), strings.ReplaceAll(e.Text, "\n", "\n"+strings.Repeat(" ", 35)))
 				}
 				if page.After == nil || !all {
 					return nil

@@ -341,7 +341,7 @@ func (c *command) printIncidentAct(raw jsontext.Value, undo func(id string) stri
 	}
 	lead := ""
 	if v.Lead != "" {
-		lead = ", led by " + v.Lead
+		lead = ", led by " + c.person(v.Lead)
 	}
 	c.printf("%s  %s  %s  %s%s\n", v.ID, v.Status, v.severityText(), v.Title, lead)
 	for _, w := range v.Warnings {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -82,6 +83,10 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 		sent := time.Now()
 		var v view
 		if err := cl.do(ctx, http.MethodPost, "/corrections/"+url.PathEscape(id)+"/"+action, nil, body, &v); err != nil {
+			if w := (*awaiting)(nil); errors.As(err, &w) { // the others may need nobody
+				late = c.waited(w)
+				continue
+			}
 			return untouched(err, action, ids[i+1:])
 		}
 		changed = append(changed, v)
@@ -96,7 +101,9 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 			if exitCode(err) != exitPending {
 				return err
 			}
-			late = err
+			if late == nil {
+				late = err
+			}
 		}
 	}
 	if strings.HasPrefix(action, "lift") {

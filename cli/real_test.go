@@ -85,6 +85,15 @@ func (r *real) as(who string, args ...string) result {
 	return runWith(r.t, Env{Args: append(args, "--server", "http://"+r.c.Addr(), "--token", r.tokens[who])})
 }
 
+// prove gives somebody a password, and proves anew who they are.
+func (r *real) prove(who string) {
+	r.t.Helper()
+	const password = "correct horse battery staple"
+	flags := []string{"--server", "http://" + r.c.Addr(), "--token", r.tokens[who]}
+	runWith(r.t, Env{Args: append([]string{"operators", "passwd"}, flags...), Stdin: strings.NewReader(password + "\n")}).want(r.t, 0)
+	runWith(r.t, Env{Args: append([]string{"step-up"}, flags...), Stdin: strings.NewReader(password + "\n")}).want(r.t, 0)
+}
+
 func TestCustodyByCommands(t *testing.T) {
 	r := newReal(t)
 	for _, name := range []string{"bea", "cem"} {
@@ -117,6 +126,9 @@ func TestCustodyByCommands(t *testing.T) {
 	r.as("ann", "custody", "approve", "case-1", "seal", "--reason", "r").want(t, 1, "the quorum is of others")
 	r.as("bea", "custody", "approve", "case-1", "seal", "--reason", "r").want(t, 0, "1 of 2 approvals: op-2")
 	r.as("bea", "custody", "approve", "case-1", "seal", "--reason", "r").want(t, 1, "nobody counts twice")
+	r.as("ann", "custody", "seal", "case-1", "--reason", "r").want(t, 3, "a token alone is none", "andon operators passwd")
+	r.prove("ann")
+	r.prove("bea")
 	r.as("ann", "custody", "seal", "case-1", "--reason", "r").want(t, 1, "1 of 2 approvals")
 	r.stop()
 	r.start()

@@ -162,7 +162,7 @@ func (p *Playbook) Fill(vars map[string]string) (*Playbook, []Fault) {
 		}
 		at := "vars." + v.Name
 		if !ok {
-			detail := "missing: the playbook has no default for it"
+			detail := "missing: the playbook has no default for it; give --var " + v.Name + "=…"
 			if v.Description != "" {
 				detail += " (" + v.Description + ")"
 			}
