@@ -107,7 +107,7 @@ var may = map[string][]string{
 	"blob":       {},
 	"people":     {"authority"},
 	"plan":       {"authority", "correction", "playbook", "propose"},
-	"playbook":   {"correction"},
+	"playbook":   {"correction", "openc2"},
 	"incident":   {"authority", "correction"},
 	"openc2":     {"correction"},
 	"control":    {"authority", "blob", "credential", "incident", "openc2", "people", "plan", "playbook", "bus", "correction", "detect", "ledger", "list", "order", "propose", "witness"},

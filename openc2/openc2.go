@@ -44,14 +44,9 @@ type Args struct {
 
 // Own is what OpenC2 has no word for.
 type Own struct {
-	Mode     correction.Mode   `json:"mode,omitempty"`
-	Share    float64           `json:"share,omitzero"`
-	Except   *correction.Scope `json:"except,omitempty"`
-	Fallback string            `json:"fallback,omitempty"` // redirect: the model that answers instead
-	ReviewBy int64             `json:"review_by,omitzero"` // milliseconds since 1970
-	Reason   string            `json:"reason,omitempty"`
-	Incident string            `json:"incident,omitempty"`
-	Entry    uint64            `json:"entry"` // of the ledger
+	ReviewBy int64  `json:"review_by,omitzero"` // milliseconds since 1970
+	Reason   string `json:"reason,omitempty"`
+	Entry    uint64 `json:"entry"` // of the ledger
 }
 
 // Response is what an actuator answered (section 3.3.2).
@@ -106,10 +101,10 @@ func Action(c *correction.Correction) string {
 func Apply(c *correction.Correction, entry uint64) Command {
 	cmd := Command{
 		Action:    Action(c),
-		Target:    map[string]any{Namespace + ":correction": map[string]any{"kind": c.Kind, "params": c.Params, "scope": c.Scope}},
+		Target:    map[string]any{Namespace + ":correction": c},
 		CommandID: c.ID,
 		Args: Args{StartTime: Millis(c.StartsAt), StopTime: Millis(c.ExpiresAt), ResponseRequested: "complete",
-			Andon: &Own{Mode: c.Mode, Share: c.Share, Except: c.Except, Fallback: c.Fallback, ReviewBy: Millis(c.ReviewBy), Reason: c.Reason, Incident: c.Incident, Entry: entry}},
+			Andon: &Own{Reason: c.Reason, Entry: entry}},
 		Actuator: map[string]any{Namespace: map[string]any{}},
 	}
 	if cmd.Args.StartTime == 0 {

@@ -10,11 +10,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"andon/correction"
+	"andon/openc2"
 )
 
 // targetCorrection is our target: a correction in our own words. The action says
 // the same in OpenC2's.
-const targetCorrection = "x-andon:correction"
+const targetCorrection = openc2.Namespace + ":correction"
 
 // message is an OpenC2 message as HTTP carries it (OpenC2 over HTTPS 1.1).
 type message struct {
@@ -43,33 +44,6 @@ type arguments struct {
 	Response  string `json:"response_requested,omitempty"`
 }
 
-// action is what OpenC2 calls a correction.
-func action(c *correction.Correction) string {
-	switch c.Kind {
-	case correction.Access:
-		if c.Params.Mode == "allow_only" {
-			return "allow"
-		}
-		return "deny"
-	case correction.Use:
-		return "deny"
-	case correction.Capability:
-		switch {
-		case c.Params.Pin != "":
-			return "restore"
-		case len(c.Params.Clamp) > 0:
-			return "set"
-		}
-		return "deny"
-	case correction.Stop:
-		if c.Level() >= 3 {
-			return "stop"
-		}
-		return "contain"
-	}
-	return "set"
-}
-
 // content is a correction as the content of an openc2-http command.
 func content(c *correction.Correction, stands correction.Duration, name string) (string, error) {
 	raw, err := json.Marshal(c, json.Deterministic(true))
@@ -77,7 +51,7 @@ func content(c *correction.Correction, stands correction.Duration, name string) 
 		return "", err
 	}
 	var m message
-	m.Body.OpenC2.Request = &request{Action: action(c), Target: map[string]jsontext.Value{targetCorrection: raw},
+	m.Body.OpenC2.Request = &request{Action: openc2.Action(c), Target: map[string]jsontext.Value{targetCorrection: raw},
 		Args: &arguments{Duration: time.Duration(stands).Milliseconds(), Response: "complete"}, CommandID: id("command", name)}
 	data, err := json.Marshal(&m, json.Deterministic(true))
 	if err != nil {
@@ -132,7 +106,7 @@ func (c *Command) read(step string) (*correction.Correction, correction.Duration
 			if err != nil {
 				return no("its target is not a correction: %v", err)
 			}
-			if want := action(&cor); r.Action != want {
+			if want := openc2.Action(&cor); r.Action != want {
 				return no("its action is %s, and its target asks for %s", short(r.Action), want)
 			}
 			return &cor, stands, nil
