@@ -26,11 +26,11 @@ func (a *App) openLedger(l config.Layout) (record *ledger.SQLite, vkey string, r
 	}
 	var along []note.Signer
 	if c.FormerKey != "" {
-		former, _, err := a.ledgerSigner(l, c.FormerKey)
+		former, formerKey, err := a.ledgerSigner(l, c.FormerKey)
 		if err != nil {
 			return nil, "", nil, fmt.Errorf("control.former_ledger_key: %w", err)
 		}
-		b, err := ledger.Rekey(former, signer, vkey)
+		b, err := ledger.Rekey(former, signer, formerKey, vkey)
 		if err != nil {
 			return nil, "", nil, fmt.Errorf("control.former_ledger_key: %w", err)
 		}

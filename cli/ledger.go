@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 
 	"andon/app/config"
 	"andon/ledger"
@@ -94,19 +93,17 @@ func (c *command) ledgerVerify(ctx context.Context, file, key string, a *assuran
 		defer in.Close()
 		r, err = ledger.VerifyExport(ctx, in, v, o)
 	} else {
-		if v, err = ledger.FollowKey(ctx, file, v); err == nil { // the record may have another key by now, which this one has named
-			r, err = ledger.Verify(ctx, file, v, o)
-		}
+		r, err = ledger.Verify(ctx, file, v, o)
 	}
 	done()
 	var bad *ledger.Fault
 	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
-	return c.verified(&r, bad, v)
+	return c.verified(&r, bad)
 }
 
-func (c *command) verified(r *ledger.Report, bad *ledger.Fault, v note.Verifier) error {
+func (c *command) verified(r *ledger.Report, bad *ledger.Fault) error {
 	if c.output == "json" {
 		out := struct {
 			Sound      bool     `json:"sound"`
@@ -114,6 +111,7 @@ func (c *command) verified(r *ledger.Report, bad *ledger.Fault, v note.Verifier)
 			Size       uint64   `json:"size"`
 			Root       string   `json:"root"`
 			Checkpoint string   `json:"checkpoint,omitempty"`
+			Key        string   `json:"key,omitempty"`
 			Personal   int      `json:"personal_values"`
 			Erased     int      `json:"erased_values"`
 			Cosigned   uint64   `json:"cosigned_entries,omitempty"`
@@ -122,7 +120,7 @@ func (c *command) verified(r *ledger.Report, bad *ledger.Fault, v note.Verifier)
 			Kind       string   `json:"fault,omitempty"`
 			Detail     string   `json:"detail,omitempty"`
 			Notes      []string `json:"notes,omitempty"`
-		}{Sound: bad == nil, Origin: r.Origin, Size: r.Size, Root: r.Root.String(), Checkpoint: string(r.Checkpoint), Personal: r.Personal, Erased: r.Erased,
+		}{Sound: bad == nil, Origin: r.Origin, Size: r.Size, Root: r.Root.String(), Checkpoint: string(r.Checkpoint), Key: r.Key, Personal: r.Personal, Erased: r.Erased,
 			Cosigned: r.Cosigned, CosignedBy: r.CosignedBy, Notes: r.Notes}
 		if bad != nil {
 			out.Kind, out.Detail = string(bad.Kind), bad.Detail
@@ -146,7 +144,7 @@ func (c *command) verified(r *ledger.Report, bad *ledger.Fault, v note.Verifier)
 		return &reported{exitFailed, bad.Error()}
 	}
 	if c.output != "json" {
-		c.printf("sound: %s, signed by %s\nroot %s\n", entries(r.Size), v.Name(), r.Root)
+		c.printf("sound: %s, signed by %s\nroot %s\n", entries(r.Size), r.Key, r.Root)
 		if r.Personal+r.Erased > 0 {
 			c.printf("personal values: %d are as committed to, %d were erased\n", r.Personal, r.Erased)
 		}

@@ -52,7 +52,7 @@ type signingState struct {
 	links  []keyLink
 	thefts map[string]theft // by key
 
-	ledgerKeys []string // that took the place of another, oldest first
+	rekeyed []ledger.RekeyedBody // keys of the ledger that took the place of another, oldest first
 }
 
 // chosen is the key that comes next.
@@ -160,25 +160,55 @@ func foldKeyRevoked(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 // checks who signed that.
 func foldRekeyed(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 	b, err := read[ledger.RekeyedBody](e.Body)
-	if err == nil && (b.To == "" || slices.Contains(s.signing.ledgerKeys, b.To)) {
-		err = fmt.Errorf("ledger key %q: %w", b.To, errForm)
+	if last := s.signing.ledgerKey(); err == nil && (b.To == "" || b.To == last || last != "" && b.From != last) {
+		err = fmt.Errorf("ledger key %q in place of %q: %w", b.To, b.From, errForm)
 	}
-	return func() { s.signing.ledgerKeys = append(s.signing.ledgerKeys, b.To) }, err
+	return func() { s.signing.rekeyed = append(s.signing.rekeyed, b) }, err
 }
 
-// recordRekeying writes that the ledger has another key, unless it says so.
+// ledgerKey is the key that the record itself names as its own; "" while that is
+// the first.
+func (s *signingState) ledgerKey() string {
+	if len(s.rekeyed) == 0 {
+		return ""
+	}
+	return s.rekeyed[len(s.rekeyed)-1].To
+}
+
+// recordRekeying writes that the ledger has another key, unless it says so. A key
+// that the record does not lead to signs nothing: nobody could follow it.
 func (c *Control) recordRekeying() error {
 	b := c.cfg.Rekeyed
-	if b == nil {
-		return nil
-	}
 	_, err := c.execute(context.Background(), system, func(s *state, _ time.Time) ([]draft, error) {
-		if slices.Contains(s.signing.ledgerKeys, b.To) {
-			return nil, nil
+		last := s.signing.ledgerKey()
+		switch {
+		case b != nil && b.To != last && last != "" && b.From != last:
+			return nil, fmt.Errorf("the ledger's key is %s: control.former_ledger_key has to name it, and names %s", last, b.From)
+		case b != nil && b.To != last:
+			return []draft{{kind: typeRekeyed, body: *b}}, nil
+		case b == nil && last != "" && c.cfg.LedgerKey != "" && c.cfg.LedgerKey != last:
+			return nil, fmt.Errorf("the ledger's key is %s, and control.ledger_key names %s: to replace it, let control.former_ledger_key name the first", last, c.cfg.LedgerKey)
 		}
-		return []draft{{kind: typeRekeyed, body: *b}}, nil
+		return nil, nil
 	})
 	return err
+}
+
+// rekeyedFrom returns the statements by which the ledger's key was replaced, from
+// that key on.
+func (c *Control) rekeyedFrom(key string) (statements [][]byte) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	all := c.state.signing.rekeyed
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].From == key {
+			for _, b := range all[i:] {
+				statements = append(statements, b.Statement)
+			}
+			break
+		}
+	}
+	return statements
 }
 
 // draftRotate drafts that a key comes next. s decides whether it can.

@@ -390,7 +390,7 @@ func must3(s order.Signer, err error) order.Signer {
 
 // TestTheLedgersKeyIsRecorded: once, however often the process starts.
 func TestTheLedgersKeyIsRecorded(t *testing.T) {
-	b := &ledger.RekeyedBody{From: "example.com/andon+00000000", To: "example.com/andon+11111111+AA", Statement: []byte("x")}
+	b := &ledger.RekeyedBody{From: "example.com/andon+00000000+AA", To: "example.com/andon+11111111+AA", Statement: []byte("x")}
 	w := newWorld(t, func(c *Config) { c.Rekeyed = b })
 	count := func() (n int) {
 		must(t, w.log.Read(t.Context(), 0, w.log.Size(), func(e ledger.Entry) error {
@@ -402,12 +402,33 @@ func TestTheLedgersKeyIsRecorded(t *testing.T) {
 		return n
 	}
 	w.restart()
-	if n := count(); n != 1 || w.c.state.signing.ledgerKeys[0] != b.To {
+	if n := count(); n != 1 || w.c.state.signing.ledgerKey() != b.To {
 		t.Fatal(n)
 	}
-	b.To = "example.com/andon+22222222+AA"
+	b.From, b.To = b.To, "example.com/andon+22222222+AA"
 	w.restart()
 	if n := count(); n != 2 {
 		t.Fatal(n)
+	}
+	b.From, b.To = b.To, "example.com/andon+11111111+AA" // a key may come back: both have signed
+	w.restart()
+	if n := count(); n != 3 || w.c.state.signing.ledgerKey() != b.To {
+		t.Fatal(n)
+	}
+	// A key that the record does not lead to is no key of it.
+	for what, cfg := range map[string]Config{
+		"not the key before":   {Rekeyed: &ledger.RekeyedBody{From: "example.com/andon+00000000+AA", To: "x", Statement: []byte("x")}},
+		"back, without a word": {LedgerKey: "example.com/andon+00000000+AA"},
+	} {
+		w.c.cfg.Rekeyed, w.c.cfg.LedgerKey = cfg.Rekeyed, cfg.LedgerKey
+		if err := w.c.recordRekeying(); err == nil || !strings.Contains(err.Error(), b.To) || count() != 3 {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if got := w.c.rekeyedFrom("example.com/andon+22222222+AA"); len(got) != 1 {
+		t.Errorf("from the second key: %d statements", len(got))
+	}
+	if got := w.c.rekeyedFrom("example.com/andon+00000000+AA"); len(got) != 3 {
+		t.Errorf("from the first key: %d statements", len(got))
 	}
 }

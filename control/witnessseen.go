@@ -347,6 +347,12 @@ func (c *Control) onConsistency(m bus.Msg) {
 	if err := json.Unmarshal(m.Data, &q); err != nil || !c.speaks(m, order.SubjectConsistency, q.Gateway) {
 		return
 	}
+	if q.Key != "" {
+		if data, err := json.Marshal(order.Consistency{Statements: c.rekeyedFrom(q.Key)}); err == nil {
+			c.answer(m, data)
+		}
+		return
+	}
 	c.seen.mu.Lock()
 	data := c.seen.proofs[[2]uint64{q.Old, q.New}]
 	c.seen.mu.Unlock()

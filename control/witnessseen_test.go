@@ -81,7 +81,7 @@ func (g *vouches) take(l order.Lease) {
 		}
 		return p, nil
 	}
-	_, err := g.keeper.Take([]byte(l.Checkpoint), l.LedgerKey, true, prove, time.Now())
+	_, err := g.keeper.Take([]byte(l.Checkpoint), l.LedgerKey, true, prove, nil, time.Now())
 	must(g.w.t, err)
 }
 

@@ -156,13 +156,17 @@ func (g *Gateway) saw(ctx context.Context, b Bus, s sight, fresh bool) {
 	l := &g.looker
 	key := l.keeper.LogKey()
 	prove := func(a, z uint64) (tlog.TreeProof, error) { return g.proof(ctx, b, a, z) }
-	_, err := l.keeper.Take([]byte(s.note), s.key, fresh, prove, time.Now())
+	follow := func(key string) ([][]byte, error) {
+		c, err := g.askLedger(ctx, b, order.ConsistencyRequest{Key: key})
+		return c.Statements, err
+	}
+	_, err := l.keeper.Take([]byte(s.note), s.key, fresh, prove, follow, time.Now())
 	if ctx.Err() != nil {
 		return
 	}
 	l.publish()
 	if key != "" && l.keeper.LogKey() != key {
-		g.log.Warn("the ledger is signed by a new key; its history goes on", "key", l.keeper.LogKey())
+		g.log.Warn("the ledger is signed by a new key, which the one before has named; its history goes on", "key", l.keeper.LogKey())
 	}
 	if err == nil {
 		l.said = ""
@@ -180,22 +184,31 @@ func (g *Gateway) saw(ctx context.Context, b Bus, s sight, fresh bool) {
 	g.log.Warn("a checkpoint of the ledger was not vouched for", "error", err)
 }
 
-// proof asks the control plane for a consistency proof. It is not believed, but
-// checked.
-func (g *Gateway) proof(ctx context.Context, b Bus, a, z uint64) (tlog.TreeProof, error) {
+// askLedger asks the control plane what shows that the ledger goes on. It is not
+// believed, but checked.
+func (g *Gateway) askLedger(ctx context.Context, b Bus, r order.ConsistencyRequest) (c order.Consistency, err error) {
 	ctx, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()
-	q, err := json.Marshal(order.ConsistencyRequest{Gateway: g.cfg.Name, Old: a, New: z})
+	r.Gateway = g.cfg.Name
+	q, err := json.Marshal(r)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	data, err := b.Request(ctx, order.SubjectConsistency, q)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	var c order.Consistency
 	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fmt.Errorf("read proof: %w", err)
+		return c, fmt.Errorf("read proof: %w", err)
+	}
+	return c, nil
+}
+
+// proof asks for a consistency proof.
+func (g *Gateway) proof(ctx context.Context, b Bus, a, z uint64) (tlog.TreeProof, error) {
+	c, err := g.askLedger(ctx, b, order.ConsistencyRequest{Old: a, New: z})
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case c.Error != "":

@@ -119,7 +119,10 @@ func VerifyExport(ctx context.Context, r io.Reader, v note.Verifier, o VerifyOpt
 	var report Report
 	var trusted *watch
 	if o.Trusted != nil {
-		cp, err := OpenCheckpoint(o.Trusted, v)
+		cp, _, err := unverified(o.Trusted) // who has signed it is looked at when all keys are known
+		if err == nil && cp.Origin != v.Name() {
+			err = fmt.Errorf("it is of log %q, not of %q", cp.Origin, v.Name())
+		}
 		if err != nil {
 			return report, fmt.Errorf("verify export: trusted checkpoint: %w", err)
 		}
@@ -141,6 +144,7 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 	var rewritten *Fault
 	var last []string // commitments of the last entry whose values may follow
 	personal := newTally()
+	var keys keyHistory
 	var cosigned [][]byte
 	for {
 		if trusted != nil && rewritten == nil {
@@ -157,7 +161,7 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 			return err
 		}
 		if bytes.HasPrefix(line, []byte(checkpointHead)) {
-			if err := finishExport(in, line, v, &e, report); err != nil {
+			if err := finishExport(in, line, keys.from(v), o, cosigned, &e, report); err != nil {
 				return err
 			}
 			break
@@ -170,7 +174,7 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 			continue
 		}
 		if bytes.HasPrefix(line, []byte(cosignedHead)) {
-			signed, err := exportedCosigned(line, v, &e)
+			signed, err := exportedCosigned(line, v.Name(), &e)
 			if err != nil {
 				return err
 			}
@@ -179,7 +183,7 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 		}
 		entry, leaf, err := exportedLeaf(line, e.size)
 		if err == nil {
-			err = personal.take(&entry)
+			err = errors.Join(personal.take(&entry), keys.take(&entry))
 		}
 		if err != nil {
 			return err
@@ -211,12 +215,15 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 
 // exportedCosigned checks a line with an earlier checkpoint against the tree of
 // the entries before it.
-func exportedCosigned(line []byte, v note.Verifier, e *edge) ([]byte, error) {
+func exportedCosigned(line []byte, origin string, e *edge) ([]byte, error) {
 	signed, ok := noteIn(line, cosignedHead)
 	if !ok {
 		return nil, fault(FaultCheckpoint, -1, "the line of the cosigned checkpoint after %d entries is malformed", e.size)
 	}
-	cp, err := openKept(signed, v)
+	cp, _, err := unverified(signed) // who has signed it is looked at when all keys are known
+	if err == nil && cp.Origin != origin {
+		err = fmt.Errorf("it is of log %q, not of %q", cp.Origin, origin)
+	}
 	if err != nil {
 		return nil, fault(FaultCheckpoint, -1, "the cosigned checkpoint after %d entries: %v", e.size, err)
 	}
@@ -243,20 +250,24 @@ func exportedLeaf(line []byte, n uint64) (entry Entry, leaf []byte, err error) {
 	return entry, leaf, nil
 }
 
-// finishExport checks the last line against the tree of those before it.
-func finishExport(in *bufio.Reader, line []byte, v note.Verifier, e *edge, report *Report) error {
+// finishExport checks the last line against the tree of those before it, and who
+// has signed the checkpoints.
+func finishExport(in *bufio.Reader, line []byte, keys lineage, o *VerifyOptions, cosigned [][]byte, e *edge, report *Report) error {
 	signed, ok := noteIn(line, checkpointHead)
 	if !ok {
 		return fault(FaultCheckpoint, -1, "the line of the checkpoint is malformed")
 	}
-	cp, err := OpenCheckpoint(signed, v)
-	if errors.Is(err, errOtherKey) {
-		return fault(FaultKey, -1, "%v", err)
-	}
+	cp, err := keys.head(signed)
 	if err != nil {
-		return fault(FaultCheckpoint, -1, "%v", err)
+		return err
 	}
 	report.Origin, report.Size, report.Root, report.Checkpoint = cp.Origin, cp.Size, cp.Root, signed
+	report.Key, report.Notes = keys.id(), keys.notes
+	if o.Trusted != nil {
+		if _, err := keys.open(o.Trusted); err != nil {
+			return fmt.Errorf("trusted checkpoint: %w", err)
+		}
+	}
 	switch _, err := in.ReadByte(); {
 	case err == nil:
 		return fault(FaultUnsigned, -1, "something follows the checkpoint")
@@ -268,6 +279,11 @@ func finishExport(in *bufio.Reader, line []byte, v note.Verifier, e *edge, repor
 		return fault(FaultUnsigned, int64(cp.Size), "the checkpoint covers %d entries and the file has %d", cp.Size, e.size)
 	case e.root() != cp.Root:
 		return fault(FaultAltered, -1, "the entries do not give the signed root: at least one is not what was signed")
+	}
+	for _, kept := range cosigned {
+		if _, err := keys.kept(kept); err != nil {
+			return fault(FaultCheckpoint, -1, "a cosigned checkpoint: %v", err)
+		}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ const (
 	FaultHash       FaultKind = "stored hash" // the entries are good, a stored hash is not
 	FaultCheckpoint FaultKind = "checkpoint"  // a checkpoint was altered, is missing, or says something else than its copy
 	FaultWitness    FaultKind = "witness"     // too few of the given witnesses have cosigned any checkpoint
-	FaultKey        FaultKind = "key"         // the checkpoint was signed by another key
+	FaultKey        FaultKind = "key"         // the checkpoint was signed by another key, or an entry that names one is malformed
 	FaultRolledBack FaultKind = "rolled back" // an older state was put back, or history rewritten by whoever has the key
 	FaultDatabase   FaultKind = "database"    // the file cannot be read as a ledger
 )
@@ -52,6 +52,7 @@ type Report struct {
 	Size       uint64    // entries that the checkpoint covers
 	Root       tlog.Hash // the root it signs
 	Checkpoint []byte    // the signed checkpoint itself, to be kept elsewhere
+	Key        string    // name and hash of the key that signs it: the one given, or one that it led to
 	Cosigned   uint64    // entries that the quorum of the given witnesses has vouched for
 	CosignedBy []string  // names of those that did
 	Fault      *Fault    // nil: every entry is the one that was signed
@@ -63,7 +64,7 @@ type Report struct {
 // VerifyOptions are what a verifier may add. The zero value is fine.
 type VerifyOptions struct {
 	// Trusted is a signed checkpoint that was kept elsewhere: the record must
-	// hold what it attests. Without one, whoever holds the key can rewrite
+	// hold what it attests, and one of its keys must have signed it. Without one, whoever holds the key can rewrite
 	// everything, and whoever holds an older copy of the folder can put it back.
 	Trusted []byte
 

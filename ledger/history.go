@@ -41,26 +41,13 @@ func (s *scan) history() ([][]byte, error) {
 		return nil, err
 	}
 	for _, signed := range notes {
-		cp, err := openKept(signed, s.v)
+		cp, err := s.keys.kept(signed)
 		if err != nil {
 			return nil, fault(FaultCheckpoint, -1, "a cosigned checkpoint that is kept: %v", err)
 		}
 		s.watches = append(s.watches, watch{cp, fmt.Sprintf("the cosigned checkpoint of size %d", cp.Size)})
 	}
 	return notes, nil
-}
-
-// openKept reads a checkpoint that is kept with the record. One that a former
-// key has signed is read, too: what it says is compared with the record in any
-// case, and it counts for nothing but what others have cosigned.
-func openKept(signed []byte, v note.Verifier) (Checkpoint, error) {
-	cp, err := OpenCheckpoint(signed, v)
-	if errors.Is(err, errOtherKey) {
-		if cp, _, err = unverified(signed); err == nil && cp.Origin != v.Name() {
-			err = fmt.Errorf("it is of log %q, not of %q", cp.Origin, v.Name())
-		}
-	}
-	return cp, err
 }
 
 // vouched looks for the largest checkpoint that a quorum of the witnesses has

@@ -1,11 +1,9 @@
 package ledger
 
 import (
-	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
@@ -17,8 +15,8 @@ const TypeRekeyed = "ledger.rekeyed"
 
 // RekeyedBody is the body of such an entry.
 type RekeyedBody struct {
-	From      string `json:"from"`      // name and hash of the key before: "example.com/andon+0123abcd"
-	To        string `json:"to"`        // public key that signs checkpoints from here on
+	From      string `json:"from"`      // public key that signed checkpoints until here
+	To        string `json:"to"`        // public key that signs them from here on
 	Statement []byte `json:"statement"` // a signed note that says so, by both keys
 }
 
@@ -61,22 +59,25 @@ func RemoteSigner(name string, public ed25519.PublicKey, sign func(message []byt
 }
 
 // Rekey states that the log's checkpoints are signed by another key from here on:
-// a note by both keys, for an entry of type TypeRekeyed. vkey is the public half
-// of to.
-func Rekey(from, to note.Signer, vkey string) (RekeyedBody, error) {
-	v, err := note.NewVerifier(vkey)
-	switch {
-	case err != nil:
-		return RekeyedBody{}, fmt.Errorf("rekey ledger: %w", err)
-	case v.Name() != to.Name() || v.KeyHash() != to.KeyHash() || from.Name() != to.Name() || from.KeyHash() == to.KeyHash():
-		return RekeyedBody{}, fmt.Errorf("rekey ledger: from %s to %s: not two keys of one log", keyID(from.Name(), from.KeyHash()), keyID(to.Name(), to.KeyHash()))
-	}
-	signed, err := note.Sign(&note.Note{Text: rekeying + "\n" + vkey + "\n"}, from, to)
+// a note by both keys, for an entry of type TypeRekeyed. fromKey and toKey are
+// their public halves.
+func Rekey(from, to note.Signer, fromKey, toKey string) (RekeyedBody, error) {
+	b := RekeyedBody{From: fromKey, To: toKey}
+	before, err := note.NewVerifier(fromKey)
 	if err != nil {
 		return RekeyedBody{}, fmt.Errorf("rekey ledger: %w", err)
 	}
-	return RekeyedBody{From: keyID(from.Name(), from.KeyHash()), To: vkey, Statement: signed}, nil
+	if b.Statement, err = note.Sign(&note.Note{Text: b.text()}, from, to); err != nil {
+		return RekeyedBody{}, fmt.Errorf("rekey ledger: %w", err)
+	}
+	if _, err := b.Successor(before); err != nil {
+		return RekeyedBody{}, fmt.Errorf("rekey ledger from %s to %s: %w", keyID(from.Name(), from.KeyHash()), keyID(to.Name(), to.KeyHash()), err)
+	}
+	return b, nil
 }
+
+// text is what both keys sign.
+func (b *RekeyedBody) text() string { return rekeying + "\n" + b.From + "\n" + b.To + "\n" }
 
 // Successor verifies, with the key before, what a rekeying states, and returns the
 // key after it. Both keys must have signed.
@@ -85,58 +86,121 @@ func (b *RekeyedBody) Successor(v note.Verifier) (note.Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow ledger key: %w", err)
 	}
-	n, err := note.Open(b.Statement, note.VerifierList(v, next))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("follow ledger key %s: %w", keyID(v.Name(), v.KeyHash()), err)
-	case len(n.Sigs) != 2 || next.Name() != v.Name() || next.KeyHash() == v.KeyHash():
-		return nil, fmt.Errorf("follow ledger key %s: not signed by it and by its successor", keyID(v.Name(), v.KeyHash()))
-	case n.Text != rekeying+"\n"+b.To+"\n":
-		return nil, fmt.Errorf("follow ledger key %s: the statement is another one", keyID(v.Name(), v.KeyHash()))
-	}
-	return next, nil
+	return next, b.stated(v, next)
 }
 
-// FollowKey returns the key that has signed the checkpoint of the ledger file at
-// path, if it is v or if entries lead there from v, each key having named the
-// next. Else it returns v, and Verify says what is wrong. It reads no further than
-// the checkpoint where v has signed it.
-func FollowKey(ctx context.Context, path string, v note.Verifier) (note.Verifier, error) {
-	s, err := openScan(ctx, path)
+// forerunner is Successor the other way, with the key after.
+func (b *RekeyedBody) forerunner(v note.Verifier) (note.Verifier, error) {
+	before, err := note.NewVerifier(b.From)
 	if err != nil {
-		return v, nil // Verify says it better
+		return nil, fmt.Errorf("follow ledger key: %w", err)
 	}
-	defer s.close()
-	signed, size, err := readCheckpoint(ctx, s.tx)
-	if err != nil {
-		return v, nil
-	}
-	if _, err := OpenCheckpoint(signed, v); !errors.Is(err, errOtherKey) {
-		return v, nil
-	}
-	now := v
-	err = s.leaves(ctx, 0, size, func(seq uint64, leaf []byte) error {
-		if !strings.Contains(string(leaf), TypeRekeyed) {
-			return nil
-		}
-		e, err := s.entry(ctx, seq, leaf)
-		if err != nil || e.Type != TypeRekeyed {
-			return nil
-		}
-		var b RekeyedBody
-		if err := json.Unmarshal(e.Body, &b, json.RejectUnknownMembers(true)); err != nil || b.From != keyID(now.Name(), now.KeyHash()) {
-			return nil
-		}
-		if next, err := b.Successor(now); err == nil {
-			now = next
-		}
-		return nil
-	})
-	if err != nil {
-		return v, fmt.Errorf("follow ledger key: %w", err)
-	}
-	if _, err := OpenCheckpoint(signed, now); err != nil {
-		return v, nil
-	}
-	return now, nil
+	return before, b.stated(before, v)
 }
+
+// stated reports why the statement does not lead from one key to the other. A
+// hash of 32 bits names a key; that it is this one, its signature shows.
+func (b *RekeyedBody) stated(from, to note.Verifier) error {
+	id := keyID(from.Name(), from.KeyHash())
+	n, err := note.Open(b.Statement, note.VerifierList(from, to))
+	switch {
+	case err != nil:
+		return fmt.Errorf("follow ledger key %s: %w", id, err)
+	case len(n.Sigs) != 2 || to.Name() != from.Name() || to.KeyHash() == from.KeyHash():
+		return fmt.Errorf("follow ledger key %s: not signed by it and by its successor", id)
+	case n.Text != b.text():
+		return fmt.Errorf("follow ledger key %s: the statement is another one", id)
+	}
+	return nil
+}
+
+// maxRekeyings bounds how many entries of a record name another key.
+const maxRekeyings = 1024
+
+// keyHistory collects, entry by entry, which keys a record says that it had.
+type keyHistory struct {
+	at     []uint64
+	bodies []RekeyedBody
+}
+
+// take notes an entry that names another key.
+func (h *keyHistory) take(e *Entry) error {
+	if e.Type != TypeRekeyed {
+		return nil
+	}
+	var b RekeyedBody
+	if err := json.Unmarshal(e.Body, &b, json.RejectUnknownMembers(true)); err != nil {
+		return fault(FaultKey, int64(e.Seq), "it does not say which key signs from here on: %v", err)
+	}
+	if len(h.at) >= maxRekeyings {
+		return fault(FaultKey, int64(e.Seq), "the ledger's key was replaced more than %d times", maxRekeyings)
+	}
+	h.at, h.bodies = append(h.at, e.Seq), append(h.bodies, b)
+	return nil
+}
+
+// lineage is a key that is trusted, and those that the record leads to from it.
+// Each has signed that the next one follows, and the next one has, too.
+type lineage struct {
+	last  note.Verifier   // that has to have signed the record as it is now
+	all   []note.Verifier // that have signed checkpoints
+	notes []string
+}
+
+// from follows the keys from v on, and back.
+func (h *keyHistory) from(v note.Verifier) lineage {
+	l := lineage{last: v, all: []note.Verifier{v}}
+	for i := range h.bodies {
+		b := &h.bodies[i]
+		if next, err := b.Successor(l.last); err == nil {
+			l.last, l.all = next, append(l.all, next)
+			l.notes = append(l.notes, fmt.Sprintf("entry %d gave the ledger another key, and both have signed that; it is signed by %s since", h.at[i], b.To))
+		}
+	}
+	first := v
+	for i := len(h.bodies) - 1; i >= 0; i-- {
+		if before, err := h.bodies[i].forerunner(first); err == nil {
+			first, l.all = before, append(l.all, before)
+		}
+	}
+	return l
+}
+
+// open verifies a checkpoint that one of the keys has signed, then or now.
+func (l *lineage) open(signed []byte) (cp Checkpoint, err error) {
+	for _, v := range l.all {
+		if cp, err = OpenCheckpoint(signed, v); !errors.Is(err, errOtherKey) {
+			return cp, err
+		}
+	}
+	return cp, err
+}
+
+// kept reads a checkpoint that is kept with the record, for what others have
+// cosigned. It counts for nothing else, and is compared with the record in any
+// case; so one by a key that the record does not name is read, too.
+func (l *lineage) kept(signed []byte) (Checkpoint, error) {
+	cp, err := l.open(signed)
+	if errors.Is(err, errOtherKey) {
+		if cp, _, err = unverified(signed); err == nil && cp.Origin != l.last.Name() {
+			err = fmt.Errorf("it is of log %q, not of %q", cp.Origin, l.last.Name())
+		}
+	}
+	return cp, err
+}
+
+// head verifies the checkpoint of the record itself: the last key must have
+// signed it. A former key may sign along, and is not enough.
+func (l *lineage) head(signed []byte) (Checkpoint, error) {
+	cp, err := OpenCheckpoint(signed, l.last)
+	switch {
+	case errors.Is(err, errOtherKey):
+		return cp, fault(FaultKey, -1, "%v", err)
+	case err != nil:
+		return cp, fault(FaultCheckpoint, -1, "%v", err)
+	}
+	return cp, nil
+}
+
+// id names the last key.
+func (l *lineage) id() string { return keyID(l.last.Name(), l.last.KeyHash()) }

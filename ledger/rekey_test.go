@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,10 +63,17 @@ func open(t *testing.T, path string, s note.Signer, along ...note.Signer) *ledge
 	return l
 }
 
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestALedgerGetsAnotherKey(t *testing.T) {
 	const name = "example.com/andon"
 	path := filepath.Join(t.TempDir(), "ledger.db")
-	first, v1 := keys(t, name)
+	_, first, firstKey, v1 := remote(t, name)
 	away, second, vkey, v2 := remote(t, name)
 	l := open(t, path, first)
 	something := ledger.Entry{Type: "x", Body: []byte(`{}`)}
@@ -81,7 +89,7 @@ func TestALedgerGetsAnotherKey(t *testing.T) {
 	if _, err := ledger.OpenSQLite(path, second, other); err == nil {
 		t.Fatal("a key of another log signs along")
 	}
-	b, err := ledger.Rekey(first, second, vkey)
+	b, err := ledger.Rekey(first, second, firstKey, vkey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,33 +125,108 @@ func TestALedgerGetsAnotherKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	verify := func(v note.Verifier) error {
-		_, err := ledger.Verify(context.Background(), path, v, ledger.VerifyOptions{})
-		return err
-	}
-	if err := verify(v1); err == nil {
-		t.Fatal("verified with a key that did not sign")
-	}
-	v, err := ledger.FollowKey(t.Context(), path, v1)
-	if err != nil || v.KeyHash() != v2.KeyHash() {
-		t.Fatal(v, err)
-	}
-	if err := verify(v); err != nil {
-		t.Fatal(err)
+	for _, v := range []note.Verifier{v1, v2} {
+		r, err := ledger.Verify(context.Background(), path, v, ledger.VerifyOptions{})
+		if id := fmt.Sprintf("%s+%08x", name, v2.KeyHash()); err != nil || r.Key != id {
+			t.Fatal(r.Key, err)
+		}
 	}
 	_, stranger := keys(t, name)
-	if v, err := ledger.FollowKey(t.Context(), path, stranger); err != nil || v.KeyHash() != stranger.KeyHash() {
+	var f *ledger.Fault
+	if _, err := ledger.Verify(t.Context(), path, stranger, ledger.VerifyOptions{}); !errors.As(err, &f) || f.Kind != ledger.FaultKey {
 		t.Fatal("a stranger's key was led on:", err)
+	}
+}
+
+// TestVerificationFollowsTheKeys: whoever has any key that the record ever had can
+// check it as it is now, with a checkpoint of any time.
+func TestVerificationFollowsTheKeys(t *testing.T) {
+	const name = "example.com/andon"
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	something := ledger.Entry{Type: "x", Body: []byte(`{}`)}
+	var signers []note.Signer
+	var texts []string
+	var vs []note.Verifier
+	var trusted [][]byte
+	var cosigned []byte
+	for i := range 3 {
+		_, s, text, v := remote(t, name)
+		signers, texts, vs = append(signers, s), append(texts, text), append(vs, v)
+		if i > 0 {
+			b := must(ledger.Rekey(signers[i-1], s, texts[i-1], text))(t)
+			l := open(t, path, s, signers[i-1])
+			ok(t, appendOne(t, l, ledger.Entry{Type: ledger.TypeRekeyed, Body: must(json.Marshal(b))(t)}))
+			ok(t, l.Close())
+		}
+		l := open(t, path, s)
+		ok(t, appendOne(t, l, something))
+		trusted = append(trusted, must(l.Checkpoint(t.Context()))(t))
+		if i == 0 { // a witness, whose cosignature stays
+			cosigned = append(bytes.Clone(trusted[0]), "— w AAAAAAAA\n"...)
+			ok(t, l.Cosigned(t.Context(), cosigned))
+		}
+		ok(t, l.Close())
+	}
+	dump := func() []byte {
+		var b bytes.Buffer
+		ok(t, ledger.Export(t.Context(), path, &b, ledger.ExportOptions{}))
+		return b.Bytes()
+	}
+	sound := dump()
+	for i, v := range vs {
+		for j, cp := range trusted {
+			o := ledger.VerifyOptions{Trusted: cp}
+			if r, err := ledger.Verify(t.Context(), path, v, o); err != nil || r.Size != 5 {
+				t.Errorf("key %d, checkpoint %d: %v", i, j, err)
+			}
+			if r, err := ledger.VerifyExport(t.Context(), bytes.NewReader(sound), v, o); err != nil || !strings.HasSuffix(r.Key, fmt.Sprintf("%08x", vs[2].KeyHash())) {
+				t.Errorf("export, key %d, checkpoint %d: %s, %v", i, j, r.Key, err)
+			}
+		}
+	}
+	// A checkpoint that none of them has signed is not taken.
+	_, other := keys(t, name)
+	thief, _ := keys(t, name)
+	text, _, _ := bytes.Cut(trusted[0], []byte("\n\n"))
+	forged := must(note.Sign(&note.Note{Text: string(text) + "\n"}, thief))(t)
+	o := ledger.VerifyOptions{Trusted: forged}
+	if _, err := ledger.Verify(t.Context(), path, vs[0], o); err == nil {
+		t.Error("a stranger's checkpoint was trusted")
+	}
+	if _, err := ledger.VerifyExport(t.Context(), bytes.NewReader(sound), vs[0], o); err == nil {
+		t.Error("a stranger's checkpoint was trusted, in an export")
+	}
+	if _, err := ledger.VerifyExport(t.Context(), bytes.NewReader(sound), other, ledger.VerifyOptions{}); err == nil {
+		t.Error("verified with a key that the record never had")
+	}
+	// Whoever has kept a withdrawn key cannot go on with it.
+	l := open(t, path, signers[2], signers[0])
+	ok(t, appendOne(t, l, something))
+	ok(t, l.Close())
+	if l, err := ledger.OpenSQLite(path, signers[0]); err != nil {
+		t.Fatal(err)
+	} else {
+		ok(t, appendOne(t, l, something))
+		ok(t, l.Close())
+	}
+	for i, v := range vs {
+		var f *ledger.Fault
+		if _, err := ledger.Verify(t.Context(), path, v, ledger.VerifyOptions{}); !errors.As(err, &f) || f.Kind != ledger.FaultKey {
+			t.Errorf("key %d: signed by a key that was replaced: %v", i, err)
+		}
+		if _, err := ledger.VerifyExport(t.Context(), bytes.NewReader(dump()), v, ledger.VerifyOptions{}); !errors.As(err, &f) || f.Kind != ledger.FaultKey {
+			t.Errorf("export, key %d: signed by a key that was replaced: %v", i, err)
+		}
 	}
 }
 
 func TestRekeyingsThatAreNotFollowed(t *testing.T) {
 	const name = "example.com/andon"
-	first, v1 := keys(t, name)
+	_, first, firstKey, v1 := remote(t, name)
 	_, second, vkey, _ := remote(t, name)
 	thief, thiefKey := keys(t, name)
 	_ = thiefKey
-	good, err := ledger.Rekey(first, second, vkey)
+	good, err := ledger.Rekey(first, second, firstKey, vkey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,15 +236,15 @@ func TestRekeyingsThatAreNotFollowed(t *testing.T) {
 	for what, b := range map[string]ledger.RekeyedBody{
 		"another key is named":  {From: good.From, To: strings.Replace(vkey, "+", "+0", 1), Statement: good.Statement},
 		"without a statement":   {From: good.From, To: vkey},
-		"without the new key":   {From: good.From, To: vkey, Statement: must(note.Sign(&note.Note{Text: "andon ledger key succession\n" + vkey + "\n"}, first))(t)},
-		"without the first key": {From: good.From, To: vkey, Statement: must(note.Sign(&note.Note{Text: "andon ledger key succession\n" + vkey + "\n"}, thief, second))(t)},
+		"without the new key":   {From: good.From, To: vkey, Statement: must(note.Sign(&note.Note{Text: "andon ledger key succession\n" + firstKey + "\n" + vkey + "\n"}, first))(t)},
+		"without the first key": {From: good.From, To: vkey, Statement: must(note.Sign(&note.Note{Text: "andon ledger key succession\n" + firstKey + "\n" + vkey + "\n"}, thief, second))(t)},
 		"a checkpoint":          {From: good.From, To: vkey, Statement: must(note.Sign(&note.Note{Text: name + "\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"}, first, second))(t)},
 	} {
 		if _, err := b.Successor(v1); err == nil {
 			t.Error(what)
 		}
 	}
-	if _, err := ledger.Rekey(first, first, vkey); err == nil {
+	if _, err := ledger.Rekey(first, first, firstKey, firstKey); err == nil {
 		t.Error("to itself")
 	}
 }

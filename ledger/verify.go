@@ -19,17 +19,14 @@ import (
 // It only reads, and sees one consistent state even while the owner appends. A
 // ledger whose owner was killed is verified as its next owner would find it.
 //
+// Where the record names another key, signed by both, that key is followed: the
+// newest must have signed the record as it is, and the trusted checkpoint may be
+// signed by any of them. Whoever has the key that a record had once, and no
+// other, can follow it; so can whoever has got hold of that key's private half.
+//
 // When the record is not sound, the error is a *Fault, which also stands in the
 // report. Any other error means that it could not be verified.
 func Verify(ctx context.Context, path string, v note.Verifier, o VerifyOptions) (Report, error) {
-	var watches []watch
-	if o.Trusted != nil {
-		cp, err := OpenCheckpoint(o.Trusted, v)
-		if err != nil {
-			return Report{}, fmt.Errorf("verify ledger: trusted checkpoint: %w", err)
-		}
-		watches = append(watches, watch{cp, "the trusted checkpoint"})
-	}
 	if err := o.check(); err != nil {
 		return Report{}, fmt.Errorf("verify ledger: %w", err)
 	}
@@ -42,8 +39,8 @@ func Verify(ctx context.Context, path string, v note.Verifier, o VerifyOptions) 
 	s, err := openScan(ctx, path)
 	if err == nil {
 		defer s.close()
-		s.v, s.o, s.watches = v, o, watches
-		err = s.run(filed, fileErr)
+		s.o = o
+		err = s.run(v, filed, fileErr)
 	}
 	r := Report{}
 	if s != nil {
@@ -75,7 +72,7 @@ type scan struct {
 	store
 	db      *sql.DB
 	tx      *sql.Tx
-	v       note.Verifier
+	keys    lineage
 	o       VerifyOptions
 	watches []watch
 	report  Report
@@ -131,12 +128,19 @@ func (s *scan) close() {
 	_ = s.db.Close()
 }
 
-func (s *scan) run(filed []byte, fileErr error) error {
-	if err := s.checkpoint(); err != nil {
+func (s *scan) run(v note.Verifier, filed []byte, fileErr error) error {
+	if err := s.checkpoint(v); err != nil {
 		return err
 	}
+	if s.o.Trusted != nil {
+		cp, err := s.keys.open(s.o.Trusted)
+		if err != nil {
+			return fmt.Errorf("trusted checkpoint: %w", err)
+		}
+		s.watches = append(s.watches, watch{cp, "the trusted checkpoint"})
+	}
 	var late *Fault // of the file; an entry that is bad comes first
-	switch cp, err := OpenCheckpoint(filed, s.v); {
+	switch cp, err := s.keys.open(filed); {
 	case fileErr != nil || len(filed) == 0:
 		s.report.Notes = append(s.report.Notes,
 			"there is no checkpoint file beside the database: an older copy of the whole database would pass unless a checkpoint kept elsewhere is given")
@@ -175,7 +179,7 @@ func (s *scan) run(filed []byte, fileErr error) error {
 }
 
 // checkpoint reads and verifies the signed checkpoint of the database.
-func (s *scan) checkpoint() error {
+func (s *scan) checkpoint(v note.Verifier) error {
 	signed, size, err := readCheckpoint(s.ctx, s.tx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fault(FaultCheckpoint, -1, "the database has no checkpoint")
@@ -183,18 +187,50 @@ func (s *scan) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	cp, err := OpenCheckpoint(signed, s.v)
-	if errors.Is(err, errOtherKey) {
-		return fault(FaultKey, -1, "%v", err)
+	if err := s.follow(v, size); err != nil {
+		return err
 	}
+	cp, err := s.keys.head(signed)
 	if err != nil {
-		return fault(FaultCheckpoint, -1, "%v", err)
+		return err
 	}
 	if cp.Size != size {
 		return fault(FaultCheckpoint, -1, "the checkpoint's row says size %d, the signed text %d", size, cp.Size)
 	}
-	s.report = Report{Origin: cp.Origin, Size: cp.Size, Root: cp.Root, Checkpoint: signed}
+	s.report = Report{Origin: cp.Origin, Size: cp.Size, Root: cp.Root, Checkpoint: signed, Key: s.keys.id(), Notes: s.keys.notes}
 	return nil
+}
+
+// follow finds out by which keys the record is signed. The entries that say so
+// are looked for ahead of the walk, which then shows them to be good.
+func (s *scan) follow(v note.Verifier, size uint64) error {
+	var h keyHistory
+	if err := s.rekeyings(size, &h); err != nil && !damaged(err) { // what cannot be read is the walk's to name
+		return err
+	}
+	s.keys = h.from(v)
+	return nil
+}
+
+func (s *scan) rekeyings(size uint64, h *keyHistory) error {
+	rows, err := s.tx.QueryContext(s.ctx, "SELECT seq, leaf FROM entry WHERE seq >= 0 AND seq < ? AND instr(leaf, ?) ORDER BY seq", int64(size), []byte(TypeRekeyed))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		var leaf []byte
+		if err := rows.Scan(&seq, &leaf); err != nil {
+			return err
+		}
+		if e, apart, err := parse(leaf); err == nil && apart == nil && e.Seq == uint64(seq) {
+			if err := h.take(&e); err != nil {
+				return err
+			}
+		}
+	}
+	return rows.Err()
 }
 
 // walk is the fast pass: once over everything, in order, with the right edge of

@@ -8,20 +8,24 @@ import "bytes"
 const SubjectConsistency = "andon.consistency"
 
 // ConsistencyRequest asks for an RFC 6962 consistency proof between two sizes of
-// the ledger.
+// the ledger, or, where it names a key, for what leads from there to the key that
+// signs the ledger now.
 type ConsistencyRequest struct {
 	Gateway string `json:"gateway"`
 	Old     uint64 `json:"old"`
 	New     uint64 `json:"new"`
+	Key     string `json:"key,omitempty"`
 }
 
 // Consistency is the proof, or why there is none. It is not signed: a proof
-// proves itself.
+// proves itself, and so do statements.
 type Consistency struct {
 	Old   uint64   `json:"old"`
 	New   uint64   `json:"new"`
 	Proof [][]byte `json:"proof,omitempty"` // hashes of 32 bytes
 	Error string   `json:"error,omitempty"`
+
+	Statements [][]byte `json:"statements,omitempty"` // signed notes: each key says which comes next, and both sign
 }
 
 // Witness is what a gateway says, in its beat, of the ledger's checkpoints that

@@ -61,6 +61,10 @@ type Keeper struct {
 // Prove fetches a proof that the log of size b continues the log of size a.
 type Prove func(a, b uint64) (tlog.TreeProof, error)
 
+// Follow fetches the statements by which the log's key was replaced, from that key
+// on: each a note with both keys as lines of its text, signed by both.
+type Follow func(key string) (statements [][]byte, err error)
+
 // OpenKeeper reads what is kept in dir, which it makes if needed. What cannot be
 // read is an error: a witness that has forgotten what it vouched for is none.
 func OpenKeeper(dir, name string) (*Keeper, error) {
@@ -90,12 +94,9 @@ func (k *Keeper) load() error {
 		return fmt.Errorf("%s: %w", alarmFile, err)
 	}
 	key, err := os.ReadFile(k.path(ledgerKeyFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // written before the first checkpoint
-	}
 	signed, err2 := os.ReadFile(k.path(checkpointFile))
-	if err == nil && errors.Is(err2, fs.ErrNotExist) {
-		return nil
+	if errors.Is(err2, fs.ErrNotExist) && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+		return nil // the key is written before the first checkpoint
 	}
 	if err := errors.Join(err, err2); err != nil {
 		return err
@@ -136,12 +137,13 @@ func (k *Keeper) Alarm() *Alarm { return k.alarm }
 
 // Take looks at a signed checkpoint. fresh says that it is what the log shows
 // now, so that a smaller one is a roll-back and no straggler. If it continues
-// what is held it is cosigned, made durable, and then held; taken says so.
+// what is held it is cosigned, made durable, and then held; taken says so. A key
+// other than the one before has to be led to by it.
 //
 // The error is an [*Alarm] if it does not, ErrUnproved if that cannot be told
 // yet, and another one if it is no checkpoint of that key, or could not be kept.
 // What is held then stays as it was.
-func (k *Keeper) Take(signed []byte, logKey string, fresh bool, prove Prove, now time.Time) (taken bool, err error) {
+func (k *Keeper) Take(signed []byte, logKey string, fresh bool, prove Prove, follow Follow, now time.Time) (taken bool, err error) {
 	log, err := note.NewVerifier(logKey)
 	if err != nil {
 		return false, fmt.Errorf("take checkpoint: the ledger's key: %w", err)
@@ -150,11 +152,22 @@ func (k *Keeper) Take(signed []byte, logKey string, fresh bool, prove Prove, now
 	if err != nil {
 		return false, fmt.Errorf("take checkpoint: %w", err)
 	}
+	if k.note != "" && k.logKey != logKey {
+		statements, err := follow(k.logKey)
+		if err != nil {
+			return false, fmt.Errorf("take checkpoint of size %d, signed by %s: %w: %w", c.Size, logKey, ErrUnproved, err)
+		}
+		if err := leads(k.logKey, logKey, statements); err != nil {
+			if k.unproved++; k.unproved < maxUnproved {
+				return false, fmt.Errorf("take checkpoint of size %d: %w: %w", c.Size, ErrUnproved, err)
+			}
+			return false, k.raise(signed, logKey, now, fmt.Sprintf("the ledger is signed by another key: %v", err))
+		}
+	}
 	var proof tlog.TreeProof
 	switch {
 	case k.note == "":
 	case c == k.held && k.logKey == logKey:
-		k.unproved = 0
 		return false, nil
 	case c.Origin != k.held.Origin:
 		return false, k.raise(signed, logKey, now, fmt.Sprintf("the control plane shows log %q; what was seen before is of log %q", c.Origin, k.held.Origin))
@@ -178,6 +191,36 @@ func (k *Keeper) Take(signed []byte, logKey string, fresh bool, prove Prove, now
 		}
 	}
 	return true, k.keep(c, signed, logKey, now)
+}
+
+// maxStatements bounds how often a key is followed.
+const maxStatements = 1024
+
+// leads reports why statements do not lead from one key of a log to another.
+func leads(from, to string, statements [][]byte) error {
+	at := from
+	for _, s := range statements[:min(len(statements), maxStatements)] {
+		f := strings.SplitN(string(s), "\n", 4)
+		if len(f) < 4 || f[0] != "andon ledger key succession" || f[1] != at {
+			break
+		}
+		before, err := note.NewVerifier(at)
+		if err != nil {
+			return err
+		}
+		next, err := note.NewVerifier(f[2])
+		if err != nil || next.Name() != before.Name() {
+			break
+		}
+		n, err := note.Open(s, note.VerifierList(before, next))
+		if err != nil || len(n.Sigs) != 2 || n.Text != strings.Join(f[:3], "\n")+"\n" {
+			break
+		}
+		if at = f[2]; at == to {
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing that key %s has signed leads to key %s", from, to)
 }
 
 // keep cosigns c and makes it durable.

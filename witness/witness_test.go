@@ -144,7 +144,7 @@ func TestKeeper(t *testing.T) {
 	l.grow(3, "a")
 	take := func(signed []byte, fresh bool, from *tree) error {
 		t.Helper()
-		_, err := k.Take(signed, l.key, fresh, from.prove, now)
+		_, err := k.Take(signed, l.key, fresh, from.prove, nil, now)
 		return err
 	}
 	ok(t, take(l.at(3), true, l))
@@ -186,7 +186,7 @@ func TestKeeper(t *testing.T) {
 	l.grow(1, "a")
 	gone := errors.New("nobody answers")
 	for range 5 {
-		_, err := k.Take(l.at(61), l.key, true, func(_, _ uint64) (tlog.TreeProof, error) { return nil, gone }, now)
+		_, err := k.Take(l.at(61), l.key, true, func(_, _ uint64) (tlog.TreeProof, error) { return nil, gone }, nil, now)
 		if !errors.Is(err, witness.ErrUnproved) || errors.As(err, &alarm) {
 			t.Errorf("no proof: %v", err)
 		}
@@ -228,19 +228,89 @@ func TestKeeper(t *testing.T) {
 	}
 }
 
+// succession states that one key follows another.
+func succession(t *testing.T, from, to *tree) []byte {
+	t.Helper()
+	signed, err := note.Sign(&note.Note{Text: "andon ledger key succession\n" + from.key + "\n" + to.key + "\n"}, from.signer, to.signer)
+	ok(t, err)
+	return signed
+}
+
+// TestKeeperNewKey: another key over the same history counts if the key before
+// has named it, and is an alarm if not.
 func TestKeeperNewKey(t *testing.T) {
-	l := newTree(t)
-	l.grow(4, "a")
-	k, err := witness.OpenKeeper(t.TempDir(), "w")
+	first, second, third := newTree(t), newTree(t), newTree(t)
+	first.grow(4, "a")
+	a, b := succession(t, first, second), succession(t, second, third)
+	half, err := note.Sign(&note.Note{Text: strings.Split(string(a), "\n\n")[0] + "\n"}, second.signer)
 	ok(t, err)
-	_, err = k.Take(l.at(4), l.key, true, l.prove, now)
-	ok(t, err)
-	old := l.key
-	next := newTree(t)
-	l.signer, l.key = next.signer, next.key
+	for name, c := range map[string]struct {
+		to    *tree
+		shown [][]byte
+		good  bool
+	}{
+		"named":                   {second, [][]byte{a}, true},
+		"two keys on":             {third, [][]byte{a, b}, true},
+		"not named":               {second, nil, false},
+		"by itself alone":         {second, [][]byte{half}, false},
+		"by another":              {third, [][]byte{b}, false},
+		"another was named":       {third, [][]byte{a}, false},
+		"the other way round":     {second, [][]byte{succession(t, second, first)}, false},
+		"in the wrong order":      {third, [][]byte{b, a}, false},
+		"a statement and garbage": {third, [][]byte{a, []byte("x")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			k, err := witness.OpenKeeper(dir, "w")
+			ok(t, err)
+			l := *first
+			_, err = k.Take(l.at(4), l.key, true, l.prove, nil, now)
+			ok(t, err)
+			l.signer = c.to.signer
+			l.grow(4, "a")
+			gone := errors.New("nobody answers")
+			take := func(err error) (bool, error) {
+				return k.Take(l.at(8), c.to.key, true, l.prove, func(key string) ([][]byte, error) {
+					if key != first.key {
+						t.Errorf("asked from %s on", key)
+					}
+					return c.shown, err
+				}, now)
+			}
+			for range 5 {
+				if _, err := take(gone); !errors.Is(err, witness.ErrUnproved) || k.Alarm() != nil {
+					t.Fatalf("nobody said who names the key: %v", err)
+				}
+			}
+			taken, err := take(nil)
+			if c.good {
+				if !taken || err != nil || k.LogKey() != c.to.key {
+					t.Fatal(taken, err)
+				}
+				return
+			}
+			for n := 0; errors.Is(err, witness.ErrUnproved) && n < 5; n++ {
+				_, err = take(nil)
+			}
+			var alarm *witness.Alarm
+			if held, _ := k.Held(); !errors.As(err, &alarm) || k.LogKey() != first.key || held.Size != 4 {
+				t.Errorf("taken for the ledger's key: %v", err)
+			}
+		})
+	}
+}
+
+// TestKeeperWithoutItsKey: half of the memory is none.
+func TestKeeperWithoutItsKey(t *testing.T) {
+	dir, l := t.TempDir(), newTree(t)
 	l.grow(4, "a")
-	if taken, err := k.Take(l.at(8), l.key, true, l.prove, now); !taken || err != nil || k.LogKey() == old {
-		t.Errorf("a new key over the same history: %v", err)
+	k, err := witness.OpenKeeper(dir, "w")
+	ok(t, err)
+	_, err = k.Take(l.at(4), l.key, true, l.prove, nil, now)
+	ok(t, err)
+	ok(t, os.Remove(filepath.Join(dir, "ledger.pub")))
+	if _, err := witness.OpenKeeper(dir, "w"); err == nil {
+		t.Error("a checkpoint that it vouched for was forgotten")
 	}
 }
 

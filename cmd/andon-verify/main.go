@@ -1,8 +1,9 @@
 // Andon-verify checks a file that `andon ledger export` wrote, with nothing but
 // the public key of the ledger: every entry, the tree over all of them (RFC
 // 6962), the signed checkpoint (C2SP signed-note), cosignatures of witnesses
-// (C2SP tlog-cosignature), and personal values against their commitments. It is
-// for people who do not trust the program that wrote the file: it shares no code
+// (C2SP tlog-cosignature), and personal values against their commitments. Where
+// an entry names another key, signed by both, it goes on with that one. It is for
+// people who do not trust the program that wrote the file: it shares no code
 // with it, and is short enough to be read. docs/ledger-format.md has the format.
 //
 //	andon-verify -key ledger.key.pub [-witness KEY]… [-quorum N] record.jsonl
@@ -72,7 +73,8 @@ func (c *cosigner) Verify(msg, sig []byte) bool {
 // verifier is one check. peaks are the roots of the full subtrees that the leaves
 // so far fall into: all that it takes to go on.
 type verifier struct {
-	log       note.Verifier
+	log       note.Verifier // of the ledger, as far as the entries were read
+	rekeyed   []int64       // entries that named another
 	witnesses note.Verifiers
 	quorum    int
 
@@ -166,6 +168,30 @@ func (v *verifier) entry(line []byte) error {
 	}
 	v.add(line)
 	v.names = e.Personal
+	if string(e.Type) == `"ledger.rekeyed"` {
+		return v.rekey(e.Body)
+	}
+	return nil
+}
+
+// rekey goes on with the key that an entry names, if the one before has signed
+// that, and it has, too. A rekeying of before the given key is passed over.
+func (v *verifier) rekey(body []byte) error {
+	var b struct {
+		From, To  string
+		Statement []byte
+	}
+	if err := json.Unmarshal(body, &b); err != nil {
+		return bad("entry %d: it does not say which key signs from here on", v.size-1)
+	}
+	next, err := note.NewVerifier(b.To)
+	if err != nil || next.Name() != v.log.Name() || next.KeyHash() == v.log.KeyHash() {
+		return nil
+	}
+	n, err := note.Open(b.Statement, note.VerifierList(v.log, next))
+	if err == nil && len(n.Sigs) == 2 && n.Text == "andon ledger key succession\n"+b.From+"\n"+b.To+"\n" {
+		v.log, v.rekeyed = next, append(v.rekeyed, v.size-1)
+	}
 	return nil
 }
 
@@ -273,6 +299,9 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		return fail(err)
 	}
 	fmt.Fprintf(stdout, "sound: %d entries, signed by %s\nroot %s\npersonal values as committed to: %d\n", v.size, v.log.Name(), v.root(), v.personal)
+	if len(v.rekeyed) > 0 {
+		fmt.Fprintf(stdout, "it has another key than the one given, %08x, named in entry %d\n", v.log.KeyHash(), v.rekeyed[len(v.rekeyed)-1])
+	}
 	if v.quorum > 0 {
 		fmt.Fprintf(stdout, "at least %d of %d witnesses vouch for the first %d entries\n", v.quorum, len(cosigners), v.vouched)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -268,6 +269,57 @@ func TestTamperedExports(t *testing.T) {
 		m.agree(t, fmt.Sprintf("byte %d changed: %.60q", i, b[max(0, i-20):min(len(b), i+20)]), b)
 		if t.Failed() {
 			return
+		}
+	}
+}
+
+// TestFollowsTheKey: whoever has the first key can check what the third has signed.
+func TestFollowsTheKey(t *testing.T) {
+	const name = "example.com/andon"
+	m := made{dir: t.TempDir()}
+	var signers []note.Signer
+	var keys []string
+	step := func(own ...note.Signer) *ledger.SQLite {
+		t.Helper()
+		l, err := ledger.OpenSQLite(m.db(), own[0], own[1:]...)
+		ok(t, err)
+		return l
+	}
+	put := func(l *ledger.SQLite, kind string, body []byte) {
+		t.Helper()
+		_, err := l.Append(t.Context(), l.Size(), ledger.Entry{At: time.Unix(1e9, 0), Type: kind, Body: body})
+		ok(t, errors.Join(err, l.Close()))
+	}
+	for i := range 3 {
+		path := filepath.Join(m.dir, fmt.Sprint("key", i))
+		s, key, err := ledger.LoadOrCreateSigner(path, name)
+		ok(t, err)
+		if signers, keys = append(signers, s), append(keys, key); i > 0 {
+			b, err := ledger.Rekey(signers[i-1], s, keys[i-1], key)
+			ok(t, err)
+			body, err := json.Marshal(b)
+			ok(t, err)
+			put(step(s, signers[i-1]), ledger.TypeRekeyed, body)
+		}
+		put(step(s), "test.made", []byte(`{}`))
+	}
+	dump, err := m.export(t, false)
+	ok(t, err)
+	for i := range keys {
+		m.key = filepath.Join(m.dir, fmt.Sprintf("key%d.pub", i))
+		if code, said := m.check(t, dump); code != 0 || strings.Contains(said, "named in entry 3") != (i < 2) {
+			t.Errorf("key %d: %d %s", i, code, said)
+		}
+	}
+	// Neither a record that a former key has signed last, nor a key that nobody named.
+	put(step(signers[2], signers[0]), "test.made", []byte(`{}`))
+	put(step(signers[0]), "test.made", []byte(`{}`))
+	dump, err = m.export(t, false)
+	ok(t, err)
+	for i := range keys {
+		m.key = filepath.Join(m.dir, fmt.Sprintf("key%d.pub", i))
+		if code, said := m.check(t, dump); code != 1 {
+			t.Errorf("key %d: signed by the first key after the third had taken its place: %d %s", i, code, said)
 		}
 	}
 }
