@@ -87,7 +87,7 @@ func (c *Control) getApprovals(cl *call) error {
 	out := actList{Approvals: []actView{}}
 	c.mu.RLock()
 	for _, id := range slices.Backward(c.state.authority.actList) {
-		if p := c.state.authority.acts[id]; want == "" || p.state == want {
+		if p := c.state.authority.acts[id]; (want == "" || p.state == want) && c.state.seesAct(cl.op, p) {
 			out.Approvals = append(out.Approvals, c.state.actView(p, cl.op))
 		}
 		if len(out.Approvals) == maxShown {
@@ -102,7 +102,7 @@ func (c *Control) showAct(id string, to *operator) (actView, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	p := c.state.authority.acts[id]
-	if p == nil {
+	if p == nil || !c.state.seesAct(to, p) {
 		return actView{}, problem("not_found", "nothing called "+strconv.Quote(short(id))+" waits for approval")
 	}
 	return c.state.actView(p, to), nil

@@ -92,7 +92,7 @@ type endedBody struct {
 // once when the act is asked for and once when it is carried.
 func doers() map[string]doer {
 	return map[string]doer{
-		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive, "roles": doRoles, "erase": doErase,
+		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive, doesDecide: doDecide, "roles": doRoles, "erase": doErase,
 	}
 }
 
@@ -265,11 +265,15 @@ func (p *pendingAct) count(s *state) int {
 	return n
 }
 
+func noAct(id string) error {
+	return problem("not_found", "nothing called "+strconv.Quote(short(id))+" waits for approval")
+}
+
 // openAct is an act that can be answered now.
 func (s *state) openAct(id string, early time.Time) (*pendingAct, error) {
 	p := s.authority.acts[id]
 	if p == nil {
-		return nil, problem("not_found", "nothing called "+strconv.Quote(short(id))+" waits for approval")
+		return nil, noAct(id)
 	}
 	if p.state != actOpen {
 		return nil, problem("approval_closed", fmt.Sprintf("%s was %s at %s", p.ID, p.state, p.ended.Format(time.RFC3339)))
@@ -282,6 +286,9 @@ func (s *state) openAct(id string, early time.Time) (*pendingAct, error) {
 
 // answerable is openAct, for somebody who wants to answer.
 func (s *state) answerable(op *operator, id string, early time.Time) (*pendingAct, error) {
+	if !s.seesAct(op, s.authority.acts[id]) {
+		return nil, noAct(id)
+	}
 	p, err := s.openAct(id, early)
 	if err != nil {
 		return nil, err
@@ -340,6 +347,9 @@ func (c *Control) withdrawAct(ctx context.Context, op *operator, id, reason stri
 		p, err := s.openAct(id, now)
 		if err != nil {
 			return nil, err
+		}
+		if !s.seesAct(op, p) {
+			return nil, noAct(id)
 		}
 		if p.by != op.id {
 			return nil, problem("not_independent", fmt.Sprintf("%s is %s's to withdraw; you can decline it", p.ID, p.by))

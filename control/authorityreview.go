@@ -9,6 +9,7 @@ import (
 
 	"andon/authority"
 	"andon/correction"
+	"andon/incident"
 	"andon/ledger"
 	"andon/order"
 )
@@ -203,6 +204,10 @@ func (s *state) alarming(e ledger.Entry) string {
 	case typeReviewDue:
 		if b, err := read[reviewDueBody](e.Body); err == nil && s.authority.reviews[b.ID] != nil {
 			return "the review " + b.ID + " is overdue: " + s.authority.reviews[b.ID].Says
+		}
+	case incident.TypeDecisionOverdue:
+		if b, err := read[incident.DecisionOverdue](e.Body); err == nil {
+			return b.ID + " was not decided in time, and its default is not carried out: " + b.Why
 		}
 	case typeCreated:
 		if b, err := read[createdBody](e.Body); err == nil && b.Correction.Level() >= 3 && b.Correction.Mode != correction.Shadow {

@@ -39,6 +39,7 @@ func (c *Control) clerk() {
 func (c *Control) tidy(ctx context.Context) {
 	c.watchLeases()
 	c.takeSteps(ctx)
+	c.takeDefaults(ctx)
 	if c.cfg.Now().Before(c.clerkRests) || !c.anythingToRecord() {
 		return
 	}

@@ -289,7 +289,7 @@ func (c *Control) lift(ctx context.Context, op *operator, id, reason string, gla
 			return wanted{}, err
 		}
 		return wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "lift", subject: id,
-			says: "lift " + id + " (" + correctionWords(&r.Correction) + ")", what: liftWhat{id, reason}, reason: reason, glass: glass}, nil
+			says: "lift " + id + " (" + correctionWords(&r.Correction) + ")" + s.unmetWords(id), what: liftWhat{id, reason}, reason: reason, glass: glass}, nil
 	})
 }
 
@@ -328,7 +328,7 @@ func (c *Control) draftEnd(s *state, id, reason string) ([]draft, error) {
 	if err := s.inCustody(id, "lifted"); err != nil {
 		return nil, err
 	}
-	return []draft{{typeLifted, changedBody{ID: id, Reason: reason}}}, nil
+	return []draft{{typeLifted, changedBody{ID: id, Reason: s.liftReason(id, reason)}}}, nil
 }
 
 // extension is what extend is asked to do.

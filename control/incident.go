@@ -151,9 +151,12 @@ func (s *state) follow(e ledger.Entry) {
 	case "approval": // of a lift, say: its subject is a correction
 		if a := s.authority.acts[peek(e).ID]; a != nil {
 			s.concerns(e, s.book().IncidentOf(a.Subject))
+			if d := s.decision.all.Get(a.Subject); d != nil {
+				s.decisionConcerns(e, d.Incident)
+			}
 		}
 	case "decision":
-		s.book().Decided(peek(e).Incident, metaOf(e))
+		s.decisionConcerns(e, peek(e).Incident)
 	default:
 		s.concerns(e, peek(e).Incident)
 	}

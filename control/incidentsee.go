@@ -109,6 +109,17 @@ func (s *state) hears(op *operator, e ledger.Entry) (entry, body bool) {
 		return ok, ok
 	case "correction":
 		return true, all(g.Correction.Incident)
+	case "approval":
+		ok := s.seesAct(op, s.authority.acts[g.ID])
+		return ok, ok
+	case "run": // what follows its beginning names the run alone
+		run := s.playbook.runs[g.Run]
+		ok := all(g.Incident) && (run == nil || s.sees(op, run))
+		return ok, ok
+	case "decision":
+		d := s.decision.all.Get(g.ID)
+		ok := s.seesDecision(op, d)
+		return ok, ok
 	}
 	ok := all(g.Incident)
 	return ok, ok

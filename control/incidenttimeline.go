@@ -141,6 +141,15 @@ func (c *Control) tellEntry(ctx context.Context, e ledger.Entry, v *timelineEntr
 			v.Text, v.Erased, err = c.personal(ctx, t.Commitment)
 		}
 		return err
+	case room == "decision":
+		c.mu.RLock()
+		t := incident.TellDecision(e.Type, e.Body, c.state.decision.all.Get(peek(e).ID))
+		c.mu.RUnlock()
+		v.Text, v.Refs = t.Text, t.Refs
+		return nil
+	case room == "evidence":
+		tellEvidence(e, v)
+		return nil
 	case e.Type == typeCreated:
 		var b struct {
 			Correction correction.Correction `json:"correction"`

@@ -55,7 +55,7 @@ type Option struct {
 
 // Restore says which earlier state an option leads back to. Exactly one is given.
 type Restore struct {
-	Revision *uint64   `json:"revision,omitempty"`
+	Revision *uint64   `json:"revision,omitzero"`
 	At       time.Time `json:"at,omitzero"`
 	Before   string    `json:"before,omitempty"`
 }
@@ -131,7 +131,7 @@ type Takes struct {
 	Roles     []authority.Role    `json:"roles"`               // who may choose it
 	Approvals int                 `json:"approvals"`           // others who have to agree before
 	Approvers []authority.Role    `json:"approvers,omitempty"` // of these roles
-	Ratify    int                 `json:"ratify,omitempty"`    // others who have to ratify it afterwards
+	Ratify    int                 `json:"ratify,omitzero"`     // others who have to ratify it afterwards
 	Within    correction.Duration `json:"within,omitzero"`
 }
 
@@ -158,8 +158,8 @@ type Dissent struct {
 	At     time.Time `json:"at"`
 	By     string    `json:"by"`
 	Text   string    `json:"text"`
-	Prefer int       `json:"prefer,omitempty"` // the option that should be chosen
-	After  bool      `json:"after,omitempty"`  // it was decided already
+	Prefer int       `json:"prefer,omitzero"` // the option that should be chosen
+	After  bool      `json:"after,omitzero"`  // it was decided already
 	Entry  uint64    `json:"entry"`
 }
 
@@ -230,12 +230,12 @@ func (b *Decisions) Check(e DecisionEvent, m Meta) error {
 }
 
 // checkOptions looks at options but for what only the control plane can know.
-func checkOptions(options []Option, at func(string) string) error {
+func checkOptions(options []Option) error {
 	switch n := len(options); {
 	case n < 2:
-		return wrong(at("options"), fmt.Sprintf("has %d; a decision has at least two, one of them to do nothing", n))
+		return wrong("options", fmt.Sprintf("has %d; a decision has at least two, one of them to do nothing", n))
 	case n > MaxOptions:
-		return wrong(at("options"), fmt.Sprintf("has %d; at most %d", n, MaxOptions))
+		return wrong("options", fmt.Sprintf("has %d; at most %d", n, MaxOptions))
 	}
 	nothing, all := false, 0
 	titles := map[string]bool{}
@@ -272,7 +272,7 @@ func checkOptions(options []Option, at func(string) string) error {
 		nothing = nothing || o.Nothing()
 	}
 	if !nothing {
-		return wrong(at("options"), "to do nothing is not among them")
+		return wrong("options", "to do nothing is not among them")
 	}
 	return nil
 }

@@ -162,7 +162,7 @@ func (e *DecisionOpened) Check(now time.Time) error {
 			}
 		}
 	}
-	if err := checkOptions(e.Options, func(s string) string { return s }); err != nil {
+	if err := checkOptions(e.Options); err != nil {
 		return err
 	}
 	if data, err := json.Marshal(e.Options); err != nil || len(data) > MaxOptionsBytes {
@@ -203,7 +203,7 @@ type DecisionMadeBody struct {
 	About
 	Option      int          `json:"option"`
 	By          string       `json:"by"`
-	Auto        bool         `json:"auto,omitempty"` // nobody answered in time
+	Auto        bool         `json:"auto,omitzero"` // nobody answered in time
 	Rationale   string       `json:"rationale"`
 	NotNarrower string       `json:"why_not_narrower,omitempty"`
 	NotBroader  string       `json:"why_not_broader,omitempty"`
@@ -212,7 +212,7 @@ type DecisionMadeBody struct {
 	Criteria    []string     `json:"criteria,omitempty"` // for lifting what it applies
 	ReviewBy    time.Time    `json:"review_by,omitzero"`
 	Takes       Takes        `json:"takes"`
-	Glass       bool         `json:"break_glass,omitempty"`
+	Glass       bool         `json:"break_glass,omitzero"`
 	Applied     []string     `json:"applied,omitempty"`
 	Lifted      []string     `json:"lifted,omitempty"`
 	Seen        []Comparison `json:"compared"`    // every option, as it was seen
@@ -309,7 +309,7 @@ func (e *DecisionOverdue) take(b *Decisions, m Meta) (func(), error) {
 type Dissented struct {
 	About
 	Text   string `json:"text"`
-	Prefer int    `json:"prefer,omitempty"`
+	Prefer int    `json:"prefer,omitzero"`
 }
 
 // Type is the entry's type.
@@ -339,7 +339,7 @@ type CriterionTicked struct {
 	About
 	Criterion int    `json:"criterion"` // from 1
 	Evidence  string `json:"evidence"`
-	Unmet     bool   `json:"unmet,omitempty"`
+	Unmet     bool   `json:"unmet,omitzero"`
 }
 
 // Type is the entry's type.
