@@ -102,7 +102,7 @@ func allowOnlyVerb() *verb {
 	return &verb{
 		use: "allow-only [org=NAME | …] --reason TEXT", kind: correction.Access,
 		short:   "Refuse everybody who is not listed",
-		example: `  andon allow-only org=acme,initech model=sim-large --reason "staged return"`,
+		example: `  andon allow-only org=acme,acme-eu model=sim-large --reason "staged return"`,
 		params:  func(*[]string, time.Time) (params, error) { return params{"mode": "allow_only"}, nil },
 	}
 }

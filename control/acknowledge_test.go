@@ -16,7 +16,7 @@ func TestAcknowledgements(t *testing.T) {
 	g := w.gate("gw-1", true)
 	w.makeKey(`{"org":"acme","use_cases":["medical/advice"]}`)
 	w.makeKey(`{"org":"globex","use_cases":["medical"]}`)
-	w.makeKey(`{"org":"initech","use_cases":["legal"]}`)
+	w.makeKey(`{"org":"acme-eu","use_cases":["legal"]}`)
 	body := `{"kind":"use","params":{"use_case":"medical","action":"acknowledge","acknowledge_by":"2100-01-01T00:00:00Z"},"scope":{"all":true},"reason":"r"}`
 	w.create(body)
 	w.create(stopLarge)

@@ -118,12 +118,12 @@ func TestLadderGoesFromNarrowToBroad(t *testing.T) {
 
 func TestFill(t *testing.T) {
 	p := parse(t, example)
-	got, faults := p.Fill(map[string]string{"orgs": "globex, initech", "ip": "198.51.100.9"})
+	got, faults := p.Fill(map[string]string{"orgs": "globex, acme-eu", "ip": "198.51.100.9"})
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
 	block := got.Step("block").Correction.Scope
-	if !slices.Equal(block.Orgs, []string{"acme", "globex", "initech"}) || block.IPs[0] != "198.51.100.9" {
+	if !slices.Equal(block.Orgs, []string{"acme", "globex", "acme-eu"}) || block.IPs[0] != "198.51.100.9" {
 		t.Error(block)
 	}
 	if s := got.Step("tell").Notice.Text; s != "We look into it: forbidden phrase" {
@@ -136,7 +136,7 @@ func TestFill(t *testing.T) {
 		vars          map[string]string
 		field, detail string
 	}{
-		"missing":    {nil, "vars.orgs", "no default for it (who is seen)"},
+		"missing":    {nil, "vars.orgs", "--var orgs=… (who is seen)"},
 		"undeclared": {map[string]string{"orgs": "a", "x": "y"}, "vars.x", "not a variable"},
 		"empty part": {map[string]string{"orgs": "a,,b"}, "vars.orgs", "empty"},
 		"two lines":  {map[string]string{"orgs": "a", "phrase": "b\nc"}, "vars.phrase", "one line"},
