@@ -128,7 +128,11 @@ func (c *command) sessionsListCmd() *cobra.Command {
 				if s.Current {
 					this = "this one"
 				}
-				rows = append(rows, []string{s.ID, shorten(s.Name, 24), s.Method, until(s.OpenedAt, c.Now()), until(s.LastUsedAt, c.Now()), until(s.ExpiresAt, c.Now()), this})
+				used := s.LastUsedAt // to the minute, so it can lie before the beginning
+				if used.Before(s.OpenedAt) {
+					used = s.OpenedAt
+				}
+				rows = append(rows, []string{s.ID, shorten(s.Name, 24), s.Method, until(s.OpenedAt, c.Now()), until(used, c.Now()), until(s.ExpiresAt, c.Now()), this})
 			}
 			table(c.Stdout, rows)
 			return nil
