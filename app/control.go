@@ -39,12 +39,13 @@ func (a *App) startControl(ctx context.Context) error {
 		return err
 	}
 	cc := control.Config{
-		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(), Attachments: l.Attachments(),
+		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(), Attachments: l.Attachments(), Evidence: l.Evidence(),
 		People: l.People(), OIDC: a.cfg.Control.Issuer(), StepUp: a.cfg.Control.StepUp, Proxies: a.cfg.Control.Proxies(),
 		Sessions: people.Span{Idle: time.Duration(a.cfg.Control.Sessions.Idle), Absolute: time.Duration(a.cfg.Control.Sessions.Absolute)},
 		Source:   a.cfg.Control.OrderKey, OpenSigner: a.openSigner, Emergency: trust.Emergency, Models: a.models(),
 		Lease: time.Duration(a.cfg.Gateway.Lease), LedgerKey: ledgerKey, Rekeyed: rekeyed, Logger: a.log,
 	}
+	cc.Alerts, cc.AlertFile, cc.URL = a.cfg.Control.Endpoints(), l.Alerts(), strings.TrimRight(a.cfg.Control.URL, "/")
 	for _, w := range a.cfg.Control.Witnesses {
 		cc.Witnesses = append(cc.Witnesses, control.OutsideWitness{URL: w.URL, Key: w.Key})
 	}

@@ -46,6 +46,7 @@ type Daemons struct {
 	Sim     func(ctx context.Context, listen string, out io.Writer) error
 	Issuer  func(ctx context.Context, listen string, out io.Writer) error
 	Witness func(ctx context.Context, listen string, logs []string, out io.Writer) error
+	Sink    func(ctx context.Context, listen, secret string, out io.Writer) error
 }
 
 // command is what the verbs share: the world and the global flags.
@@ -138,7 +139,7 @@ func (c *command) root() *cobra.Command {
 	for id, cmds := range map[string][]*cobra.Command{
 		groupIncident: slices.Concat(c.incidentCmds(), c.decisionCmds(), c.playbookCmds(), c.evidenceCmds(), c.restoreCmds(), c.authorityCmds()),
 		groupPrepare:  slices.Concat(c.planCmds(), c.peopleCmds(), c.joinCmds(), c.signingCmds(), c.termsCmds(), c.concernCmds()),
-		groupRecord:   slices.Concat(c.witnessCmds(), c.exchangeCmds()),
+		groupRecord:   slices.Concat(c.witnessCmds(), c.exchangeCmds(), c.alertCmds()),
 	} {
 		for _, cmd := range cmds {
 			cmd.GroupID = id

@@ -116,7 +116,7 @@ func (c *command) simCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8082", "address (ANDON_SIM_LISTEN)")
-	cmd.AddCommand(c.simIssuerCmd(), c.simWitnessCmd())
+	cmd.AddCommand(c.simIssuerCmd(), c.simWitnessCmd(), c.simSinkCmd())
 	return cmd
 }
 

@@ -48,6 +48,7 @@ type Config struct {
 	Lists  string     // folder for the content of named lists; "": there can be none
 
 	Attachments string // folder for the files of incidents; "": there can be none
+	Evidence    string // folder for evidence; "": there is none
 
 	// Signer signs orders, states and leases until another key takes its place. Left
 	// out, it is opened at Source. The ledger knows which key counts; where a key
@@ -81,6 +82,12 @@ type Config struct {
 	LedgerKey string              // text of the ledger's public key, for those who verify; optional, but gateways vouch for nothing without
 
 	Witnesses []OutsideWitness // that are asked to cosign the ledger's checkpoints; optional
+
+	Alerts    []AlertEndpoint // that are told of alarms and pulls of the cord; optional
+	AlertFile string          // where it stands up to where they were told, on a disk that lasts; "": each begins at now
+	URL       string          // by which people reach the API, for links in alerts; "": links are paths
+
+	alertRetry time.Duration // default alertRetry
 
 	Now        func() time.Time      // default time.Now
 	Logger     *slog.Logger          // default: silent
@@ -131,10 +138,14 @@ type Control struct {
 	files  *blob.Store // of incidents; nil: there can be none
 	filing sync.Mutex  // held while a file of an incident comes or goes; taken before command
 
+	evidence evidenceKeeper
+
 	complaints complaints
 	seen       witnesses         // has a lock of its own
 	outside    []*witness.Client // each its goroutine's
 	pace       time.Duration     // between two submissions to one of them
+	alerts     alerts
+	rosters    rosterWatch
 
 	clerkRests time.Time // until when the clerk writes nothing; the clerk's own
 }
@@ -180,6 +191,9 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.dropFiles()
+	if err := c.openEvidence(); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
 	if err := c.openShelf(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
@@ -187,6 +201,9 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	if err := c.openWitnesses(); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
+	if err := c.openAlerts(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.handler = c.routes()
@@ -251,14 +268,18 @@ func (c *Control) Start(ctx context.Context) error {
 			c.log.Error("control API ended", "error", err)
 		}
 	})
-	c.running.Go(c.keepSigning) // without it a key elsewhere signs for a day and no longer
-	c.running.Go(c.clerk)       // without it effects are not recorded and expired corrections stay in the order
+	c.running.Go(c.keepSigning)  // without it a key elsewhere signs for a day and no longer
+	c.running.Go(c.keepEvidence) // without it evidence that is due is never taken
+	c.running.Go(c.clerk)        // without it effects are not recorded and expired corrections stay in the order
 	c.mu.RLock()
 	revision, entries, erased := c.state.revision, c.state.size, c.state.allErased()
 	c.mu.RUnlock()
 	c.running.Go(c.keepWitnesses) // without it nobody else learns who has vouched for the ledger
 	for _, w := range c.outside {
 		c.running.Go(func() { c.submit(w) }) // without it this witness sees nothing
+	}
+	for _, e := range c.alerts.ends {
+		c.running.Go(func() { c.deliver(e) }) // without it this endpoint is told nothing
 	}
 	c.running.Go(func() { c.finishErasures(erased) }) // without it an erasure that a crash interrupted stays half done
 	c.log.Info("control plane started", "listen", c.Addr(), "revision", revision, "ledger_entries", entries, "key", c.OrderKey().String())

@@ -22,25 +22,25 @@ import (
 
 // table is the whole API. The OpenAPI document says the same; a test compares.
 var table = slices.Concat(coreTable, authorityTable, planTable, readinessTable, peopleTable, joinTable, signingTable, incidentTable,
-	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable, exchangeTable)
+	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable, exchangeTable, alertTable)
 
 // permits says which roles may do what. An action that is not listed is the
 // administrator's alone.
 var permits = joined(corePermits, authorityPermits, planPermits, readinessPermits, peoplePermits, joinPermits, signingPermits, incidentPermits,
-	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits, exchangePermits)
+	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits, exchangePermits, alertPermits)
 
 // codes are the problems' stable codes.
 var codes = joined(coreCodes, authorityCodes, planCodes, readinessCodes, peopleCodes, joinCodes, signingCodes, incidentCodes,
-	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes, exchangeCodes)
+	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes, exchangeCodes, alertCodes)
 
 // folds read entries, by their type. See state.prepare.
 var folds = joined(authorityFolds, planFolds, readinessFolds, peopleFolds, joinFolds, signingFolds, incidentFolds,
-	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds, exchangeFolds)
+	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds, exchangeFolds, alertFolds)
 
 // clocks say what is to be written because time has passed. Each runs as a
 // command decides: the state has no other writer. They must not wait.
 var clocks = []func(c *Control, s *state, early time.Time) []draft{
-	authorityClock, planClock, readinessClock, peopleClock, joinClock, incidentClock, decisionClock, playbookClock, evidenceClock, termsClock, restoreClock,
+	authorityClock, planClock, readinessClock, peopleClock, joinClock, incidentClock, decisionClock, playbookClock, evidenceClock, termsClock, restoreClock, alertClock,
 }
 
 // code is a problem's status and title.
@@ -69,6 +69,7 @@ type parts struct {
 	witness   witnessState
 	restore   restoreState
 	concern   concernState
+	alert     alertState
 }
 
 // joined puts maps together. The same key twice is a programming error.

@@ -48,11 +48,17 @@ func (l Layout) OperatorToken() string { return l.join("operator.token") }
 // People is the control plane's private file about people, mode 0600.
 func (l Layout) People() string { return l.join("people.json") }
 
+// Alerts says up to where each alert endpoint was told, mode 0600.
+func (l Layout) Alerts() string { return l.join("alerts.json") }
+
 // Lists is the folder of the control plane's named lists.
 func (l Layout) Lists() string { return l.join("lists") }
 
 // Attachments is the folder of the files that belong to incidents.
 func (l Layout) Attachments() string { return l.join("attachments") }
+
+// Evidence is the folder of the snapshots that were sealed into the record.
+func (l Layout) Evidence() string { return l.join("evidence") }
 
 // Gateway is the folder of one gateway: its last order, emergency orders and lists.
 func (l Layout) Gateway(name string) string { return l.join("gateway", name) }

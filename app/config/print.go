@@ -26,7 +26,7 @@ func Redact(path, value string) string {
 	if value == "" {
 		return ""
 	}
-	if path == "control.token" || path == "control.oidc.client_secret" || path == "gateway.join" || path == "gateway.pseudonym_key" || (strings.HasPrefix(path, "gateway.upstreams") || strings.HasPrefix(path, "gateway.detectors")) && strings.HasSuffix(path, ".key") {
+	if path == "control.token" || path == "control.oidc.client_secret" || path == "gateway.join" || path == "gateway.pseudonym_key" || alertSecret(path) || (strings.HasPrefix(path, "gateway.upstreams") || strings.HasPrefix(path, "gateway.detectors")) && strings.HasSuffix(path, ".key") {
 		return hidden
 	}
 	if strings.Contains(value, "://") {

@@ -34,7 +34,7 @@ func run() int {
 		Interactive: isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
 		Version:     version,
 		Daemons: cli.Daemons{
-			Serve: app.Serve, Control: app.RunControl, Gateway: app.RunGateway, Dev: app.Dev, Sim: app.RunSim, Issuer: app.RunIssuer, Witness: app.RunSimWitness,
+			Serve: app.Serve, Control: app.RunControl, Gateway: app.RunGateway, Dev: app.Dev, Sim: app.RunSim, Issuer: app.RunIssuer, Witness: app.RunSimWitness, Sink: app.RunSimSink,
 		},
 	})
 }
