@@ -54,8 +54,10 @@ type command struct {
 	Env
 	server, token, dev, output string
 	ca                         string
-	started                    bool          // arguments were understood
-	lines                      *bufio.Reader // stdin, once secrets were read from it
+	started                    bool              // arguments were understood
+	lines                      *bufio.Reader     // stdin, once secrets were read from it
+	asked                      *client           // the last one that was made
+	names                      map[string]string // of operators; nil: not asked for yet
 }
 
 // Main runs one command and returns its exit code.
