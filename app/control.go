@@ -39,7 +39,7 @@ func (a *App) startControl(ctx context.Context) error {
 		return err
 	}
 	cc := control.Config{
-		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(), Attachments: l.Attachments(),
+		Listen: a.cfg.Control.Listen, Bus: b, Log: record, Lists: l.Lists(), Attachments: l.Attachments(), Evidence: l.Evidence(),
 		People: l.People(), OIDC: a.cfg.Control.Issuer(), StepUp: a.cfg.Control.StepUp, Proxies: a.cfg.Control.Proxies(),
 		Sessions: people.Span{Idle: time.Duration(a.cfg.Control.Sessions.Idle), Absolute: time.Duration(a.cfg.Control.Sessions.Absolute)},
 		Source:   a.cfg.Control.OrderKey, OpenSigner: a.openSigner, Emergency: trust.Emergency, Models: a.models(),

@@ -41,6 +41,7 @@ type options struct {
 	share                           float64
 	shadow, preview, yes            bool
 	glass, unheld                   bool
+	evidence                        evidenceFlags
 }
 
 func (o *options) add(cmd *cobra.Command) {
@@ -61,6 +62,7 @@ func (o *options) add(cmd *cobra.Command) {
 	f.StringVar(&o.idempotency, "idempotency-key", "", "same key, same correction (default: a new one)")
 	addGlass(cmd, &o.glass)
 	f.BoolVar(&o.unheld, "override-hold-down", false, "dependants on the hold-down list get no fallback first; the reason says why")
+	o.evidence.add(cmd)
 	addWait(cmd, &o.wait)
 }
 
@@ -117,7 +119,7 @@ func (c *command) correct(v *verb) *cobra.Command {
 				c.printf("nothing was done\n")
 				return &reported{exitFailed, "not confirmed"}
 			}
-			return notYet(c.apply(cmd.Context(), cl, d, o.idempotency, wait, commandQuery(o.glass, o.unheld)), cmd.Name(), d.Params)
+			return notYet(c.apply(cmd.Context(), cl, d, o.idempotency, wait, o.evidence.query(commandQuery(o.glass, o.unheld))), cmd.Name(), d.Params)
 		},
 	}
 	o.add(cmd)

@@ -18,6 +18,7 @@ func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) 
 func (c *command) liftCmd() *cobra.Command {
 	var reason, wait string
 	var glass bool
+	var evidence evidenceFlags
 	cmd := &cobra.Command{
 		Use: "lift ID… --reason TEXT", Short: "Take corrections back",
 		Example: `  andon lift c-12 --reason "patched and probed"`,
@@ -25,11 +26,12 @@ func (c *command) liftCmd() *cobra.Command {
 			if len(args) == 0 {
 				return usagef("andon corrections lists the ids", "it does not say which correction to lift")
 			}
-			return c.change(cmd.Context(), args, "lift"+glassQuery(glass), reason, wait, nil)
+			return c.change(cmd.Context(), args, "lift"+evidence.query(glassQuery(glass)), reason, wait, nil)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
 	addGlass(cmd, &glass)
+	evidence.add(cmd)
 	addWait(cmd, &wait)
 	return cmd
 }

@@ -61,11 +61,15 @@ func (c *Control) postCorrection(cl *call) error {
 	if err != nil {
 		return err
 	}
-	glass, err := cl.breakGlass("hold_down")
+	glass, err := cl.breakGlass(append(evidenceQuery, "hold_down")...)
 	if err != nil {
 		return err
 	}
-	id, replayed, err := c.create(cl.r.Context(), cl.op, cor, created{idem: idem, glass: glass, unheld: unheld})
+	ctx, err := cl.evidenceWish(c)
+	if err != nil {
+		return err
+	}
+	id, replayed, err := c.create(ctx, cl.op, cor, created{idem: idem, glass: glass, unheld: unheld})
 	if err != nil {
 		return err
 	}
@@ -162,8 +166,11 @@ func changeOne[T any](c *Control, cl *call, run func(ctx context.Context, op *op
 
 func (c *Control) postLift(cl *call) error {
 	return changeOne(c, cl, func(ctx context.Context, op *operator, id string, x reasoned) error {
-		glass, err := cl.breakGlass()
+		glass, err := cl.breakGlass(evidenceQuery...)
 		if err != nil {
+			return err
+		}
+		if ctx, err = cl.evidenceWish(c); err != nil {
 			return err
 		}
 		return c.lift(ctx, op, id, x.Reason, glass)

@@ -52,6 +52,7 @@ func (c *Control) execute(ctx context.Context, actor string, decide func(s *stat
 		if err != nil || len(drafts) == 0 {
 			return nil, err
 		}
+		drafts = c.withEvidence(ctx, c.state, drafts)
 		entries := make([]ledger.Entry, len(drafts))
 		for i, d := range drafts {
 			entries[i] = d.entry()
@@ -63,6 +64,7 @@ func (c *Control) execute(ctx context.Context, actor string, decide func(s *stat
 		_, err = c.cfg.Log.Append(ctx, c.state.size, entries...)
 		switch {
 		case err == nil:
+			defer c.evidenceDue()
 			return entries, c.take(entries)
 		case errors.Is(err, ledger.ErrConflict) && try < maxConflicts:
 			if err := c.catchUp(ctx); err != nil {

@@ -48,6 +48,7 @@ type Config struct {
 	Lists  string     // folder for the content of named lists; "": there can be none
 
 	Attachments string // folder for the files of incidents; "": there can be none
+	Evidence    string // folder for evidence; "": there is none
 
 	// Signer signs orders, states and leases until another key takes its place. Left
 	// out, it is opened at Source. The ledger knows which key counts; where a key
@@ -137,6 +138,8 @@ type Control struct {
 	files  *blob.Store // of incidents; nil: there can be none
 	filing sync.Mutex  // held while a file of an incident comes or goes; taken before command
 
+	evidence evidenceKeeper
+
 	complaints complaints
 	seen       witnesses         // has a lock of its own
 	outside    []*witness.Client // each its goroutine's
@@ -188,6 +191,9 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.dropFiles()
+	if err := c.openEvidence(); err != nil {
+		return nil, fmt.Errorf("new control plane: %w", err)
+	}
 	if err := c.openShelf(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
@@ -262,8 +268,9 @@ func (c *Control) Start(ctx context.Context) error {
 			c.log.Error("control API ended", "error", err)
 		}
 	})
-	c.running.Go(c.keepSigning) // without it a key elsewhere signs for a day and no longer
-	c.running.Go(c.clerk)       // without it effects are not recorded and expired corrections stay in the order
+	c.running.Go(c.keepSigning)  // without it a key elsewhere signs for a day and no longer
+	c.running.Go(c.keepEvidence) // without it evidence that is due is never taken
+	c.running.Go(c.clerk)        // without it effects are not recorded and expired corrections stay in the order
 	c.mu.RLock()
 	revision, entries, erased := c.state.revision, c.state.size, c.state.allErased()
 	c.mu.RUnlock()

@@ -147,6 +147,9 @@ func (c *Control) tellEntry(ctx context.Context, e ledger.Entry, v *timelineEntr
 		c.mu.RUnlock()
 		v.Text, v.Refs = t.Text, t.Refs
 		return nil
+	case room == "evidence":
+		tellEvidence(e, v)
+		return nil
 	case e.Type == typeCreated:
 		var b struct {
 			Correction correction.Correction `json:"correction"`

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"andon/order"
 	"andon/wire"
@@ -94,7 +95,13 @@ func (p *prompts) note(api string, body []byte, at []wire.Region) {
 
 func (p *prompts) one(api string, text []byte, now time.Time) {
 	p.seen.Add(1)
-	head := text[:min(len(text), maxPromptText)]
+	head := text
+	if len(text) > maxPromptText {
+		head = text[:maxPromptText]
+		for len(head) > 0 && !utf8.RuneStart(text[len(head)]) { // not within a character
+			head = head[:len(head)-1]
+		}
+	}
 	key := maphash.Bytes(p.seed, head) ^ uint64(len(text))*0x9E3779B97F4A7C15
 	sec := now.Unix()
 	x := (*p.known.Load())[key]
@@ -140,6 +147,8 @@ func (p *prompts) takeUpLocked(key uint64, api string, head []byte, size int, no
 	sum := sha256.Sum256(head)
 	x := &prompt{sum: hex.EncodeToString(sum[:]), bytes: size, api: api, first: now.UTC()}
 	switch n := int64(len(head)); {
+	case !utf8.Valid(head):
+		x.why = "it is not UTF-8"
 	case !p.texts:
 		x.why = "this gateway keeps digests alone (gateway.system_prompts)"
 	case p.room.Add(-n) < 0:

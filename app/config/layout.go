@@ -57,6 +57,9 @@ func (l Layout) Lists() string { return l.join("lists") }
 // Attachments is the folder of the files that belong to incidents.
 func (l Layout) Attachments() string { return l.join("attachments") }
 
+// Evidence is the folder of the snapshots that were sealed into the record.
+func (l Layout) Evidence() string { return l.join("evidence") }
+
 // Gateway is the folder of one gateway: its last order, emergency orders and lists.
 func (l Layout) Gateway(name string) string { return l.join("gateway", name) }
 
