@@ -26,6 +26,27 @@ type pointList struct {
 type correctionList struct {
 	Revision    uint64 `json:"revision"`
 	Corrections []view `json:"corrections"`
+	Next        string `json:"next"`
+}
+
+// corrections asks for all corrections, or for those in force alone, page by page.
+func (cl *client) corrections(ctx context.Context, all bool) (correctionList, error) {
+	q := url.Values{}
+	if !all {
+		q["state"] = []string{"active", "scheduled"}
+	}
+	var cs correctionList
+	for {
+		var page correctionList
+		if err := cl.do(ctx, http.MethodGet, "/corrections?"+q.Encode(), nil, nil, &page); err != nil {
+			return cs, err
+		}
+		cs.Revision, cs.Corrections = page.Revision, append(cs.Corrections, page.Corrections...)
+		if page.Next == "" {
+			return cs, nil
+		}
+		q.Set("after", page.Next)
+	}
 }
 
 // overview is what status shows: desired against observed.
@@ -40,8 +61,8 @@ func (c *command) overview(ctx context.Context, cl *client) (*overview, error) {
 	if err := cl.do(ctx, http.MethodGet, "/points", nil, nil, &ps); err != nil {
 		return nil, err
 	}
-	var cs correctionList
-	if err := cl.do(ctx, http.MethodGet, "/corrections", nil, nil, &cs); err != nil {
+	cs, err := cl.corrections(ctx, false)
+	if err != nil {
 		return nil, err
 	}
 	o := &overview{Revision: max(ps.Revision, cs.Revision), Points: ps.Points, Corrections: []view{}}
@@ -212,8 +233,8 @@ func (c *command) correctionsCmd() *cobra.Command {
 			if len(args) == 1 {
 				return c.oneCorrection(cmd.Context(), cl, args[0])
 			}
-			var cs correctionList
-			if err := cl.do(cmd.Context(), http.MethodGet, "/corrections", nil, nil, &cs); err != nil {
+			cs, err := cl.corrections(cmd.Context(), all)
+			if err != nil {
 				return err
 			}
 			shown := []view{}

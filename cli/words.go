@@ -163,8 +163,8 @@ func (c *command) remaining(ctx context.Context, cl *client, lifted []view) {
 	if c.output == "json" {
 		return
 	}
-	var cs correctionList
-	if err := cl.do(ctx, http.MethodGet, "/corrections", nil, nil, &cs); err != nil {
+	cs, err := cl.corrections(ctx, false)
+	if err != nil {
 		return // the lift stands; this only adds to it
 	}
 	const most = 8

@@ -92,21 +92,27 @@ func (c *Control) postCorrection(cl *call) error {
 type correctionList struct {
 	Revision    uint64           `json:"revision"`
 	Corrections []correctionView `json:"corrections"`
+	Next        string           `json:"next,omitempty"` // give it as after, to go on
 }
+
+// correctionsMost bounds how many one answer lists: who asks for what is in force
+// goes on until there is no next.
+const correctionsMost = 500
 
 func (c *Control) getCorrections(cl *call) error {
 	if err := cl.op.may("correction.read"); err != nil {
 		return err
 	}
-	q := cl.r.URL.Query()
-	for name := range q {
-		if name != "state" {
-			p := problem("invalid_query", "unknown parameter "+short(name))
-			p.Field, p.Allowed = short(name), []string{"state"}
-			return p
-		}
+	q := query{cl.r.URL.Query()}
+	want := q.Values["state"] // as often as somebody likes
+	q.Del("state")
+	if err := onlyQuery(q.Values, "state", "after", "limit"); err != nil {
+		return err
 	}
-	want := q["state"]
+	limit, err := q.number("limit", correctionsMost, 1, correctionsMost)
+	if err != nil {
+		return err
+	}
 	states := []string{"scheduled", "active", "expired", "lifted"}
 	for _, s := range want {
 		if !slices.Contains(states, s) {
@@ -118,10 +124,24 @@ func (c *Control) getCorrections(cl *call) error {
 	c.mu.Lock()
 	early := c.early()
 	list := correctionList{Revision: c.state.revision, Corrections: []correctionView{}}
-	for _, r := range c.state.list {
-		if len(want) == 0 || slices.Contains(want, r.stateAt(early)) {
-			list.Corrections = append(list.Corrections, c.viewFor(cl.op, r))
+	rest := c.state.list
+	if q.Has("after") {
+		i := slices.IndexFunc(rest, func(r *record) bool { return r.ID == q.Get("after") })
+		if i < 0 {
+			c.mu.Unlock()
+			return badQuery("after", "there is no correction "+strconv.Quote(short(q.Get("after"))))
 		}
+		rest = rest[i+1:]
+	}
+	for _, r := range rest {
+		if len(want) > 0 && !slices.Contains(want, r.stateAt(early)) {
+			continue
+		}
+		if len(list.Corrections) == int(limit) {
+			list.Next = list.Corrections[limit-1].ID
+			break
+		}
+		list.Corrections = append(list.Corrections, c.viewFor(cl.op, r))
 	}
 	c.mu.Unlock()
 	return cl.reply(http.StatusOK, list)

@@ -108,6 +108,24 @@ func TestStatesAndList(t *testing.T) {
 	if got := ids("?state=expired&state=lifted"); got != "c-3 expired, c-4 lifted" {
 		t.Error(got)
 	}
+	var l correctionList
+	for _, tc := range []struct{ query, ids, next string }{
+		{"?limit=2", "c-1 c-2", "c-2"}, {"?limit=2&after=c-2", "c-3 c-4", ""}, {"?limit=1&state=lifted&state=expired", "c-3", "c-3"},
+		{"?limit=1&state=lifted&state=expired&after=c-3", "c-4", ""}, {"?after=c-4", "", ""},
+	} {
+		l = correctionList{}
+		w.ok(200, "GET", "/corrections"+tc.query, "", &l)
+		var got []string
+		for _, c := range l.Corrections {
+			got = append(got, c.ID)
+		}
+		if strings.Join(got, " ") != tc.ids || l.Next != tc.next {
+			t.Errorf("%s: %v, next %q", tc.query, got, l.Next)
+		}
+	}
+	for _, query := range []string{"?limit=0", "?limit=501", "?limit=x", "?after=c-9", "?after="} {
+		w.bad(400, "invalid_query", "GET", "/corrections"+query, "")
+	}
 	w.bad(409, "not_in_force", "POST", "/corrections/c-3/lift", `{"reason":"r"}`)
 	w.bad(409, "not_in_force", "POST", "/corrections/c-4/lift", `{"reason":"r"}`)
 	w.bad(400, "invalid_query", "GET", "/corrections?state=gone", "")
