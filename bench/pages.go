@@ -25,7 +25,7 @@ type page struct {
 // unlike pages: streams, files that are downloaded, and steps of a log-in.
 var unlike = map[string]string{
 	"/events": "a stream", "/ledger/tile/{path}": "for machines, by the tile", "/oidc/login": "a redirection", "/oidc/callback": "a redirection",
-	"/openc2": "the whole history, to be downloaded", "/incidents/{id}/attachments/{attachment}": "a file",
+	"/openc2": "the whole history, to be downloaded", "/correction-policy": "for callers, by their keys", "/corrections/{id}/acknowledgements": "of corrections of another kind", "/incidents/{id}/attachments/{attachment}": "a file",
 }
 
 // asked are the pages that are asked for: every GET of the API's own description,
@@ -34,8 +34,8 @@ func (r *record) asked(paths []string) []*page {
 	middle := r.incidents/2 + 3 // has a run of a playbook, and everybody may see it
 	ids := map[string]string{
 		"/corrections": fmt.Sprintf("c-%d", middle), "/incidents": fmt.Sprintf("i-%d", middle), "/cases": fmt.Sprintf("t-%d", middle), "/signals": fmt.Sprintf("s-%d", middle),
-		"/approvals": fmt.Sprintf("a-%d", r.incidents/10), "/runs": fmt.Sprintf("r-%d", r.incidents/20), "/decisions": fmt.Sprintf("d-%d", r.incidents/2),
-		"/ledger/entries": fmt.Sprint(r.entries / 2), "/plan/versions": "1", "/playbooks": "",
+		"/approvals": fmt.Sprintf("a-%d", r.incidents/10), "/runs": fmt.Sprintf("r-%d", r.incidents/20), "/decisions": fmt.Sprintf("d-%d", r.incidents/10),
+		"/ledger/entries": fmt.Sprint(r.entries / 2), "/plan/versions": "1", "/playbooks": "harmful-answers",
 	}
 	var out []*page
 	for _, p := range paths {
@@ -50,14 +50,14 @@ func (r *record) asked(paths []string) []*page {
 	}
 	for _, p := range []string{
 		"/incidents?kind=all&limit=200", "/incidents?kind=all&limit=200&after=" + fmt.Sprintf("i-%d", r.incidents-200), "/incidents?q=model+13+resolved&status=resolved",
-		fmt.Sprintf("/incidents/i-%d/timeline?limit=500", middle), "/corrections?state=all", "/corrections?state=active", "/approvals?state=all", "/reviews?state=open", "/reviews?state=all",
+		fmt.Sprintf("/incidents/i-%d/timeline?limit=500", middle), "/corrections?state=active&state=scheduled", fmt.Sprintf("/corrections?after=c-%d", r.incidents-500), "/approvals?state=open", "/reviews?state=open",
 	} {
 		out = append(out, &page{path: p})
 	}
 	return out
 }
 
-// ask asks for a page some times, and stops early where it takes long.
+// ask asks for a page some times; what is refused is no page.
 func (p *running) ask(pg *page, times int) error {
 	for range times {
 		req, err := http.NewRequest(http.MethodGet, p.url+"/api/v1"+pg.path, nil)

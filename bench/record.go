@@ -135,7 +135,7 @@ func startupRow(b *bench) (*result, error) {
 		measured: fmt.Sprintf("%s s at the worst of %d", digits(slowest.Seconds()), len(took)), ratio: digits(slowest.Seconds()/10) + " of 10 s", verdict: judge(slowest < 10*time.Second),
 		detail: fmt.Sprintf(`From the start of %s until it answers at %s: the whole ledger is read and folded, %s MB of SQLite.
 The processors worked %s s for it; its resident memory is then %s MB. The entries were written by a generator, which took %s s: signals,
-incidents, stops with their measured effect, decisions of others (approvals and reviews), runs of a playbook, notes.
+incidents, stops with their measured effect, decisions, approvals, reviews, runs of a playbook, notes.
 `, "`andon control`", "`/healthz`", digits(float64(r.bytes)/1e6), digits(median(spent).Seconds()), digits(float64(resident)/1e6), digits(r.took.Seconds()))}, nil
 }
 

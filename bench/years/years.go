@@ -115,6 +115,9 @@ func (w *writer) incident(ctx context.Context, n, each int) {
 		Scope: correction.Scope{Models: []string{"sim-large"}}, Reason: "answers are wrong", Incident: id, AppliedAt: w.at}})
 	measured()
 	event(&incident.On[incident.StatusChange]{Incident: id, Step: incident.StatusChange{To: incident.StatusContained}})
+	if n%5 == 3 {
+		w.decision(put, n, id)
+	}
 	if n%10 == 3 {
 		w.run(put, n, id)
 	}
@@ -153,6 +156,17 @@ func (w *writer) incident(ctx context.Context, n, each int) {
 	} else {
 		event(&incident.On[incident.Closed]{Incident: id, Step: incident.Closed{Reason: incident.CloseResolved, Text: "done"}})
 	}
+}
+
+// decision is one that was made in an incident: to keep what stands.
+func (w *writer) decision(put func(actor, kind string, body any), n int, id string) {
+	about := incident.About{ID: fmt.Sprintf("d-%d", n/5+1), Incident: id}
+	seen := []incident.Comparison{{At: w.at}, {At: w.at}}
+	put(Commander, incident.TypeDecisionOpened, incident.DecisionOpened{About: about, Question: "how far do we go?", Default: 1, Deadline: w.at.Add(time.Hour), Seen: seen,
+		Options: []incident.Option{{Title: "keep the stop", Why: "it suffices"}, {Title: incident.DoNothing}}})
+	opened := w.size + uint64(len(w.batch)) - 1
+	put(Commander, incident.TypeDecisionMade, incident.DecisionMadeBody{About: about, Option: 1, By: Commander, Rationale: "it is the narrowest that suffices",
+		Known: "which answers were wrong", Criteria: []string{"answers are right again"}, Seen: seen, SeenIn: opened})
 }
 
 // run is a playbook that was carried out in an incident.
