@@ -209,6 +209,6 @@ func (a *App) busOptions() (bus.Options, error) {
 
 func sharedPermissions() *bus.Permissions {
 	var p bus.Permissions
-	p.Publish, p.Subscribe = order.SharedSubjects()
+	p.Publish, p.Subscribe, p.Deaf = order.SharedSubjects()
 	return &p
 }

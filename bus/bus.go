@@ -222,7 +222,8 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 }
 
 // Gather sends and collects answers until there are max of them, or ctx ends;
-// the end of ctx is no error. max must be at least 1. Nobody there is no error
+// the end of ctx is no error. Of those who answer in a name of their own the first
+// answer counts, so that nobody crowds out the others. max must be at least 1. Nobody there is no error
 // either: no answers.
 func (b *Bus) Gather(ctx context.Context, subject string, data []byte, max int) ([]Answer, error) {
 	inbox := b.nc.NewInbox()
@@ -238,6 +239,7 @@ func (b *Bus) Gather(ctx context.Context, subject string, data []byte, max int) 
 		return nil, fmt.Errorf("gather on %s: %w", subject, err)
 	}
 	var answers []Answer
+	answered := map[string]bool{}
 	for len(answers) < max {
 		select {
 		case m := <-came:
@@ -245,6 +247,10 @@ func (b *Bus) Gather(ctx context.Context, subject string, data []byte, max int) 
 				return answers, nil
 			}
 			from, _ := strings.CutPrefix(strings.TrimPrefix(m.Subject, inbox), ".")
+			if from != "" && answered[from] {
+				continue
+			}
+			answered[from] = true
 			answers = append(answers, Answer{from, m.Data})
 		case <-ctx.Done():
 			return answers, nil
@@ -258,11 +264,27 @@ func (b *Bus) Gather(ctx context.Context, subject string, data []byte, max int) 
 // Subscribe calls f for every message on a subject, in the order in which they
 // come, one at a time, until stop. It survives reconnections. A message that was
 // received before stop may still be handled after it.
+//
+// Where an answer goes is the asker's to say, and the bus does not look at it: so
+// nothing but an inbox is answered, and where subject ends in ".*", of those who
+// speak in a name of their own, only theirs. Else anybody could have answers
+// delivered as if they were orders, or to others.
 func (b *Bus) Subscribe(subject string, f func(Msg)) (stop func(), err error) {
 	sub, err := b.nc.Subscribe(subject, func(m *nats.Msg) {
 		respond := m.Respond
 		if b.as != "" && m.Reply != "" {
 			respond = func(data []byte) error { return b.nc.Publish(b.spoken(m.Reply), data) }
+		}
+		if b.as == "" && m.Reply != "" {
+			inbox := "_INBOX."
+			if strings.HasSuffix(subject, ".*") {
+				inbox += m.Subject[strings.LastIndexByte(m.Subject, '.')+1:] + "."
+			}
+			if !strings.HasPrefix(m.Reply, inbox) {
+				respond = func([]byte) error {
+					return fmt.Errorf("an answer is wanted at %.100q, and goes to %s… alone", m.Reply, inbox)
+				}
+			}
 		}
 		f(Msg{Subject: m.Subject, Data: m.Data, Respond: respond})
 	})

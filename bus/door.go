@@ -120,5 +120,5 @@ func (p *Permissions) nats() *server.Permissions {
 	if p == nil {
 		return nil
 	}
-	return &server.Permissions{Publish: &server.SubjectPermission{Allow: p.Publish}, Subscribe: &server.SubjectPermission{Allow: p.Subscribe}}
+	return &server.Permissions{Publish: &server.SubjectPermission{Allow: p.Publish}, Subscribe: &server.SubjectPermission{Allow: p.Subscribe, Deny: p.Deaf}}
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // authority issues certificates for tests of who is let in.
@@ -77,7 +79,7 @@ func newGuarded(t *testing.T, optional bool) *guarded {
 	g.server, err = Embedded(Options{
 		Listen: "127.0.0.1:0", Token: "shared", Optional: optional,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: g.ca.pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},
-		Shared: &Permissions{Publish: []string{"x.beat", "_INBOX.>"}, Subscribe: []string{"x.order", "x.ask", "_INBOX.>"}},
+		Shared: &Permissions{Publish: []string{"x.beat", "_INBOX.>"}, Subscribe: []string{"x.order", "x.ask", "_INBOX.*.*"}, Deaf: []string{"_INBOX.control.>", "_INBOX.*.*.>"}},
 		Own: func(c *x509.Certificate) (string, Permissions, error) {
 			name := c.Subject.CommonName
 			if s := g.shut.Load(); s != nil && *s == name {
@@ -361,5 +363,137 @@ func TestNobodySlipsInWhileANameIsShutOut(t *testing.T) {
 			t.Fatalf("%d are in", n)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestAnswersGoToInboxesAlone: who asks says where the answer goes, and may not
+// have it delivered as an order, or to somebody else.
+func TestAnswersGoToInboxesAlone(t *testing.T) {
+	g := newGuarded(t, false)
+	failed := make(chan error, 8)
+	for _, s := range []string{"x.beat", "x.beat.*"} {
+		subscribe(t, g.control, s, func(m Msg) { failed <- m.Respond([]byte("lease")) })
+	}
+	heard := make(chan string, 8)
+	a, b := g.own("a"), g.own("b")
+	shared, err := DialTLS(g.server.URL(), "old", "shared", g.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shared.Close)
+	for _, c := range []*Bus{a, b, shared} {
+		if !connected(c, 5*time.Second) {
+			t.Fatal("not let in")
+		}
+		subscribe(t, c, "x.order", func(m Msg) { heard <- string(m.Data) })
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	subscribe(t, b, "_INBOX.b.x", func(m Msg) { heard <- string(m.Data) })
+	if err := b.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from    *Bus
+		subject string
+		reply   string
+		good    bool
+	}{
+		{a, "x.beat.a", "x.order", false}, {a, "x.beat.a", "_INBOX.b.x", false}, {a, "x.beat.a", "_INBOX.ab.x", false}, {a, "x.beat.a", "_INBOX.a.x", true},
+		{shared, "x.beat", "x.order", false}, {shared, "x.beat", "_INBOX.q.r", true},
+	} {
+		if err := c.from.nc.PublishRequest(c.subject, c.reply, []byte("b")); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-failed; (err == nil) != c.good {
+			t.Errorf("asked on %s for an answer at %s: %v", c.subject, c.reply, err)
+		}
+	}
+	if err := g.control.Publish("x.order", []byte("end")); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if s := wait(t, heard); s != "end" {
+			t.Errorf("an answer was delivered as %q", s)
+		}
+	}
+}
+
+// TestNobodyCrowdsOutOthers: one party's answers count once, however many it sends.
+func TestNobodyCrowdsOutOthers(t *testing.T) {
+	g := newGuarded(t, false)
+	for name, n := range map[string]int{"a": 50, "b": 1} {
+		b := g.own(name)
+		if !connected(b, 5*time.Second) {
+			t.Fatal("not let in")
+		}
+		subscribe(t, b, "x.ask", func(m Msg) {
+			if name == "b" {
+				time.Sleep(100 * time.Millisecond)
+			}
+			for range n {
+				m.Respond([]byte("from " + name))
+			}
+		})
+		if err := b.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	answers, err := g.control.Gather(ctx, "x.ask", nil, 2)
+	if err != nil || len(answers) != 2 || answers[0].From == answers[1].From {
+		t.Errorf("%v, %v", answers, err)
+	}
+}
+
+// TestTheSharedTokenHearsNoAnswers that are not for those who come with it.
+func TestTheSharedTokenHearsNoAnswers(t *testing.T) {
+	g := newGuarded(t, false)
+	shared, err := DialTLS(g.server.URL(), "old", "shared", g.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shared.Close)
+	b := g.own("b")
+	if !connected(b, 5*time.Second) || !connected(shared, 5*time.Second) {
+		t.Fatal("not let in")
+	}
+	var stolen atomic.Int32
+	for _, s := range []string{"_INBOX.>", "_INBOX.*.*", "_INBOX.*.*.*", "_INBOX.control.*", "_INBOX.b.>"} {
+		if _, err := shared.nc.Subscribe(s, func(m *nats.Msg) {
+			if string(m.Data) != "yours" {
+				t.Errorf("%s brought %s", s, m.Subject)
+				stolen.Add(1)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	subscribe(t, b, "x.ask", func(m Msg) { m.Respond([]byte("secret")) })
+	subscribe(t, g.control, "x.beat", func(m Msg) { m.Respond([]byte("yours")) })
+	subscribe(t, g.control, "x.beat.*", func(m Msg) { m.Respond([]byte("secret")) })
+	for _, c := range []*Bus{b, shared, g.control} {
+		if err := c.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if answers, err := g.control.Gather(ctx, "x.ask", nil, 1); err != nil || len(answers) != 1 {
+		t.Fatal(answers, err)
+	}
+	if _, err := b.Request(ctx, "x.beat", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := stolen.Load(); n != 0 {
+		t.Errorf("it has heard %d answers of others", n)
+	}
+	if data, err := shared.Request(ctx, "x.beat", nil); err != nil || string(data) != "yours" {
+		t.Errorf("its own answer: %q, %v", data, err)
 	}
 }

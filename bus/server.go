@@ -32,7 +32,10 @@ type Options struct {
 }
 
 // Permissions are the subjects that a connection may use; wildcards as in NATS.
-type Permissions struct{ Publish, Subscribe []string }
+type Permissions struct {
+	Publish, Subscribe []string
+	Deaf               []string // subjects among those of Subscribe of which it hears nothing
+}
 
 // Server is a NATS server inside this process. It stores nothing.
 type Server struct {

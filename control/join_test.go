@@ -163,7 +163,7 @@ func TestWhoDoesNotGetIn(t *testing.T) {
 	j.bad(403, "join_token_used", "DELETE", "/join-tokens/jt-2?reason=lost", "")
 
 	for body, field := range map[string]string{
-		`{}`: "gateway", `{"gateway":"a.b"}`: "gateway", `{"gateway":"gw-local"}`: "gateway", `{"gateway":"g","for":"8d"}`: "for", `{"gateway":"g","for":"1s"}`: "for",
+		`{}`: "gateway", `{"gateway":"a.b"}`: "gateway", `{"gateway":"Control"}`: "gateway", `{"gateway":"gw-local"}`: "gateway", `{"gateway":"g","for":"8d"}`: "for", `{"gateway":"g","for":"1s"}`: "for",
 		`{"gateway":"g","control":"http://x"}`: "control", `{"gateway":"g","control":"https://x/y"}`: "control", `{"gateway":"g","hosts":["*.x"]}`: "hosts[0]", `{"gateway":"g","hosts":["a","b c"]}`: "hosts[1]",
 	} {
 		if p := j.bad(422, "invalid_field", "POST", "/join-tokens", body); p.Field != field {

@@ -13,6 +13,7 @@ import (
 
 	"andon/correction"
 	"andon/credential"
+	"andon/order"
 )
 
 var joinTable = []route{
@@ -70,6 +71,9 @@ func (b *newJoinToken) check(cl *call, j *Joining) error {
 	}
 	if !credential.NameValid(b.Gateway) {
 		return badField("gateway", strconv.Quote(short(b.Gateway))+" cannot have a credential", "1 to 64 letters, digits, - and _")
+	}
+	if order.Reserved(b.Gateway) {
+		return badField("gateway", strconv.Quote(b.Gateway)+" is the control plane's name on the bus, and no gateway's")
 	}
 	if b.For == 0 {
 		b.For = correction.Duration(defaultJoinToken)
@@ -322,14 +326,18 @@ func (c *Control) postRevoke(cl *call) error {
 	if j := c.cfg.Joining; j != nil && j.Disconnect != nil {
 		j.Disconnect(name)
 	}
+	var v credentialView
 	c.mu.RLock()
-	defer c.mu.RUnlock()
 	cr := c.state.join.credentials[name]
+	if cr != nil {
+		v = cr.view(c.cfg.Now())
+	}
+	c.mu.RUnlock()
 	if cr == nil { // there were tokens alone
 		cl.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return cl.reply(http.StatusOK, cr.view(c.cfg.Now()))
+	return cl.reply(http.StatusOK, v)
 }
 
 // joinAsk is what a gateway says that wants in. The secret of its token is its

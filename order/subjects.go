@@ -41,7 +41,15 @@ func OwnSubjects(gateway string) (publish, subscribe []string) {
 	return publish, append([]string{Inbox(gateway) + ".>", Named(SubjectSnapshot, gateway)}, heard...)
 }
 
-// SharedSubjects are those of gateways that come with the shared token.
-func SharedSubjects() (publish, subscribe []string) {
-	return append([]string{"_INBOX.*", Inbox("control") + ".*"}, told...), append([]string{"_INBOX.>", Named(SubjectSnapshot, "*")}, heard...)
+// Reserved reports whether no gateway may have a credential under this name: the
+// inbox that goes with it is the control plane's.
+func Reserved(gateway string) bool { return strings.EqualFold(gateway, "control") }
+
+// SharedSubjects are those of gateways that come with the shared token. Their
+// inboxes have no names of their own, so they could listen to each other's; they
+// hear nothing of what goes to the control plane, or to who has a credential.
+func SharedSubjects() (publish, subscribe, deaf []string) {
+	return append([]string{"_INBOX.*", Inbox("control") + ".*"}, told...),
+		append([]string{"_INBOX.*.*", Named(SubjectSnapshot, "*")}, heard...),
+		[]string{Inbox("control") + ".>", "_INBOX.*.*.>"}
 }
