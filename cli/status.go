@@ -79,7 +79,8 @@ func (v *view) inForce() bool { return v.State != "lifted" && v.State != "expire
 
 func (c *command) statusCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Desired against observed on every gateway, and what is in force", Args: cobra.NoArgs,
+		Use: "status", Short: "What waits for a person, desired against observed on every gateway, and what is in force", Args: cobra.NoArgs,
+		Long: "First what waits for a person, each with the command to act (* you can do it, ! it is late or wrong), and who is on call;\nthen desired against observed on every gateway; then what is in force.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client()
 			if err != nil {
@@ -89,9 +90,14 @@ func (c *command) statusCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			look := c.look(cmd.Context(), cl, o)
 			if c.output == "json" {
-				return c.json(o)
+				return c.json(struct {
+					overview
+					outlook
+				}{*o, *look})
 			}
+			c.printLook(look)
 			c.printOverview(c.Stdout, o)
 			return nil
 		},
