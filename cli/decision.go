@@ -236,6 +236,7 @@ func (c *command) decisionDoCmd() *cobra.Command {
 	var reason, narrower, broader, review, wait string
 	var criteria []string
 	var glass bool
+	var ev evidenceFlags
 	cmd := &cobra.Command{
 		Use: "do ID OPTION --reason TEXT", Short: "Choose an option, and carry it out in the same moment", Args: exactly(2),
 		Long: `Chooses an option. What it applies and lifts, and the record of the decision, are one: both stand, or neither. What
@@ -271,7 +272,7 @@ tightens is in force at once; what gives something back waits for those who have
 				}
 				body["review_by"] = t
 			}
-			return c.decide(cmd, decisionPath(args[0], "/decide"+glassQuery(glass)), body, limit)
+			return c.decide(cmd, decisionPath(args[0], "/decide"+ev.query(glassQuery(glass))), body, limit)
 		},
 	}
 	f := cmd.Flags()
@@ -281,6 +282,7 @@ tightens is in force at once; what gives something back waits for those who have
 	f.StringArrayVar(&criteria, "criterion", nil, "what has to hold before it is lifted; can be given several times")
 	f.StringVar(&review, "review", "", "when somebody looks again: a time span from now, or an instant")
 	addGlass(cmd, &glass)
+	ev.add(cmd)
 	addWait(cmd, &wait)
 	return cmd
 }

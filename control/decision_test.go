@@ -120,6 +120,13 @@ func TestADecisionFromQuestionToRecord(t *testing.T) {
 	}
 	w.ok(200, "POST", "/incidents/i-1/status", `{"to":"investigating"}`, nil)
 	w.ok(200, "POST", "/incidents/i-1/status", `{"to":"contained"}`, nil)
+	// That no evidence is taken before a stop is a choice of its own, on record.
+	w.decision("POST", "/decisions", asking(`,"incident":"i-1"`, stopIt))
+	w.bad(400, "invalid_query", "POST", "/decisions/d-2/decide?evidence=skip", `{"option":2,"rationale":"r"}`)
+	w.decision("POST", "/decisions/d-2/decide?evidence=skip&evidence_reason=later", `{"option":2,"rationale":"r"}`)
+	if es := w.timeline("i-1", "").Entries; !slices.ContainsFunc(es, func(e timelineEntry) bool { return e.Type == typeEvidenceSkipped }) {
+		t.Errorf("%s", jsonText(es))
+	}
 
 	// Lifting before the criteria hold asks for an explanation, and keeps that it was so.
 	w.decision("POST", "/decisions/d-1/criteria", `{"criterion":2,"evidence":"probe 7"}`)

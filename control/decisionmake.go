@@ -123,7 +123,11 @@ func (c *Control) postDecide(cl *call) error {
 	if err != nil {
 		return err
 	}
-	glass, err := cl.breakGlass()
+	glass, err := cl.breakGlass(evidenceQuery...)
+	if err != nil {
+		return err
+	}
+	ctx, err := cl.evidenceWish(c)
 	if err != nil {
 		return err
 	}
@@ -163,14 +167,14 @@ func (c *Control) postDecide(cl *call) error {
 		if err := c.vet(&cor); err != nil {
 			return underField(err, fmt.Sprintf("options[%d].apply[%d].", ask.Option-1, i))
 		}
-		w.Shares = append(w.Shares, c.shareFirst(cl.r.Context(), cl.op, &cor, glass))
+		w.Shares = append(w.Shares, c.shareFirst(ctx, cl.op, &cor, glass))
 	}
 	if r := o.Restore; r != nil {
-		if then, err = c.past(cl.r.Context(), &restoreAsk{Revision: r.Revision, At: r.At, Before: r.Before}); err != nil {
+		if then, err = c.past(ctx, &restoreAsk{Revision: r.Revision, At: r.At, Before: r.Before}); err != nil {
 			return underField(err, fmt.Sprintf("options[%d].restore.", ask.Option-1))
 		}
 	}
-	err = c.act(cl.r.Context(), cl.op, func(s *state) (wanted, error) {
+	err = c.act(ctx, cl.op, func(s *state) (wanted, error) {
 		d, err := s.seenDecision(cl.op, id)
 		if err != nil {
 			return wanted{}, err

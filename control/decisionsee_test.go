@@ -5,6 +5,9 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"andon/incident"
 )
@@ -106,4 +109,36 @@ func TestPagesOfDecisions(t *testing.T) {
 		w.decision("POST", "/decisions", asking(``, `{"title":"drain","for":"1h","apply":[{"kind":"stop","params":{"level":"L2"},"scope":{"all":true},"reason":"r"}]}`))
 	}
 	w.bad(409, "incident_full", "POST", "/decisions", asking(``, limitIt))
+}
+
+// TestDecisionAnswersFitTheDocument: what the API answers is what it says.
+func TestDecisionAnswersFitTheDocument(t *testing.T) {
+	w := clocked(t)
+	tok := w.rules(house, nil)
+	w.ok(201, "POST", "/incidents", `{"title":"x"}`, nil)
+	w.create(stopLarge)
+	w.token = tok["com"]
+	doc := document(t)
+	for _, tc := range []struct{ method, path, template, body string }{
+		{"POST", "/decisions", "/decisions", asking(`,"incident":"i-1","known":"k"`, limitIt, liftIt, `{"title":"back","restore":{"before":"c-1"}}`)},
+		{"POST", "/decisions", "/decisions", `{"within":"1h","case":{"threat":"tool_misuse","scope":{"models":["sim-large"]},"tools":["shell"]}}`},
+		{"POST", "/decisions/d-1/compare", "/decisions/{id}/compare", ""}, {"POST", "/decisions/d-1/dissent", "/decisions/{id}/dissent", `{"text":"no","prefer":2}`},
+		{"POST", "/decisions/d-1/decide", "/decisions/{id}/decide", `{"option":3,"rationale":"r"}`}, {"GET", "/decisions", "/decisions", ""},
+		{"POST", "/decisions/d-1/decide", "/decisions/{id}/decide", `{"option":2,"rationale":"r","why_not_broader":"b","criteria":["c"],"review_by":"` + w.clock.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`},
+		{"POST", "/decisions/d-1/criteria", "/decisions/{id}/criteria", `{"criterion":1,"evidence":"e"}`}, {"POST", "/decisions/d-1/dissent", "/decisions/{id}/dissent", `{"text":"still no"}`},
+		{"GET", "/decisions/d-1", "/decisions/{id}", ""}, {"GET", "/decisions?state=decided&limit=1", "/decisions", ""},
+	} {
+		resp := w.do(tc.method, api+tc.path, tc.body, nil)
+		data, _ := io.ReadAll(resp.Body)
+		schema := at(at(doc, "paths", api+tc.template, strings.ToLower(tc.method)), "responses", fmt.Sprint(resp.StatusCode), "content", "application/json", "schema")
+		if schema == nil || resp.StatusCode >= 300 {
+			t.Errorf("%s %s: %d %s", tc.method, tc.path, resp.StatusCode, data)
+			continue
+		}
+		var v any
+		must(t, json.Unmarshal(data, &v))
+		for _, fault := range fits(doc, schema, v, "") {
+			t.Errorf("%s %s: %s in %s", tc.method, tc.path, fault, data)
+		}
+	}
 }
