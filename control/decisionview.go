@@ -200,6 +200,14 @@ func (c *Control) getDecisions(cl *call) error {
 	if err != nil {
 		return err
 	}
+	out, err := c.listDecisions(cl.op, q, state)
+	if err != nil {
+		return err
+	}
+	return cl.reply(http.StatusOK, out)
+}
+
+func (c *Control) listDecisions(op *operator, q query, state string) (decisionList, error) {
 	out := decisionList{Decisions: []decisionLine{}, Choices: []openChoice{}}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -207,11 +215,11 @@ func (c *Control) getDecisions(cl *call) error {
 	list := s.decision.all.List()
 	p, err := q.page(len(list))
 	if err != nil {
-		return err
+		return out, err
 	}
 	in := q.Get("incident")
 	for _, d := range slices.Backward(list[:p.below]) {
-		if state != "" && d.State != state || in != "" && d.Incident != in || !s.seesDecision(cl.op, d) {
+		if state != "" && d.State != state || in != "" && d.Incident != in || !s.seesDecision(op, d) {
 			continue
 		}
 		if len(out.Decisions) == p.limit {
@@ -221,9 +229,9 @@ func (c *Control) getDecisions(cl *call) error {
 		out.Decisions = append(out.Decisions, c.lineOf(d))
 	}
 	if !q.Has("after") && (state == "" || state == incident.DecisionOpen) {
-		out.Choices = c.openChoices(cl.op, in)
+		out.Choices = c.openChoices(op, in)
 	}
-	return cl.reply(http.StatusOK, out)
+	return out, nil
 }
 
 func (c *Control) lineOf(d *incident.Decision) decisionLine {
