@@ -113,6 +113,9 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) error
 		if errors.Is(err, order.ErrUntrusted) {
 			a.ask(a.keys)
 		}
+		if errors.Is(err, order.ErrWarrant) {
+			a.hand(func() { a.behind(err) })
+		}
 		return err
 	}
 	if l.Gateway != beat.Gateway || l.Nonce != beat.Nonce {
@@ -127,7 +130,7 @@ func (a *agent) sendBeat(ctx context.Context, b Bus, within time.Duration) error
 		a.g.lease.renew(sent + int64(ttl))
 		a.g.clock.heard(l.At, a.g.clock.mono(), sent+int64(ttl))
 		a.hand(func() { // so that the end of the new lease is scheduled
-			if a.trouble == untrusted {
+			if a.trouble == untrusted || a.trouble == ahead {
 				a.trouble = ""
 			}
 		})

@@ -76,3 +76,17 @@ func (a *agent) fetchKeys(ctx context.Context, b Bus, within time.Duration) bool
 // that it trusts ends it: then the messages were somebody else's.
 const untrusted = "messages are signed by a key that is not trusted here, and no succession leads to it from those that are: " +
 	"if the control plane's key was replaced by hand, or one of those before it revoked, put the present one into gateway.trust"
+
+// behind tells of leases by a key whose day is over. Orders by it are refused, too:
+// so no lease is renewed, postures come into force, and what is in force stays.
+func (a *agent) behind(err error) {
+	if a.trouble != ahead {
+		a.trouble = ahead
+		a.g.log.Error("ALARM: "+ahead, "error", err)
+		a.refuse(errors.New(ahead))
+	}
+}
+
+// ahead is what troubles such a gateway. A lease that it can believe ends it.
+const ahead = "orders and leases are signed by a key whose day is over by this machine's clock, and are refused: " +
+	"the clock is ahead, or somebody replays old messages. Emergency orders are obeyed"

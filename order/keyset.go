@@ -100,7 +100,7 @@ func (w *Warrant) covers(kind string, early time.Time) error {
 		return fmt.Errorf("a warranted key may not sign a %.80q; it may sign %s", kind, strings.Join(warranted, ", "))
 	}
 	if early.After(w.NotAfter) {
-		return fmt.Errorf("the warrant of key %s ended at %s, and here it is %s", w.Key.id, w.NotAfter.Format(time.RFC3339), early.UTC().Format(time.RFC3339))
+		return fmt.Errorf("%w: that of key %s ended at %s, and here it is %s", ErrWarrant, w.Key.id, w.NotAfter.Format(time.RFC3339), early.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

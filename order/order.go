@@ -36,6 +36,7 @@ import (
 var (
 	ErrSignature = errors.New("signature does not verify")                    // unknown key, tampered, or signed as another type
 	ErrUntrusted = errors.New("a key that is not trusted")                    // comes with ErrSignature: it may be a successor's, see Follower.Follow
+	ErrWarrant   = errors.New("its warrant has ended")                        // comes with ErrSignature: a key that was warranted for a day, or a clock that is ahead
 	ErrMalformed = errors.New("malformed")                                    // verifies, but this version cannot read it
 	ErrRollback  = errors.New("older than what is held")                      // an older revision, or this one with other content
 	ErrMismatch  = errors.New("does not follow what is held")                 // the chain is broken: resync
