@@ -148,22 +148,28 @@ func BuiltInRules() []Rule {
 func AskAll(rules []Rule, planned bool, qs ...Question) Answer {
 	var a Answer
 	for i, q := range qs {
-		b := Ask(rules, planned, q)
-		if i == 0 {
+		if b := Ask(rules, planned, q); i == 0 {
 			a = b
-			continue
+		} else {
+			a = a.And(b)
 		}
-		for _, name := range b.Rules {
-			if !slices.Contains(a.Rules, name) {
-				a.Rules = append(a.Rules, name)
-			}
+	}
+	return a
+}
+
+// And is what satisfies both answers: the most demanding word of each counts.
+func (a Answer) And(b Answer) Answer {
+	a.Rules = slices.Clone(a.Rules)
+	for _, name := range b.Rules {
+		if !slices.Contains(a.Rules, name) {
+			a.Rules = append(a.Rules, name)
 		}
-		a.Roles = (SetOf(a.Roles...) & SetOf(b.Roles...)).List()
-		a.Approvers = (SetOf(a.Approvers...) & SetOf(b.Approvers...)).List()
-		a.Approvals, a.Within = max(a.Approvals, b.Approvals), min(a.Within, b.Within)
-		if b.Then != a.Then {
-			a.Then = Lapse // among acts that wait: never carried by silence, closed instead
-		}
+	}
+	a.Roles = (SetOf(a.Roles...) & SetOf(b.Roles...)).List()
+	a.Approvers = (SetOf(a.Approvers...) & SetOf(b.Approvers...)).List()
+	a.Approvals, a.Within = max(a.Approvals, b.Approvals), min(a.Within, b.Within)
+	if b.Then != a.Then {
+		a.Then = Lapse // among acts that wait: never carried by silence, closed instead
 	}
 	return a
 }

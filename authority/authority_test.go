@@ -156,8 +156,10 @@ func TestCheck(t *testing.T) {
 		}
 		apart := pair
 		apart[0].Severities, apart[1].Severities = []int{1}, []int{2, 3}
-		if faults := Check(apart[:]); len(faults) != 0 {
-			t.Errorf("%s, never both: %+v", name, faults)
+		// Without an incident the rules of every severity apply, so somebody has to
+		// be left then, too.
+		if faults := Check(apart[:]); (len(faults) == 0) != (name == "then") || len(faults) > 0 && !strings.Contains(faults[0].Detail, "without an incident") {
+			t.Errorf("%s, never both but without an incident: %+v", name, faults)
 		}
 		apart = pair
 		apart[0].Kinds, apart[1].Kinds = []string{"L2"}, []string{"L3+", "rate"}
@@ -190,6 +192,28 @@ func TestRoles(t *testing.T) {
 	for _, bad := range [][]string{nil, {""}, {"Viewer"}, {"viewer", "root"}} {
 		if s, err := ParseRoles(bad...); err == nil {
 			t.Error(bad, s)
+		}
+	}
+}
+
+// TestRulesThatCloseACaseTogether: each two of them could be kept.
+func TestRulesThatCloseACaseTogether(t *testing.T) {
+	rule := func(name string, act Act, roles ...Role) Rule { return Rule{Name: name, Acts: []Act{act}, Roles: roles} }
+	three := []Rule{rule("a", Loosen, Commander, Approver), rule("b", Loosen, Approver, Administrator), rule("c", Loosen, Commander, Administrator)}
+	kinds := []Rule{rule("a", ApplyPlan, Administrator), rule("b", ApplyPlan, Commander)}
+	kinds[0].Kinds, kinds[1].Kinds = []string{"access"}, []string{"stop"} // an act without a kind meets both
+	unsaid := []Rule{rule("a", Loosen, Commander), rule("b", Loosen, Commander)}
+	unsaid[0].Approvals, unsaid[1].Approvers = 1, []Role{Auditor} // the first one's are approver and commander
+	for name, tc := range map[string]struct {
+		rules []Rule
+		says  string
+	}{"three": {three, "a, b, c apply together"}, "no kind": {kinds, "nobody could do it"}, "standard approvers": {unsaid, "nobody could approve it"}} {
+		faults := Check(tc.rules)
+		if len(faults) == 0 || !strings.Contains(faults[0].Detail, tc.says) || faults[0].Rule != len(tc.rules)-1 {
+			t.Errorf("%s: %+v", name, faults)
+		}
+		if a := Ask(tc.rules, true, Question{Act: tc.rules[0].Acts[0], Kind: "", Level: ""}); len(a.Roles) > 0 && len(a.Approvers) > 0 {
+			t.Errorf("%s: %+v", name, a)
 		}
 	}
 }

@@ -37,6 +37,72 @@ func Check(rules []Rule) []Fault {
 			}
 		}
 	}
+	if len(out) == 0 {
+		out = closed(rules)
+	}
+	return out
+}
+
+// closed finds cases that nobody could do, or nobody approve, though no two rules
+// contradict each other: of three rules, each two of which share a role; by who
+// approves where nothing is said; and where a correction has no incident, so that
+// the rules of every severity apply.
+func closed(rules []Rule) []Fault {
+	at := map[string]int{}
+	for i := range rules {
+		at[rules[i].Name] = i
+	}
+	told := map[string]bool{}
+	var out []Fault
+	for _, q := range cases() {
+		a := Ask(rules, true, q)
+		why := ""
+		switch {
+		case len(a.Roles) == 0:
+			why = "no role is in all, so nobody could do it"
+		case a.Approvals > 0 && len(a.Approvers) == 0:
+			why = "no role is among the approvers of all (approver and commander, where none are given), so nobody could approve it"
+		}
+		names := strings.Join(a.Rules, ", ")
+		if why == "" || told[names] {
+			continue
+		}
+		told[names] = true
+		on := string(q.Act)
+		if q.Kind != "" {
+			on += " by " + strings.TrimSpace(q.Kind+" "+q.Level)
+		}
+		if q.Severity == 0 && q.Act != Unmask && q.Act != Staff && q.Act != Rekey && q.Act != ApplyPlan {
+			on += " without an incident"
+		}
+		out = append(out, Fault{Rule: at[a.Rules[len(a.Rules)-1]], Detail: fmt.Sprintf("contradicts others: %s apply together (%s), and %s", names, on, why)})
+	}
+	return out
+}
+
+// cases are those in which the most rules apply: of each kind and severity, with
+// all traffic reached and against the terms.
+func cases() (out []Question) {
+	for _, act := range Acts {
+		kinds := [][2]string{{"", ""}}
+		switch act {
+		case Tighten, Loosen:
+			kinds = nil
+			for _, k := range kindNames[:4] {
+				kinds = append(kinds, [2]string{k, ""})
+			}
+			for l := range 7 {
+				kinds = append(kinds, [2]string{string(correction.Stop), "L" + strconv.Itoa(l)})
+			}
+		case Irreversible:
+			kinds = [][2]string{{string(correction.Stop), "L5"}, {string(correction.Stop), "L6"}}
+		}
+		for _, k := range kinds {
+			for severity := range 5 {
+				out = append(out, Question{Act: act, Kind: k[0], Level: k[1], Severity: severity, TermsForbid: true})
+			}
+		}
+	}
 	return out
 }
 

@@ -61,12 +61,12 @@ type Rule struct {
 
 // Question is what an act is, as far as it is known.
 type Question struct {
-	Act         Act
-	Kind        string   // of the correction; "" if the act is about none
-	Level       string   // of a stop, "L0" to "L6"
-	Share       *float64 // of traffic that is reached; nil: not measured
-	Severity    int      // of the incident; 0: not known
-	TermsForbid bool
+	Act         Act      `json:"act"`
+	Kind        string   `json:"kind,omitempty"`     // of the correction; "" if the act is about none
+	Level       string   `json:"level,omitempty"`    // of a stop, "L0" to "L6"
+	Share       *float64 `json:"share,omitempty"`    // of traffic that is reached; nil: not measured
+	Severity    int      `json:"severity,omitempty"` // of the incident; 0: not known
+	TermsForbid bool     `json:"terms_forbid,omitempty"`
 }
 
 // Answer is what an act takes.

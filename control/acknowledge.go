@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
+	"andon/authority"
 	"andon/bus"
 	"andon/correction"
 	"andon/ledger"
@@ -32,6 +35,7 @@ type acknowledgedBody struct {
 	Key        string `json:"key,omitempty"`
 	Statement  string `json:"statement"`
 	Gateway    string `json:"gateway,omitempty"` // where it was given; "": by an operator on behalf
+	By         string `json:"by,omitempty"`      // that operator, where others had to agree
 }
 
 // who is as whom a correction knows who has acknowledged.
@@ -56,7 +60,7 @@ func (s *state) foldAcknowledged(e ledger.Entry, o *order.Order) (func(), error)
 	o.Put = []correction.Correction{issued(next)}
 	receipt := order.Receipt{ID: b.ID, Correction: b.Correction, Org: b.Org, Key: b.Key, At: e.At.UTC(), Entry: e.Seq, Statement: b.Statement}
 	if b.Gateway == "" {
-		receipt.By = e.Actor
+		receipt.By = cmp.Or(b.By, e.Actor)
 	}
 	return func() {
 		s.nAcknowledged = max(s.nAcknowledged, number(b.ID, "a-"))
@@ -71,29 +75,63 @@ func (c *Control) acknowledge(ctx context.Context, actor string, b acknowledgedB
 	if err := reasonField("statement", b.Statement); err != nil {
 		return receipt, err
 	}
-	_, err = c.execute(ctx, actor, func(s *state, _ time.Time) ([]draft, error) {
+	_, err = c.execute(ctx, actor, func(s *state, _ time.Time) ([]draft, error) { return c.draftAcknowledged(s, b) })
+	if err != nil {
+		return receipt, err
+	}
+	return c.receipt(b), nil
+}
+
+// acknowledgeFor writes down what an operator says that a caller has acknowledged.
+// The caller is let through by it, so it is agreed to like any loosening.
+func (c *Control) acknowledgeFor(ctx context.Context, op *operator, b acknowledgedBody) (receipt order.Receipt, err error) {
+	b.By = op.id
+	err = c.act(ctx, op, func(s *state) (wanted, error) {
 		r, err := s.standing(b.Correction, c.early())
 		if err != nil {
-			return nil, err
+			return wanted{}, err
 		}
-		if r.Params.Action != "acknowledge" {
-			return nil, badField("correction", b.Correction+" asks for no acknowledgement")
-		}
-		if k := s.keys[b.Key]; k != nil && (k.Org != b.Org || !k.revokedAt.IsZero()) {
-			return nil, badField("key", b.Key+" is not a key of this org, or was revoked")
-		}
-		if slices.Contains(r.Acknowledged, b.who()) {
-			return nil, nil
-		}
-		if len(r.Acknowledged) >= correction.MaxAcknowledged {
-			return nil, badField("correction", fmt.Sprintf("%s has %d acknowledgements, and no more fit", b.Correction, correction.MaxAcknowledged))
-		}
-		b.ID = "a-" + strconv.Itoa(s.nAcknowledged+1)
-		return []draft{{typeAcknowledged, b}}, s.room(len(b.who()) + 3)
+		return wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "acknowledge", subject: b.Correction + " " + b.who(),
+			says: "write down that " + short(b.who()) + " has acknowledged " + b.Correction, what: b, reason: b.Statement}, nil
 	})
 	if err != nil {
 		return receipt, err
 	}
+	return c.receipt(b), nil
+}
+
+// doAcknowledge carries out what was agreed to. None is drafted if it is known.
+func doAcknowledge(c *Control, s *state, _ *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
+	b, err := read[acknowledgedBody](what)
+	if err != nil {
+		return nil, err
+	}
+	return c.draftAcknowledged(s, b)
+}
+
+func (c *Control) draftAcknowledged(s *state, b acknowledgedBody) ([]draft, error) {
+	r, err := s.standing(b.Correction, c.early())
+	if err != nil {
+		return nil, err
+	}
+	if r.Params.Action != "acknowledge" {
+		return nil, badField("correction", b.Correction+" asks for no acknowledgement")
+	}
+	if k := s.keys[b.Key]; k != nil && (k.Org != b.Org || !k.revokedAt.IsZero()) {
+		return nil, badField("key", b.Key+" is not a key of this org, or was revoked")
+	}
+	if slices.Contains(r.Acknowledged, b.who()) {
+		return nil, nil
+	}
+	if len(r.Acknowledged) >= correction.MaxAcknowledged {
+		return nil, badField("correction", fmt.Sprintf("%s has %d acknowledgements, and no more fit", b.Correction, correction.MaxAcknowledged))
+	}
+	b.ID = "a-" + strconv.Itoa(s.nAcknowledged+1)
+	return []draft{{typeAcknowledged, b}}, s.room(len(b.who()) + 3)
+}
+
+// receipt is the receipt of who has acknowledged.
+func (c *Control) receipt(b acknowledgedBody) (receipt order.Receipt) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, a := range c.state.corrections[b.Correction].receipts {
@@ -101,7 +139,7 @@ func (c *Control) acknowledge(ctx context.Context, actor string, b acknowledgedB
 			receipt = a
 		}
 	}
-	return receipt, nil
+	return receipt
 }
 
 // onAcknowledge takes in what a caller acknowledges at a gateway.
@@ -171,7 +209,7 @@ func (c *Control) postAcknowledge(cl *call) error {
 		}
 		b.Org = k.Org
 	}
-	receipt, err := c.acknowledge(cl.r.Context(), cl.op.id, acknowledgedBody{Correction: cl.r.PathValue("id"), Org: b.Org, Key: b.Key, Statement: b.Reason})
+	receipt, err := c.acknowledgeFor(cl.r.Context(), cl.op, acknowledgedBody{Correction: cl.r.PathValue("id"), Org: b.Org, Key: b.Key, Statement: b.Reason})
 	if err != nil {
 		return err
 	}

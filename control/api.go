@@ -49,6 +49,9 @@ func (c *Control) show1(op *operator, id string) (correctionView, error) {
 }
 
 func (c *Control) postCorrection(cl *call) error {
+	if err := cl.op.may("correction.create"); err != nil {
+		return err
+	}
 	cor, hash, err := cl.decodeCorrection()
 	if err != nil {
 		return err
@@ -165,7 +168,10 @@ type reasoned struct {
 
 // change decodes a body, runs a command on a correction and shows the result.
 // warn adds what is to be said of it.
-func changeOne[T any](c *Control, cl *call, run func(ctx context.Context, op *operator, id string, x T) error, warn ...func(op *operator, id string) []warning) error {
+func changeOne[T any](c *Control, cl *call, action string, run func(ctx context.Context, op *operator, id string, x T) error, warn ...func(op *operator, id string) []warning) error {
+	if err := cl.op.may(action); err != nil {
+		return err
+	}
 	x, err := decode[T](cl)
 	if err != nil {
 		return err
@@ -185,7 +191,7 @@ func changeOne[T any](c *Control, cl *call, run func(ctx context.Context, op *op
 }
 
 func (c *Control) postLift(cl *call) error {
-	return changeOne(c, cl, func(ctx context.Context, op *operator, id string, x reasoned) error {
+	return changeOne(c, cl, "correction.lift", func(ctx context.Context, op *operator, id string, x reasoned) error {
 		glass, err := cl.breakGlass(evidenceQuery...)
 		if err != nil {
 			return err
@@ -197,5 +203,5 @@ func (c *Control) postLift(cl *call) error {
 	}, c.unmetWarnings)
 }
 
-func (c *Control) postExtend(cl *call) error { return changeOne(c, cl, c.extend) }
-func (c *Control) postRatify(cl *call) error { return changeOne(c, cl, c.ratify) }
+func (c *Control) postExtend(cl *call) error { return changeOne(c, cl, "correction.extend", c.extend) }
+func (c *Control) postRatify(cl *call) error { return changeOne(c, cl, "correction.ratify", c.ratify) }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"andon/ledger"
 	"andon/order"
 )
@@ -148,20 +150,8 @@ func (c *Control) putApp(cl *call) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
-		if s.apps[name] == nil && len(s.apps) >= maxApps {
-			return nil, problem("too_many_apps", "at most "+strconv.Itoa(maxApps)+" applications can be registered; remove some")
-		}
-		body := appBody{Name: name, UseCases: checked.UseCases, Reason: spec.Reason}
-		more := 0
-		for _, k := range s.keyList {
-			if k.revokedAt.IsZero() && slices.Contains(k.Attributes, appAttribute+name) {
-				more += weigh(body.UseCases)
-			}
-		}
-		return []draft{{typeApp, body}}, s.room(more)
-	})
-	if err != nil {
+	what := appWhat{Put: &appBody{Name: name, UseCases: checked.UseCases, Reason: spec.Reason}}
+	if err := c.changeApp(cl, name, spec.Reason, what); err != nil {
 		return err
 	}
 	c.mu.RLock()
@@ -179,15 +169,100 @@ func (c *Control) deleteApp(cl *call) error {
 	if err := reasonGiven(reason); err != nil {
 		return err
 	}
-	_, err := c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
-		if s.apps[name] == nil {
-			return nil, problem("not_found", "there is no application "+strconv.Quote(short(name)))
-		}
-		return []draft{{typeAppRemoved, removedAppBody{name, reason}}}, nil
-	})
-	if err != nil {
+	if err := c.changeApp(cl, name, reason, appWhat{Remove: &removedAppBody{name, reason}}); err != nil {
 		return err
 	}
 	cl.w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// appWhat is a change of an application; one of the two is given.
+type appWhat struct {
+	Put    *appBody        `json:"put,omitempty"`
+	Remove *removedAppBody `json:"remove,omitempty"`
+}
+
+// changeApp registers an application or takes it away. Where that lets somebody
+// through whom a correction holds by what they are for, it is agreed to like any
+// loosening.
+func (c *Control) changeApp(cl *call, name, reason string, what appWhat) error {
+	id := ""
+	_, err := c.execute(cl.r.Context(), cl.op.id, func(s *state, now time.Time) (drafts []draft, err error) {
+		id = ""
+		rs := s.appLoosens(name, what.Put)
+		if len(rs) == 0 {
+			return s.draftApp(what)
+		}
+		drafts, id, err = c.draftAct(s, cl.op, wanted{questions: s.loosening(rs), do: "app", subject: "application " + name,
+			says: "change what the application " + short(name) + " is for, by which " + rs[0].ID + " tells calls apart", what: what, reason: reason}, now)
+		return drafts, err
+	})
+	if err == nil && id != "" {
+		return &waits{id}
+	}
+	return err
+}
+
+// doApp carries out what was agreed to.
+func doApp(_ *Control, s *state, _ *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
+	b, err := read[appWhat](what)
+	if err != nil {
+		return nil, err
+	}
+	return s.draftApp(b)
+}
+
+func (s *state) draftApp(what appWhat) ([]draft, error) {
+	if what.Put == nil {
+		if s.apps[what.Remove.Name] == nil {
+			return nil, problem("not_found", "there is no application "+strconv.Quote(short(what.Remove.Name)))
+		}
+		return []draft{{typeAppRemoved, *what.Remove}}, nil
+	}
+	name := what.Put.Name
+	if s.apps[name] == nil && len(s.apps) >= maxApps {
+		return nil, problem("too_many_apps", "at most "+strconv.Itoa(maxApps)+" applications can be registered; remove some")
+	}
+	more := 0
+	for _, k := range s.keyList {
+		if k.revokedAt.IsZero() && slices.Contains(k.Attributes, appAttribute+name) {
+			more += weigh(what.Put.UseCases)
+		}
+	}
+	return []draft{{typeApp, *what.Put}}, s.room(more)
+}
+
+// appLoosens are the corrections in force that could let a call through once an
+// application is for something else; nil: it is taken away.
+func (s *state) appLoosens(name string, next *appBody) (out []*record) {
+	var was, is []string
+	if old := s.apps[name]; old != nil {
+		was = old.UseCases
+	}
+	if next != nil {
+		is = next.UseCases
+	}
+	misses := func(a, b []string) bool {
+		return slices.ContainsFunc(a, func(u string) bool { return !slices.Contains(b, u) })
+	}
+	less, more := misses(was, is), misses(is, was)
+	if !less && !more || !slices.ContainsFunc(s.keyList, func(k *keyRecord) bool {
+		return k.revokedAt.IsZero() && slices.Contains(k.Attributes, appAttribute+name)
+	}) {
+		return nil
+	}
+	for _, r := range s.list {
+		if r.gone != "" {
+			continue
+		}
+		sc, ex := &r.Scope, r.Except
+		named, only := len(sc.UseCases) > 0, r.Params.Mode == allowOnly
+		told := strings.Contains(sc.When, "use_cases") || ex != nil && strings.Contains(ex.When, "use_cases")
+		holds := named && !only || r.Params.UseCase != ""
+		spares := named && only || ex != nil && len(ex.UseCases) > 0
+		if told || less && holds || more && spares {
+			out = append(out, r)
+		}
+	}
+	return out
 }

@@ -9,6 +9,7 @@ import (
 
 	"andon/authority"
 	"andon/correction"
+	"andon/incident"
 	"andon/ledger"
 	"andon/order"
 	"andon/plan"
@@ -87,8 +88,14 @@ func (r *ratified) pending() bool { return r != nil && len(r.by) < r.Approvals }
 
 // question is what a correction is to authority.
 func (s *state) question(act authority.Act, cor *correction.Correction, share *float64) authority.Question {
+	severity := s.severityOfIncident(cor.Incident)
+	if act == authority.Loosen { // nobody makes lifting easier by saying that it is less severe
+		if in := s.book().Root(cor.Incident); in != nil && in.Lowered.Worse(in.Severity) {
+			severity = slices.Index(incident.Severities, in.Lowered) + 1
+		}
+	}
 	return authority.Question{Act: act, Kind: string(cor.Kind), Level: cor.Params.Level, Share: share,
-		Severity: s.severityOfIncident(cor.Incident), TermsForbid: act == authority.Tighten && s.termsForbid(cor)}
+		Severity: severity, TermsForbid: act == authority.Tighten && s.termsForbid(cor)}
 }
 
 // ask answers questions that are decided as one, by the rules of the plan in force.

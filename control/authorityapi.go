@@ -40,9 +40,10 @@ const maxCanAnswer = 20
 func (s *state) actView(p *pendingAct, to *operator) actView {
 	v := actView{ID: p.ID, Act: p.Act, Do: p.Do, Subject: p.Subject, Says: p.Says, Reason: p.Reason, AskedBy: p.by, AskedAt: p.at, Until: p.Until,
 		State: p.state, Overdue: p.overdue, EndedAt: p.ended, Why: p.why, Takes: p.Takes, Answers: []answer{}, CanAnswer: []string{}}
-	answered := map[string]bool{}
+	answered, takes := map[string]bool{}, s.takesNow(p)
+	v.Takes = takes
 	for _, a := range p.answers {
-		a.Counts = p.eligible(s.operators[a.By]) == ""
+		a.Counts = p.eligible(s.operators[a.By], takes) == ""
 		answered[a.By] = true
 		v.Answers = append(v.Answers, a)
 		if a.Counts && a.Yes {
@@ -53,12 +54,12 @@ func (s *state) actView(p *pendingAct, to *operator) actView {
 		return v
 	}
 	for _, id := range s.operatorList {
-		if op := s.operators[id]; !answered[id] && p.eligible(op) == "" && len(v.CanAnswer) < maxCanAnswer {
+		if op := s.operators[id]; !answered[id] && p.eligible(op, takes) == "" && len(v.CanAnswer) < maxCanAnswer {
 			v.CanAnswer = append(v.CanAnswer, op.name)
 		}
 	}
 	if to != nil {
-		if v.YourWord = p.eligible(s.operators[to.id]); v.YourWord != "" {
+		if v.YourWord = p.eligible(s.operators[to.id], takes); v.YourWord != "" {
 			v.YourWord = "you can not answer: who " + v.YourWord + " does not decide it"
 		}
 	}

@@ -38,8 +38,12 @@ const (
 // allowOnly is the mode of access that spares whom it names.
 const allowOnly = "allow_only"
 
-// maxOpenActs bounds how many acts may wait at a time.
-const maxOpenActs = 1000
+// How many acts may wait at a time, of all and of one person: nobody takes the
+// room to ask from the others.
+const (
+	maxOpenActs = 1000
+	maxOwnActs  = 100
+)
 
 // askedBody is an act that waits for others.
 type askedBody struct {
@@ -52,6 +56,8 @@ type askedBody struct {
 	Reason  string           `json:"reason"`
 	Takes   authority.Answer `json:"takes"`
 	Until   time.Time        `json:"until"`
+
+	Questions []authority.Question `json:"questions,omitempty"` // that takes answers; they are asked anew
 }
 
 // pendingAct is one, with what became of it.
@@ -93,6 +99,7 @@ type endedBody struct {
 func doers() map[string]doer {
 	return map[string]doer{
 		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive, doesDecide: doDecide, "roles": doRoles, "erase": doErase,
+		"withdraw": doWithdraw, "acknowledge": doAcknowledge, "app": doApp,
 	}
 }
 
@@ -157,11 +164,14 @@ func (c *Control) draftAct(s *state, op *operator, w wanted, now time.Time) (dra
 	if a.Approvals == 0 || w.tightens {
 		return drafts, "", nil
 	}
-	open := 0
+	open, own := 0, 0
 	for _, other := range s.authority.actList {
 		p := s.authority.acts[other]
 		if p.state != actOpen {
 			continue
+		}
+		if p.by == op.id {
+			own++
 		}
 		if open++; p.Do == w.do && p.Subject == w.subject && w.subject != "" {
 			x := problem("approval_open", fmt.Sprintf("%s waits for approval already, as %s, asked by %s", p.Says, p.ID, p.by))
@@ -169,12 +179,15 @@ func (c *Control) draftAct(s *state, op *operator, w wanted, now time.Time) (dra
 			return nil, "", x
 		}
 	}
+	if own >= maxOwnActs {
+		return nil, "", problem("approval_open", fmt.Sprintf("%d acts that you have asked for wait for approval; withdraw some first", own))
+	}
 	if open >= maxOpenActs {
 		return nil, "", problem("approval_open", fmt.Sprintf("%d acts wait for approval; answer some first", open))
 	}
 	id = "a-" + strconv.Itoa(len(s.authority.actList)+1)
 	return []draft{{typeAsked, askedBody{ID: id, Act: w.question.Act, Do: w.do, Subject: w.subject, Says: w.says, What: what, Reason: w.reason,
-		Takes: a, Until: now.Add(time.Duration(a.Within))}}}, id, nil
+		Takes: a, Until: now.Add(time.Duration(a.Within)), Questions: w.questions}}}, id, nil
 }
 
 func foldAsked(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
@@ -234,11 +247,29 @@ func foldEnded(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 	}, nil
 }
 
+// takesNow is what an act takes now: what it took when it was asked for, and what the
+// rules in force take. No plan that comes meanwhile makes it less, and one that asks
+// for more is heeded.
+func (s *state) takesNow(p *pendingAct) authority.Answer {
+	if p.state != actOpen || len(p.Questions) == 0 {
+		return p.Takes
+	}
+	qs := slices.Clone(p.Questions)
+	if b, err := read[liftWhat](p.What); err == nil && p.Do == "lift" && s.corrections[b.ID] != nil { // its incident may be worse by now
+		r := s.corrections[b.ID]
+		qs = append(qs, s.question(authority.Loosen, &r.Correction, r.share()))
+	}
+	within, then := p.Takes.Within, p.Takes.Then
+	a := p.Takes.And(s.ask(qs...))
+	a.Within, a.Then = within, then // its deadline was told
+	return a
+}
+
 // eligible says why an operator's answer does not count; "" if it does. Who asked
 // never counts, nor who was let in, or given the role, after it was asked: else the
 // one who asks could choose who answers.
-func (p *pendingAct) eligible(op *operator) string {
-	approvers := authority.SetOf(p.Takes.Approvers...)
+func (p *pendingAct) eligible(op *operator, takes authority.Answer) string {
+	approvers := authority.SetOf(takes.Approvers...)
 	switch {
 	case !op.active():
 		return "is no longer an operator"
@@ -255,10 +286,10 @@ func (p *pendingAct) eligible(op *operator) string {
 }
 
 // count is how many answers count now: of people who still have the role.
-func (p *pendingAct) count(s *state) int {
+func (p *pendingAct) count(s *state, takes authority.Answer) int {
 	n := 0
 	for _, a := range p.answers {
-		if a.Yes && p.eligible(s.operators[a.By]) == "" {
+		if a.Yes && p.eligible(s.operators[a.By], takes) == "" {
 			n++
 		}
 	}
@@ -298,7 +329,15 @@ func (s *state) answerable(op *operator, id string, early time.Time) (*pendingAc
 			return nil, problem("approval_twice", fmt.Sprintf("you have answered %s at %s; nobody counts twice", p.ID, a.At.Format(time.RFC3339)))
 		}
 	}
-	if why := p.eligible(s.operators[op.id]); why != "" {
+	if err := op.ownHand(); err != nil {
+		return nil, err
+	}
+	takes := s.takesNow(p)
+	why := p.eligible(s.operators[op.id], takes)
+	if approvers := authority.SetOf(takes.Approvers...); why == "" && !op.roles.Meets(approvers) { // a token may have fewer than its operator
+		why = "comes without the role " + orList(approvers.Names())
+	}
+	if why != "" {
 		return nil, problem("not_independent", fmt.Sprintf("your answer to %s can not count: who %s does not decide it", p.ID, why))
 	}
 	return p, nil
@@ -312,12 +351,16 @@ func (c *Control) approve(ctx context.Context, op *operator, id, reason string) 
 			return nil, err
 		}
 		drafts := []draft{{typeGiven, answeredBody{p.ID, reason}}}
-		if p.count(s)+1 < p.Takes.Approvals {
+		takes := s.takesNow(p)
+		if p.count(s, takes)+1 < takes.Approvals {
 			return drafts, nil
 		}
 		proposer := s.operators[p.by]
-		if !proposer.active() {
+		switch {
+		case !proposer.active():
 			return append(drafts, draft{typeFailed, endedBody{ID: p.ID, Why: "who asked for it is no longer an operator"}}), nil
+		case !takes.May(proposer.roles):
+			return append(drafts, draft{typeFailed, endedBody{ID: p.ID, Why: "who asked for it may not do so any more"}}), nil
 		}
 		done, err := doers()[p.Do](c, s, proposer, p.What, now)
 		if err != nil {
@@ -372,83 +415,6 @@ func (s *state) lapsedActs(early time.Time) []draft {
 			}
 		default:
 			out = append(out, draft{typeLapsed, endedBody{ID: id, Why: "not agreed to in time"}})
-		}
-	}
-	return out
-}
-
-// liftWhat is a lift that was agreed to.
-type liftWhat struct {
-	ID     string `json:"id"`
-	Reason string `json:"reason"`
-}
-
-func doLift(c *Control, s *state, op *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
-	b, err := read[liftWhat](what)
-	if err != nil {
-		return nil, err
-	}
-	return c.draftEnd(s, b.ID, b.Reason)
-}
-
-// unlinkWhat is a link that is taken back.
-type unlinkWhat struct {
-	ID   string    `json:"id"`
-	Link unlinking `json:"link"`
-}
-
-func doUnlink(c *Control, s *state, op *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
-	b, err := read[unlinkWhat](what)
-	if err != nil {
-		return nil, err
-	}
-	return c.draftUnlink(s, b.ID, b.Link)
-}
-
-// listWhat is a list's new content, that is on the shelf already.
-type listWhat struct {
-	Was order.Hash `json:"was"` // digest that it replaces
-	Put listBody   `json:"put"`
-}
-
-func doList(c *Control, s *state, op *operator, what jsontext.Value, _ time.Time) ([]draft, error) {
-	b, err := read[listWhat](what)
-	if err != nil {
-		return nil, err
-	}
-	old := s.lists[b.Put.List.Name]
-	if old == nil || old.Digest != b.Was {
-		return nil, problem("unavailable", "the list was changed meanwhile; nothing was changed by this")
-	}
-	if c.shelf.lost(b.Put.List.Digest) != nil {
-		return nil, problem("unavailable", "the new content of the list is gone; load it anew")
-	}
-	return []draft{{typeListPut, b.Put}}, s.room(weigh(b.Put.List))
-}
-
-// listLoosens says whether a change of a list could let somebody through who is
-// held now, and by a correction of which kind. Where a list spares, it is longer
-// lists that loosen.
-func (s *state) listLoosens(name, action string) *record {
-	for _, id := range s.naming()[name] {
-		r := s.corrections[id]
-		spares := r.Params.Mode == allowOnly || r.Except != nil && slices.Contains(r.Except.Lists, name)
-		holds := r.Params.Mode != allowOnly && slices.Contains(r.Scope.Lists, name)
-		if spares && action != "removed" || holds && action != "added" {
-			return r
-		}
-	}
-	return nil
-}
-
-// waitingLists are contents that pending acts would put in force: they are kept.
-func (s *state) waitingLists() []order.ListRef {
-	var out []order.ListRef
-	for _, id := range s.authority.actList {
-		if p := s.authority.acts[id]; p.state == actOpen && p.Do == "list" {
-			if b, err := read[listWhat](p.What); err == nil {
-				out = append(out, b.Put.List)
-			}
 		}
 	}
 	return out

@@ -305,6 +305,11 @@ func (c *Control) postReview(cl *call) error {
 			return nil, problem("approval_closed", fmt.Sprintf("%s was concluded by %s: %s", v.ID, v.ReviewedBy, v.Finding))
 		case v.By == cl.op.id:
 			return nil, problem("not_independent", "it is about what you did; somebody else has to look")
+		case s.operators[cl.op.id].created.After(v.At):
+			return nil, problem("not_independent", "you became an operator after it; somebody who was there has to look")
+		}
+		if err := cl.op.ownHand(); err != nil {
+			return nil, err
 		}
 		return []draft{{typeReviewed, reviewedBody{id, b.Finding, b.Statement}}}, nil
 	})

@@ -66,7 +66,8 @@ type concern struct {
 	text, contact      string // commitments; contact may be ""
 	about              string // commitment; may be ""
 	at                 time.Time
-	by                 string // operator, if they gave their name
+	by                 string // commitment, if they gave their name
+	named              string // operator, where an older entry says so openly
 	state              string
 	changed            time.Time
 	entry              uint64
@@ -110,6 +111,7 @@ type concernBody struct {
 	Text    string `json:"text"`
 	About   string `json:"about,omitempty"`
 	Contact string `json:"contact,omitempty"`
+	By      string `json:"by,omitempty"` // commitment to the id of the operator who gave their name: the record is read by others than the desk
 }
 
 // concernMessageBody is a message of the reporter, or of who looks into it.
@@ -131,9 +133,9 @@ func foldConcern(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 		if s.concern.concerns == nil {
 			s.concern.concerns, s.concern.byReceipt = map[string]*concern{}, map[string]*concern{}
 		}
-		k := &concern{id: b.ID, topic: b.Topic, receipt: b.Receipt, text: b.Text, about: b.About, contact: b.Contact, at: e.At.UTC(), state: concernStates[0], changed: e.At.UTC(), entry: e.Seq}
+		k := &concern{id: b.ID, topic: b.Topic, receipt: b.Receipt, text: b.Text, about: b.About, contact: b.Contact, by: b.By, at: e.At.UTC(), state: concernStates[0], changed: e.At.UTC(), entry: e.Seq}
 		if e.Actor != nobody {
-			k.by = e.Actor
+			k.named = e.Actor
 		}
 		s.concern.concerns[b.ID], s.concern.byReceipt[b.Receipt] = k, k
 		s.concern.list = append(s.concern.list, b.ID)
@@ -231,23 +233,23 @@ func (c *Control) postConcern(cl *call) error {
 			return err
 		}
 	}
-	actor := nobody
+	name := ""
 	if b.Named {
 		op, err := c.authenticate(cl.r)
 		if err != nil {
 			return err
 		}
-		actor = op.id
+		name = op.id
 	}
-	if err := c.concerns.admit(cl.r.RemoteAddr, c.cfg.Now()); err != nil {
+	if err := c.concerns.admit(c.desk.source(cl.r), c.cfg.Now()); err != nil {
 		return err
 	}
 	var raw [32]byte
 	rand.Read(raw[:])
 	receipt := receiptPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
 	values := map[string][]byte{}
-	body := concernBody{Topic: b.Topic, Receipt: receiptHash(receipt), Text: sealed(values, b.Text), About: sealed(values, b.About), Contact: sealed(values, b.Contact)}
-	_, err = c.execute(cl.r.Context(), actor, func(s *state, _ time.Time) ([]draft, error) {
+	body := concernBody{Topic: b.Topic, Receipt: receiptHash(receipt), Text: sealed(values, b.Text), About: sealed(values, b.About), Contact: sealed(values, b.Contact), By: sealed(values, name)}
+	_, err = c.execute(cl.r.Context(), nobody, func(s *state, _ time.Time) ([]draft, error) {
 		if s.concern.open >= maxOpenConcerns {
 			return nil, problem("too_many_concerns", fmt.Sprintf("%d concerns are open; tell somebody in person", s.concern.open))
 		}
@@ -360,7 +362,7 @@ func (c *Control) postConcernReply(cl *call) error {
 	if err := concernText("text", b.Text, maxConcern, true); err != nil {
 		return err
 	}
-	if err := c.concerns.admit(cl.r.RemoteAddr, c.cfg.Now()); err != nil {
+	if err := c.concerns.admit(c.desk.source(cl.r), c.cfg.Now()); err != nil {
 		return err
 	}
 	values := map[string][]byte{}
@@ -405,7 +407,7 @@ const (
 	doorAll    = 600
 )
 
-func (d *concernDoor) admit(addr string, now time.Time) error {
+func (d *concernDoor) admit(source string, now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.from == nil {
@@ -414,8 +416,7 @@ func (d *concernDoor) admit(addr string, now time.Time) error {
 	if d.from == nil || now.Sub(d.since) >= doorWindow || now.Before(d.since) {
 		d.since, d.all, d.from = now, 0, map[[8]byte]int{}
 	}
-	host := addr[:max(0, strings.LastIndexByte(addr, ':'))]
-	sum := sha256.Sum256(append(d.key[:], host...))
+	sum := sha256.Sum256(append(d.key[:], source...))
 	who := [8]byte(sum[:8])
 	if d.from[who] >= doorEach || d.all >= doorAll {
 		return problem("too_many_concerns", "more concerns come in than can be taken; try again in 10 minutes")

@@ -93,7 +93,7 @@ func (c *Control) getConcerns(cl *call) error {
 }
 
 func (k *concern) view() concernView {
-	return concernView{ID: k.id, Topic: k.topic, State: k.state, Raised: k.at, Changed: k.changed, By: k.by, Messages: []saidView{}, Entry: k.entry}
+	return concernView{ID: k.id, Topic: k.topic, State: k.state, Raised: k.at, Changed: k.changed, By: k.named, Messages: []saidView{}, Entry: k.entry}
 }
 
 func (c *Control) getConcern(cl *call) error {
@@ -120,7 +120,7 @@ func (c *Control) replyConcern(cl *call, id string) error {
 	for _, f := range []struct {
 		to   *string
 		name string
-	}{{&v.Text, copied.text}, {&v.About, copied.about}, {&v.Contact, copied.contact}} {
+	}{{&v.Text, copied.text}, {&v.About, copied.about}, {&v.Contact, copied.contact}, {&v.By, copied.by}} {
 		if f.name == "" {
 			continue
 		}
@@ -174,6 +174,10 @@ func (c *Control) postConcernMove(cl *call) error {
 		return err
 	}
 	id := cl.r.PathValue("id")
+	by, err := c.raisedBy(cl, id)
+	if err != nil {
+		return err
+	}
 	values := map[string][]byte{}
 	text := sealed(values, b.Message)
 	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, _ time.Time) ([]draft, error) {
@@ -181,7 +185,7 @@ func (c *Control) postConcernMove(cl *call) error {
 		if k == nil {
 			return nil, problem("not_found", "there is no concern "+strconv.Quote(short(id)))
 		}
-		if k.by == cl.op.id {
+		if by == cl.op.id {
 			return nil, problem("not_independent", "you raised it; somebody else looks into it")
 		}
 		if len(k.messages) >= 2*maxMessages {
@@ -196,4 +200,19 @@ func (c *Control) postConcernMove(cl *call) error {
 		return err
 	}
 	return c.replyConcern(cl, id)
+}
+
+// raisedBy is the operator who raised a concern with their name; "" otherwise.
+func (c *Control) raisedBy(cl *call, id string) (string, error) {
+	c.mu.RLock()
+	k, by, named := c.state.concern.concerns[id], "", ""
+	if k != nil {
+		by, named = k.by, k.named
+	}
+	c.mu.RUnlock()
+	if by == "" {
+		return named, nil
+	}
+	name, _, err := c.personal(cl.r.Context(), by)
+	return name, err
 }

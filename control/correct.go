@@ -433,6 +433,14 @@ func (c *Control) ratify(ctx context.Context, op *operator, id string, x ratific
 		if err := s.inCustody(id, "ratified"); err != nil {
 			return nil, err
 		}
+		if err := op.ownHand(); err != nil {
+			return nil, err
+		}
+		if r.ratifies(s.operators[op.id]) && !op.roles.Meets(authority.SetOf(r.ruling.Approvers...)) { // a token may have fewer than its operator
+			p := problem("forbidden", fmt.Sprintf("to ratify %s takes the role %s; you come with %s", id, orList(authority.SetOf(r.ruling.Approvers...).Names()), op.roles))
+			p.Allowed = authority.SetOf(r.ruling.Approvers...).Names()
+			return nil, p
+		}
 		b := changedBody{ID: id, Reason: x.Reason, ReviewBy: utc(x.ReviewBy)}
 		if b.ReviewBy.IsZero() && (r.ExpiresAt.IsZero() || r.ExpiresAt.After(now.Add(defaultReview))) {
 			b.ReviewBy = now.Add(defaultReview)

@@ -210,59 +210,110 @@ func (c *Control) custodyStep(ctx context.Context, op *operator, id, target, kin
 	if err != nil {
 		return err
 	}
-	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) ([]draft, error) {
-		old := s.cases[id]
-		if old == nil {
-			return nil, problem("not_found", "there is no custody case "+strconv.Quote(short(id)))
-		}
-		if !s.operators[op.id].active() {
-			return nil, problem("not_independent", "you are no longer an operator")
-		}
-		if err := s.custodyAuthority(op, old, kind); err != nil {
-			return nil, err
-		}
-		k := old.clone()
-		if err := step.apply(&custodyStep{s: s, k: k, actor: op.id, at: now, target: target}); err != nil {
-			return nil, err
-		}
-		if kind == typeDestroying { // a clock that jumped ahead ends no cooling-off
-			if lacks := old.lacksDestruction(s, c.early()); len(lacks) > 0 {
-				return nil, outOfOrder("copy "+short(target)+" can not be destroyed yet", lacks...)
+	b, act := custodyBody{Case: id, Target: target, Step: jsontext.Value(raw)}, ""
+	_, err = c.execute(ctx, op.id, func(s *state, now time.Time) (drafts []draft, err error) {
+		act = ""
+		if k := s.cases[id]; kind == typeWithdrawn && k != nil && k.State == caseOpen { // its stop ends with it
+			r := s.corrections[k.Correction]
+			w := wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "withdraw", subject: id,
+				says: "withdraw custody case " + id + " and lift " + r.ID + " (" + correctionWords(&r.Correction) + ")", what: b, reason: "withdraw custody case " + id}
+			if given, ok := step.(*withdrawStep); ok {
+				w.reason = given.Reason
 			}
+			drafts, act, err = c.draftAct(s, op, w, now)
+			return drafts, err
 		}
-		drafts := []draft{{kind, custodyBody{Case: id, Target: target, Step: jsontext.Value(raw)}}}
-		change := changedBody{ID: k.Correction, Reason: "custody case " + id}
-		switch {
-		case k.State == old.State:
-		case k.State == caseSealed, k.State == caseDestroyed:
-			if change.Level = "L5"; k.State == caseDestroyed {
-				change.Level = "L6"
-			}
-			drafts = append(drafts, draft{typeRaised, change})
-		default: // withdrawn or unsealed
-			drafts = append(drafts, draft{typeLifted, change})
-		}
-		return drafts, nil
+		return c.draftCustody(s, op, kind, b, step, now)
 	})
+	if err == nil && act != "" {
+		return &waits{act}
+	}
 	return err
 }
 
-// custodyAuthority says whether an operator may take the steps of a case that
-// decide: to propose what cannot be undone, and to agree to it.
-func (s *state) custodyAuthority(op *operator, k *custodyCase, kind string) error {
-	if kind != typeProposed && kind != typeApproved {
-		return nil
+// doWithdraw carries out what was agreed to: an open case ends, and its stop with it.
+func doWithdraw(c *Control, s *state, op *operator, what jsontext.Value, now time.Time) ([]draft, error) {
+	b, err := read[custodyBody](what)
+	if err != nil {
+		return nil, err
 	}
+	step, err := readStep(typeWithdrawn, b.Step)
+	if err != nil {
+		return nil, err
+	}
+	if k := s.cases[b.Case]; k != nil && k.State != caseOpen {
+		return nil, outOfOrder("case "+b.Case+" can not be withdrawn", "it is "+k.State)
+	}
+	return c.draftCustody(s, op, typeWithdrawn, b, step, now)
+}
+
+// draftCustody drafts a step on a case, with what it does to the model.
+func (c *Control) draftCustody(s *state, op *operator, kind string, b custodyBody, step stepBody, now time.Time) ([]draft, error) {
+	old := s.cases[b.Case]
+	if old == nil {
+		return nil, problem("not_found", "there is no custody case "+strconv.Quote(short(b.Case)))
+	}
+	if !s.operators[op.id].active() {
+		return nil, problem("not_independent", "you are no longer an operator")
+	}
+	if err := s.custodyAuthority(op, old, kind); err != nil {
+		return nil, err
+	}
+	k := old.clone()
+	if err := step.apply(&custodyStep{s: s, k: k, actor: op.id, at: now, target: b.Target}); err != nil {
+		return nil, err
+	}
+	if kind == typeDestroying { // a clock that jumped ahead ends no cooling-off
+		if lacks := old.lacksDestruction(s, c.early()); len(lacks) > 0 {
+			return nil, outOfOrder("copy "+short(b.Target)+" can not be destroyed yet", lacks...)
+		}
+	}
+	drafts := []draft{{kind, b}}
+	change := changedBody{ID: k.Correction, Reason: "custody case " + b.Case}
+	switch {
+	case k.State == old.State:
+	case k.State == caseSealed, k.State == caseDestroyed:
+		if change.Level = "L5"; k.State == caseDestroyed {
+			change.Level = "L6"
+		}
+		drafts = append(drafts, draft{typeRaised, change})
+	default: // withdrawn or unsealed
+		drafts = append(drafts, draft{typeLifted, change})
+	}
+	return drafts, nil
+}
+
+// custodyAuthority says whether an operator may take the steps of a case that
+// decide: to propose what cannot be undone, to agree to it, and to carry it out,
+// for which only those count who still have a role that agrees.
+func (s *state) custodyAuthority(op *operator, k *custodyCase, kind string) error {
 	q := authority.Question{Act: authority.Irreversible, Kind: string(correction.Stop), Level: k.Level}
-	if kind == typeProposed {
+	switch kind {
+	case typeProposed:
 		_, err := s.require(op, q)
 		return err
-	}
-	a := s.ask(q)
-	if approvers := authority.SetOf(a.Approvers...); !op.roles.Meets(approvers) {
-		p := problem("not_authorised", fmt.Sprintf("to approve it takes the role %s (rule %s); you have %s", orList(approvers.Names()), strings.Join(a.Rules, ", "), op.roles))
-		p.Allowed = approvers.Names()
-		return p
+	case typeApproved, typeTaken, typeWitnessed:
+		if err := op.ownHand(); err != nil || kind != typeApproved {
+			return err
+		}
+		a := s.ask(q)
+		approvers := authority.SetOf(a.Approvers...)
+		if !op.roles.Meets(approvers) {
+			p := problem("not_authorised", fmt.Sprintf("to approve it takes the role %s (rule %s); you have %s", orList(approvers.Names()), strings.Join(a.Rules, ", "), op.roles))
+			p.Allowed = approvers.Names()
+			return p
+		}
+		if m := k.Motion; m != nil && !s.operators[op.id].heldAt(approvers, m.At) {
+			p := problem("not_independent", "you were given the role after it was proposed: else who proposes could choose who agrees")
+			p.Hint = "whoever proposed it can do so anew (andon custody propose), and the approvals begin anew"
+			return p
+		}
+	case typeSealed, typeUnsealed, typeDestroying:
+		approvers, counted := authority.SetOf(s.ask(q).Approvers...), k.Motion.counted(s)
+		still := slices.DeleteFunc(slices.Clone(counted), func(a approval) bool { return !s.operators[a.By].roles.Meets(approvers) })
+		if len(counted) >= k.Quorum && len(still) < k.Quorum {
+			return outOfOrder("the quorum does not hold any more", fmt.Sprintf("%d of %d who agreed still have the role %s", len(still), k.Quorum, orList(approvers.Names())))
+		}
 	}
 	return nil
 }

@@ -109,6 +109,13 @@ func (s *state) hears(op *operator, e ledger.Entry) (entry, body bool) {
 		return ok, ok
 	case "correction":
 		return true, all(g.Correction.Incident)
+	case "state": // a restoration holds the corrections that it brings back
+		back, err := read[restoredBody](e.Body)
+		var ids []string
+		for _, cor := range slices.Concat(back.Reinstate, back.Change) {
+			ids = append(ids, cor.Incident)
+		}
+		return true, err == nil && all(ids...)
 	case "approval":
 		ok := s.seesAct(op, s.authority.acts[g.ID])
 		return ok, ok

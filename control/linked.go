@@ -490,4 +490,4 @@ func (c *Control) draftUnlink(s *state, id string, x unlinking) ([]draft, error)
 	return []draft{{typeUnlinked, unlinkedBody{id, x.Link, x.Reason}}}, nil
 }
 
-func (c *Control) postUnlink(cl *call) error { return changeOne(c, cl, c.unlink) }
+func (c *Control) postUnlink(cl *call) error { return changeOne(c, cl, "correction.unlink", c.unlink) }

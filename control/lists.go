@@ -87,6 +87,9 @@ func (c *Control) showKey(id string) keyView {
 }
 
 func (c *Control) postKey(cl *call) error {
+	if err := cl.op.may("key.create"); err != nil {
+		return err
+	}
 	spec, err := decode[keySpec](cl)
 	if err != nil {
 		return err
@@ -119,6 +122,9 @@ func (c *Control) getKeys(cl *call) error {
 }
 
 func (c *Control) deleteKey(cl *call) error {
+	if err := cl.op.may("key.revoke"); err != nil {
+		return err
+	}
 	id := cl.r.PathValue("id")
 	if err := c.revokeKey(cl.r.Context(), cl.op, id, cl.r.URL.Query().Get("reason")); err != nil {
 		return err

@@ -17,7 +17,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"andon/authority"
 	"andon/bus"
 	"andon/incident"
 	named "andon/list"
@@ -230,9 +229,17 @@ func (c *Control) changeList(cl *call, name string, set *named.Set, b listBody) 
 		if now != old { // not while this has the turn, but by another writer of the ledger
 			return nil, problem("unavailable", "the list was changed meanwhile; nothing was changed by this")
 		}
-		if r := s.listLoosens(name, b.Action); r != nil {
-			w := wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "list", subject: "list " + name,
-				says: fmt.Sprintf("change the list %s (%s, %d entries), which %s names", name, b.Action, b.Changed, r.ID), what: listWhat{old.Digest, b}, reason: b.Reason}
+		if rs := s.listLoosens(name, b.Action); len(rs) > 0 {
+			what := listWhat{Was: old.Digest, Put: b}
+			for _, r := range rs {
+				what.Names = append(what.Names, r.ID)
+			}
+			says := what.Names[0]
+			if n := len(rs) - 1; n > 0 {
+				says += fmt.Sprintf(" (and %d more)", n)
+			}
+			w := wanted{questions: s.loosening(rs), do: "list", subject: "list " + name,
+				says: fmt.Sprintf("change the list %s (%s, %d entries), which %s names", name, b.Action, b.Changed, says), what: what, reason: b.Reason}
 			drafts, id, err = c.draftAct(s, cl.op, w, at)
 			return drafts, err
 		}

@@ -37,6 +37,7 @@ type caller struct {
 	cred   badge
 	cookie bool
 	asked  []string // the actions that the request was allowed
+	self   *operator
 }
 
 type callerKey struct{}
@@ -122,7 +123,7 @@ func (c *Control) standing(s *state, hash [sha256.Size]byte) *operator {
 	}
 	as := *op
 	as.roles &= k.roles
-	as.via = &caller{c: c, cred: *k}
+	as.via = &caller{c: c, cred: *k, self: &as}
 	return &as
 }
 
@@ -145,6 +146,7 @@ func (c *Control) stillMay(ctx context.Context, s *state, actor string) error {
 			return err
 		}
 	}
+	via.self.roles = op.roles // rules are asked by those of now, too
 	return nil
 }
 

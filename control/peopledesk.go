@@ -78,6 +78,7 @@ type desk struct {
 	forAll   chan struct{}
 	forKnown chan struct{}
 	polls    chan struct{} // device log-ins that wait
+	past     chan struct{} // earlier states that are looked for, see Control.past
 
 	setting sync.Mutex // held while a password is on its way from its file to its entry
 
@@ -105,7 +106,7 @@ func (c *Control) newDesk() error {
 		devices:  people.Meter{PerSecond: 0.5, Burst: 20, Room: throttleRoom},
 		general:  people.Meter{PerSecond: requestsPerSecond, Burst: requestsAtOnce, Room: throttleRoom},
 		tighten:  people.Meter{PerSecond: requestsPerSecond, Burst: requestsAtOnce, Room: throttleRoom},
-		forAll:   make(chan struct{}, lanesForAll), forKnown: make(chan struct{}, lanesForKnown), polls: make(chan struct{}, maxPolls),
+		forAll:   make(chan struct{}, lanesForAll), forKnown: make(chan struct{}, lanesForKnown), polls: make(chan struct{}, maxPolls), past: make(chan struct{}, maxPasts),
 		known: map[string]bool{}, used: map[string]time.Time{},
 	}
 	d.actions = knownActions()

@@ -56,7 +56,18 @@ func (c *Control) putPassword(cl *call) error {
 	if err != nil {
 		return err
 	}
-	verifier := rand.Text()
+	if err := c.replacePassword(cl, hash); err != nil {
+		return err
+	}
+	c.mu.RLock()
+	v := passwordView{op.id, c.state.operators[op.id].passwordAt}
+	c.mu.RUnlock()
+	return cl.reply(http.StatusOK, v)
+}
+
+// replacePassword puts the hash of one's own new password in force.
+func (c *Control) replacePassword(cl *call, hash string) error {
+	op, verifier := cl.op, rand.Text()
 	c.desk.setting.Lock()
 	defer c.desk.setting.Unlock()
 	if err := c.desk.file.set(verifier, hash); err != nil {
@@ -67,20 +78,14 @@ func (c *Control) putPassword(cl *call) error {
 	if op.via != nil {
 		current = op.via.cred.id
 	}
-	_, err = c.execute(cl.r.Context(), op.id, func(s *state, _ time.Time) ([]draft, error) {
+	_, err := c.execute(cl.r.Context(), op.id, func(s *state, _ time.Time) ([]draft, error) {
 		if s.operators[op.id].verifier != op.verifier {
 			return nil, problem("unauthenticated", "the password was changed meanwhile; nothing was changed by this")
 		}
 		return append([]draft{{typePassword, passwordBody{ID: op.id, Verifier: verifier}}}, s.endSessions(op.id, current, "password_set")...), nil
 	})
 	c.forgetPasswords() // the one that counts no more: the old, or, on an error, the new
-	if err != nil {
-		return err
-	}
-	c.mu.RLock()
-	v := passwordView{op.id, c.state.operators[op.id].passwordAt}
-	c.mu.RUnlock()
-	return cl.reply(http.StatusOK, v)
+	return err
 }
 
 // endSessions drafts the end of an operator's sessions, but for one.
@@ -156,8 +161,8 @@ func (c *Control) deletePassword(cl *call) error {
 		return err
 	}
 	c.desk.setting.Lock()
-	defer c.desk.setting.Unlock()
 	c.forgetPasswords()
+	c.desk.setting.Unlock()
 	return cl.reply(http.StatusOK, endedView{id, "no_password"})
 }
 

@@ -73,6 +73,17 @@ func (cl *call) notByToken(what string) error {
 	return nil
 }
 
+// ownHand refuses a word that counts as a person's where somebody else made the
+// token that it comes with: who makes a token has seen it.
+func (op *operator) ownHand() error {
+	if op.via == nil || op.via.cred.kind != kindAPI || op.via.cred.by == op.id {
+		return nil
+	}
+	p := problem("not_independent", "the token "+op.via.cred.id+" was made by "+op.via.cred.by+", so its word does not count as "+op.name+"'s")
+	p.Hint = "andon login, or a token that you have made yourself"
+	return p
+}
+
 // postToken makes an API token. The token exists in this answer alone.
 func (c *Control) postToken(cl *call) error {
 	if err := cl.op.may("token.create"); err != nil {

@@ -233,23 +233,31 @@ func (c *Control) getRuns(cl *call) error {
 		p.Field, p.Allowed = "state", states
 		return p
 	}
+	out, err := c.listRuns(cl.op, want, q.Get("after"), limit)
+	if err != nil {
+		return err
+	}
+	return cl.reply(http.StatusOK, out)
+}
+
+func (c *Control) listRuns(op *operator, want, after string, limit int) (runList, error) {
 	out := runList{Runs: []runView{}, Pending: []pendingView{}}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	list := c.state.playbook.list
 	from := len(list)
-	if after := q.Get("after"); after != "" {
+	if after != "" {
 		n := number(after, "r-")
 		if n < 1 || n > len(list) {
 			p := problem("invalid_query", strconv.Quote(short(after))+" is not a run")
 			p.Field = "after"
-			return p
+			return out, p
 		}
 		from = n - 1
 	}
 	for _, id := range slices.Backward(list[:from]) {
 		r := c.state.playbook.runs[id]
-		if !c.state.sees(cl.op, r) || want != "" && r.State != want && !(want == "live" && r.Live()) {
+		if !c.state.sees(op, r) || want != "" && r.State != want && !(want == "live" && r.Live()) {
 			continue
 		}
 		if len(out.Runs) == limit {
@@ -260,11 +268,11 @@ func (c *Control) getRuns(cl *call) error {
 	}
 	now := c.cfg.Now()
 	for _, id := range c.state.playbook.live {
-		if r := c.state.playbook.runs[id]; c.state.sees(cl.op, r) {
+		if r := c.state.playbook.runs[id]; c.state.sees(op, r) {
 			out.Pending = append(out.Pending, c.pending(r, now)...)
 		}
 	}
-	return cl.reply(http.StatusOK, out)
+	return out, nil
 }
 
 // pageQuery reads the limit of a list, and refuses what is not a parameter of it.

@@ -29,6 +29,12 @@ const typeRestored = "state.restored" // revision
 
 type restoreState struct{}
 
+// How many earlier states are looked for at the same time, and how long others wait.
+const (
+	maxPasts = 2
+	pastWait = 30 * time.Second
+)
+
 var restoreTable = []route{
 	{"POST", "/api/v1/restore", typeRestored, false, (*Control).postRestore},
 }
@@ -93,6 +99,14 @@ func (c *Control) past(ctx context.Context, ask *restoreAsk) (*state, error) {
 	c.mu.RLock()
 	size, current := c.state.size, c.state.revision
 	c.mu.RUnlock()
+	select { // the whole ledger is read: who asks often does not take the machine from the others
+	case c.desk.past <- struct{}{}:
+		defer func() { <-c.desk.past }()
+	case <-time.After(pastWait):
+		return nil, problem("unavailable", "others are looking for earlier states; try again")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	to := size
 	switch {
 	case ask.Revision != nil:
@@ -399,7 +413,8 @@ func (s *state) restoreQuestions(b *restoredBody) []authority.Question {
 		out = append(out, s.question(authority.Loosen, &r.Correction, r.share()))
 	}
 	for i := range b.Change { // it may loosen: what it was may end earlier
-		out = append(out, s.question(authority.Loosen, &b.Change[i], nil))
+		r := s.corrections[b.Change[i].ID] // what it is now is what is given up
+		out = append(out, s.question(authority.Loosen, &r.Correction, r.share()), s.question(authority.Loosen, &b.Change[i], nil))
 	}
 	for i := range b.Reinstate {
 		if len(b.Lift)+len(b.Change) > 0 {

@@ -37,12 +37,17 @@ func (c *Control) getDependants(cl *call) error {
 		return err
 	}
 	list := dependantStates{Dependants: []dependantState{}}
+	list.Dependants = append(list.Dependants, c.dependants()...)
+	return cl.reply(http.StatusOK, list)
+}
+
+func (c *Control) dependants() (out []dependantState) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	s, now := c.state, c.early()
 	p := s.planned()
 	if p == nil {
-		return cl.reply(http.StatusOK, list)
+		return nil
 	}
 	for i := range p.Dependants {
 		d := &p.Dependants[i]
@@ -74,9 +79,9 @@ func (c *Control) getDependants(cl *call) error {
 				}
 			}
 		}
-		list.Dependants = append(list.Dependants, v)
+		out = append(out, v)
 	}
-	return cl.reply(http.StatusOK, list)
+	return out
 }
 
 const maxCorrectionsShown = 50
@@ -153,7 +158,15 @@ func (c *Control) getPolicy(cl *call) error {
 		Refusal: policyError{"andon_correction", []string{"correction_id", "kind", "scope", "reason", "review_by", "fallback", "notice_url", "appeal_url"},
 			"a stream that is cut ends with the provider's own error event, never with a bare close"},
 		Headers: []string{"andon-revision", "andon-request-id", "andon-fallback-from", "andon-model", "andon-corrections"}}
-	scheme, secret, _ := strings.Cut(cl.r.Header.Get("Authorization"), " ")
+	if err := c.policyFor(cl.r.Header.Get("Authorization"), &v); err != nil {
+		return err
+	}
+	return cl.reply(http.StatusOK, v)
+}
+
+// policyFor fills in what the plan says, and what it says for who asks.
+func (c *Control) policyFor(authorization string, v *policyView) error {
+	scheme, secret, _ := strings.Cut(authorization, " ")
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	p := c.state.planned()
@@ -167,7 +180,7 @@ func (c *Control) getPolicy(cl *call) error {
 		}
 		v.Yours = c.yours(p, org)
 	}
-	return cl.reply(http.StatusOK, v)
+	return nil
 }
 
 // callerOrg is the org of a caller's key that is in force.

@@ -16,6 +16,7 @@ type Incident struct {
 	Entry    string // how it came in: finding or under_way
 	Status   Status
 	Severity Severity
+	Lowered  Severity // the worst that it was said to be and is no more; "" if it was never lowered
 	Assumed  bool   // nobody gave a severity or a fact: it is the higher of what is likely
 	Harm     []Fact // without their texts
 	Subject  Subject

@@ -54,6 +54,9 @@ func (x *Merged) take(b *Book, m Meta) (func(), error) {
 		from.end(closeMerged, m)
 		into.Merged = append(into.Merged, from.ID)
 		into.Harm = mergeFacts(into.Harm, from.Harm)
+		if from.Lowered.Worse(into.Lowered) {
+			into.Lowered = from.Lowered
+		}
 		if from.Severity.Worse(into.Severity) {
 			into.Severity = from.Severity
 		}

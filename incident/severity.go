@@ -168,7 +168,12 @@ func (x SeverityChange) step(_ *Book, in *Incident, m Meta) (func(), error) {
 			return nil, err
 		}
 	}
-	return func() { in.Severity, in.Harm, in.Assumed = next, facts, false }, nil
+	return func() {
+		if in.Severity.Worse(next) && !in.Assumed && in.Severity.Worse(in.Lowered) {
+			in.Lowered = in.Severity
+		}
+		in.Severity, in.Harm, in.Assumed = next, facts, false
+	}, nil
 }
 
 func names[S ~string](list []S) []string {
