@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -271,4 +272,16 @@ func (c *Control) seal(ctx context.Context, actor string, b *evidenceBody, first
 		return []draft{{typeEvidenceSealed, *out}}, nil
 	})
 	return out, err
+}
+
+// evidenceCommand is how a person takes evidence of models in an incident.
+func evidenceCommand(incident string, models []string) string {
+	out := "andon evidence take"
+	if incident != "" {
+		out += " --incident " + incident
+	}
+	if len(models) > 0 {
+		out += " --model " + strings.Join(models, ",")
+	}
+	return out + ` --reason "…"`
 }

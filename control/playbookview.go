@@ -148,7 +148,7 @@ func (c *Control) pending(r *playbook.Run, now time.Time) []pendingView {
 		case st.Kind != playbook.KindCorrection:
 			p.Do = "done"
 			if st.Kind == playbook.KindEvidence {
-				p.What = "take the snapshot: andon evidence take (" + s.Words() + ")"
+				p.What = s.Words() + ": " + evidenceCommand(r.Incident, s.Evidence.Models)
 			}
 		case s.Confirm:
 			p.Do = "confirm"
