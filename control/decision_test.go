@@ -81,8 +81,7 @@ func TestADecisionFromQuestionToRecord(t *testing.T) {
 	}
 	w.create(stopLarge) // so that the class has been measured
 	w.eventually(func() bool {
-		w.c.tidy(t.Context())
-		w.c.mu.RLock()
+		w.c.mu.RLock() // the clerk records it
 		defer w.c.mu.RUnlock()
 		return w.c.state.effects["stop.L3"] != nil
 	})
@@ -152,7 +151,7 @@ func TestADecisionFromQuestionToRecord(t *testing.T) {
 // eventually waits for what others do.
 func (w *world) eventually(is func() bool) {
 	w.t.Helper()
-	for range 400 {
+	for range 2000 {
 		if is() {
 			return
 		}
