@@ -48,15 +48,22 @@ func (b *gatewayBody) words() string {
 }
 
 // troubles is what a point is in trouble about now, with the detail.
-func (p *point) troubles(now time.Time) map[string]string {
-	out := map[string]string{}
-	if p.diverged {
-		out[troubleAhead] = p.err
-	} else if p.refused > p.revision || p.refused > 0 && p.refused == p.revision && p.err != "" {
-		out[troubleRefused] = p.err
+func (p *point) troubles(now time.Time, current uint64) map[string]string {
+	var out map[string]string
+	add := func(about, detail string) {
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[about] = detail
+	}
+	switch {
+	case p.diverged:
+		add(troubleAhead, p.err)
+	case p.refused > p.revision, p.err != "" && (p.revision != current || p.refused > 0 && p.refused == p.revision):
+		add(troubleRefused, p.err)
 	}
 	if !p.twins.IsZero() && now.Before(p.twins.Add(twinsRemembered)) {
-		out[troubleTwins] = ""
+		add(troubleTwins, "")
 	}
 	return out
 }
@@ -78,7 +85,7 @@ func (c *Control) troubledPoints(s *state, early time.Time) []draft {
 		b.Gateways = append(b.Gateways, name)
 	}
 	for name, p := range c.points {
-		for about, detail := range p.troubles(now) {
+		for about, detail := range p.troubles(now, s.revision) {
 			if s.alert.troubles[name][about].IsZero() {
 				add(began, about, name, detail)
 			}
@@ -87,7 +94,7 @@ func (c *Control) troubledPoints(s *state, early time.Time) []draft {
 	for name, said := range s.alert.troubles {
 		var is map[string]string
 		if p := c.points[name]; p != nil {
-			is = p.troubles(now)
+			is = p.troubles(now, s.revision)
 		}
 		for about, at := range said {
 			if _, still := is[about]; !still && !early.Before(at.Add(settleAtBest)) {

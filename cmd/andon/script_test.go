@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"text-wait": cmdTextWait,
 			"await":     cmdAwait,
 			"point":     cmdPoint,
+			"told":      cmdTold,
 		},
 	})
 }
