@@ -36,6 +36,9 @@ func (c *Control) join(ctx context.Context) error {
 		order.SubjectConsistency: c.onConsistency,
 	} {
 		for _, on := range []string{subject, order.Named(subject, "*")} { // shared, and in a gateway's own name
+			if on != subject {
+				f = c.lane(subject, f)
+			}
 			stop, err := b.Subscribe(on, f)
 			if err != nil {
 				return err
