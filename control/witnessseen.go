@@ -129,6 +129,9 @@ func (c *Control) sighted(gateway string, w order.Witness) {
 			c.log.Warn("a gateway's cosignature was not taken", "gateway", gateway, "error", err)
 		}
 	}
+	if last != nil && last.said.Key == w.Key && s.split == "" && !s.at.IsZero() && s.size < last.size {
+		s.split = fmt.Sprintf("it vouched for %d entries before, and now for %d: its disk was put back, or somebody repeats what it said", last.size, s.size)
+	}
 	if text := s.alarm(); text != "" && (last == nil || last.alarm() != text) {
 		c.log.Error("ALARM: a gateway has seen a ledger that does not go with this one", "gateway", gateway, "detail", text)
 		c.metrics.alarms.Inc()

@@ -343,3 +343,39 @@ func TestOutsideWitness(t *testing.T) {
 		}
 	}
 }
+
+// TestAGatewaysMemoryGoesBack: who vouches for less than before has lost what it
+// vouched for, and that does not go by unnoticed.
+func TestAGatewaysMemoryGoesBack(t *testing.T) {
+	w := withKey(t, nil)
+	g := w.vouching("gw-1")
+	w.create(stopLarge)
+	g.take(g.tell(nil))
+	_, old := g.keeper.Held()
+	w.create(stopLarge)
+	for range 3 {
+		g.take(g.tell(nil))
+		w.c.seen.mu.Lock()
+		w.c.seen.attested.at = time.Time{} // so that the next lease shows what is there now
+		w.c.seen.mu.Unlock()
+	}
+	g.tell(nil)
+	if v := w.witnesses(); v.Witnesses[0].Alarm != "" {
+		t.Fatal(v.Witnesses[0].Alarm)
+	}
+	if _, now := g.keeper.Held(); now == old {
+		t.Fatal("nothing new was vouched for")
+	}
+	g.tell(func(s *order.Witness) { s.Note = old })
+	w.c.keepSeen(t.Context())
+	if v := w.witnesses(); !strings.Contains(v.Witnesses[0].Alarm, "put back") {
+		t.Errorf("%q", v.Witnesses[0].Alarm)
+	}
+	if w.c.state.witness.alarms["gw-1"] == "" {
+		t.Error("it is not in the record")
+	}
+	g.tell(nil)
+	if v := w.witnesses(); v.Witnesses[0].Alarm != "" {
+		t.Errorf("it vouches for all of it again, and still: %q", v.Witnesses[0].Alarm)
+	}
+}
