@@ -76,7 +76,7 @@ func TestStatusSaysWhatWaits(t *testing.T) {
 		"! c-1 is to be ratified by 1 more (approver), due 60 min ago: andon ratify c-1", "! c-2 is to be reviewed",
 		"* v-1 others have to look at: stop L3 of everything, due in 3 d 0 h: andon review v-1 justified|not-justified",
 		"! r-1 ask: contained? (somebody who decides), due 10 min ago: andon runs decide r-1 ask", "  r-2: what follows the stop-gap of leak (somebody who decides), due in 20 min: andon runs decide r-2",
-		"  d-1 to be decided: withdraw sim-large?, due in 60 min: andon decisions show d-1",
+		"  d-1 to be decided: withdraw sim-large?, due in 60 min: andon decide show d-1",
 		"* i-1 sev2 contained: leak (1 correction in force): andon incident show i-1", "  i-2 sev1 open: worse (0 corrections in force), nobody leads it",
 		"! nobody who may agree to loosen (approver) is on call NOW", "bea is on call (safety) and could not act: has no account", "  on call: safety ann, bea",
 		"! version 2 of the plan was to be reviewed by 2026-11-01: andon plan check",

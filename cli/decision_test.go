@@ -32,7 +32,7 @@ func TestADecisionAtThreeInTheMorning(t *testing.T) {
 	f := newFake(t).on("GET /decisions/d-1", 200, openD1)
 	r := f.run(t, "decide", "show", "d-1")
 	r.want(t, 0, "d-1  OPEN  does the stop stay", "incident   i-3, TLP:RED, need to know", "clock      in 20 min (2026-11-20T12:20:00Z); then holds: do nothing", "missing    since when", "waiting    three orgs",
-		"as seen 2 min ago:", "1 *  do nothing", "2    limit", "6 of 15", "40.0 %", "1,204", "41.5", "3.2 ms/41 ms", "1 ratify", "gives back", "2 agree first", "! the terms of acme (msa) ask for 24h of notice", "dependants: acme (high)",
+		"as seen 2 min ago:", "1 *  do nothing", "2    limit", "6 of 15", "40.0 %", "1,204", "  42  ", "3.2 ms/41 ms", "1 ratify", "gives back", "2 agree first", "! the terms of acme (msa) ask for 24h of notice", "dependants: acme (high)",
 		"takes commander (rule loosen a stop); before that 2 of approver agree, within 1h", "not known (nothing: no gateway answered): requests, users", "dissent    op-2, for option 2: too late already", `decide: andon decide do d-1 N --reason "…"`)
 	for _, line := range strings.Split(r.out, "\n") {
 		if len([]rune(line)) > 120 {

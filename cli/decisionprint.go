@@ -258,7 +258,7 @@ func (c *command) printOptions(d *decided) {
 				row[5] = number(*b.Reach.Streams)
 			}
 			if s.PerMinute != nil {
-				row[6] = strconv.FormatFloat(*s.PerMinute, 'g', 3, 64)
+				row[6] = rateWords(*s.PerMinute)
 			}
 			if b.Speed != nil {
 				row[7] = span(time.Duration(b.Speed.P50*float64(time.Millisecond))) + "/" + span(time.Duration(b.Speed.P99*float64(time.Millisecond)))
@@ -276,7 +276,7 @@ func (c *command) printOptions(d *decided) {
 	for i := range d.Options {
 		o := &d.Options[i]
 		line := func(text string) { c.wrapped("  ", "    ", text) }
-		if o.Nothing() {
+		if o.Nothing() || d.Decided != nil && d.Decided.Option != o.N { // once it is decided, the table is enough for the others
 			continue
 		}
 		c.printf("%d  %s\n", o.N, shorten(tidy(o.Title), 100))
@@ -378,4 +378,12 @@ func (c *command) wrapped(prefix, indent, text string) {
 		line = append(line, w...)
 	}
 	c.printf("%s\n", strings.TrimRight(string(line), " "))
+}
+
+// rateWords writes how many there are in a minute.
+func rateWords(n float64) string {
+	if n < 10 {
+		return strconv.FormatFloat(n, 'f', 1, 64)
+	}
+	return number(int64(n + 0.5))
 }

@@ -92,7 +92,7 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 			return untouched(err, action, ids[i+1:])
 		}
 		changed = append(changed, v)
-		o := outcome{what: v.words()}
+		o := outcome{what: v.words(), warn: v.Warnings}
 		if action == "extend" {
 			o.undo = "andon lift " + id + ` --reason "…"`
 			if !v.ExpiresAt.IsZero() {

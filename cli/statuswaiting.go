@@ -239,7 +239,7 @@ func todoDecisions(ctx context.Context, cl *client, _ *outlook, now time.Time) (
 	err = cl.do(ctx, http.MethodGet, "/decisions?state=open", nil, nil, &got)
 	for _, d := range got.Decisions {
 		if d.State == "open" {
-			out = append(out, todo{Kind: "decision", ID: d.ID, Due: d.Deadline, Late: d.Overdue || !d.Deadline.IsZero() && now.After(d.Deadline), Says: d.ID + " to be decided: " + d.Question, Do: "andon decisions show " + d.ID})
+			out = append(out, todo{Kind: "decision", ID: d.ID, Due: d.Deadline, Late: d.Overdue || !d.Deadline.IsZero() && now.After(d.Deadline), Says: d.ID + " to be decided: " + d.Question, Do: "andon decide show " + d.ID})
 		}
 	}
 	return out, nil, err

@@ -241,7 +241,7 @@ func reachOf(p *previewView) incident.Reach {
 		if p.Already != nil {
 			served -= *p.Already
 		}
-		rate := float64(max(0, served)) / over.Minutes()
+		rate := float64(max(0, served)) / max(1, over.Minutes()) // a second of traffic is no rate
 		r.PerMinute = &rate
 	}
 	for i, d := range p.Dependants {
