@@ -79,7 +79,7 @@ func TestPlainAgrees(t *testing.T) {
 			agree(t, b)
 		}
 	})
-	if plain == 0 || plain == all {
+	if !testing.Short() && (plain == 0 || plain == all) { // few tries may be all of one kind
 		t.Errorf("%d of %d were plain: one of the ways was not tested", plain, all)
 	}
 }
