@@ -154,7 +154,9 @@ func TestAClockThatJumpsLosesNoGap(t *testing.T) {
 	w.gapsSaid()
 	w.clock.advance(30 * 24 * time.Hour)
 	// Ahead by two days for the wall clock alone: both are looked at.
+	w.c.command.Lock() // the clerk reads it under this
 	w.c.started = w.c.started.Add(-48 * time.Hour)
+	w.c.command.Unlock()
 	early := w.c.early()
 	if !early.Equal(w.clock.Now()) {
 		t.Fatal(early)
