@@ -202,6 +202,13 @@ func TestCustodyEndToEnd(t *testing.T) {
 	step(0, "/case-1/credentials", `{"name":"upstream sim","withdrawn":true,"evidence":"ticket"}`)
 	step(1, "/case-1/approve", `{"action":"seal","reason":"r"}`)
 	step(2, "/case-1/approve", `{"action":"seal","reason":"r"}`)
+	if status, _, answer := in.do(http.MethodPost, in.a.ControlURL()+"/api/v1/custody/case-1/seal", tokens[2], `{"reason":"r"}`); status != 403 || !strings.Contains(answer, "step_up_needed") {
+		t.Error("sealed by a token alone:", status, answer)
+	}
+	for _, token := range tokens {
+		in.command(token, http.MethodPut, "/password", `{"password":"correct horse battery staple"}`, nil)
+		in.command(token, http.MethodPost, "/step-up", `{"password":"correct horse battery staple"}`, nil)
+	}
 	step(2, "/case-1/seal", `{"reason":"r"}`)
 	_, body := in.expect("sealed", 410, in.d.CallerKey, "sim-large")
 	if !strings.Contains(body, "for good") {

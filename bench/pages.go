@@ -25,7 +25,7 @@ type page struct {
 // unlike pages: streams, files that are downloaded, and steps of a log-in.
 var unlike = map[string]string{
 	"/events": "a stream", "/ledger/tile/{path}": "for machines, by the tile", "/oidc/login": "a redirection", "/oidc/callback": "a redirection",
-	"/openc2": "the whole history, to be downloaded", "/correction-policy": "for callers, by their keys", "/corrections/{id}/acknowledgements": "of corrections of another kind", "/incidents/{id}/attachments/{attachment}": "a file",
+	"/openc2": "the whole history, to be downloaded", "/corrections": "all of them; a page asks with a limit", "/correction-policy": "for callers, by their keys", "/corrections/{id}/acknowledgements": "of corrections of another kind", "/incidents/{id}/attachments/{attachment}": "a file",
 }
 
 // asked are the pages that are asked for: every GET of the API's own description,
@@ -50,7 +50,7 @@ func (r *record) asked(paths []string) []*page {
 	}
 	for _, p := range []string{
 		"/incidents?kind=all&limit=200", "/incidents?kind=all&limit=200&after=" + fmt.Sprintf("i-%d", r.incidents-200), "/incidents?q=model+13+resolved&status=resolved",
-		fmt.Sprintf("/incidents/i-%d/timeline?limit=500", middle), "/corrections?state=active&state=scheduled", fmt.Sprintf("/corrections?after=c-%d", r.incidents-500), "/approvals?state=open", "/reviews?state=open",
+		fmt.Sprintf("/incidents/i-%d/timeline?limit=500", middle), "/corrections?state=active&state=scheduled&limit=500", fmt.Sprintf("/corrections?after=c-%d&limit=500", r.incidents-500), "/corrections?limit=500", "/approvals?state=open", "/reviews?state=open",
 	} {
 		out = append(out, &page{path: p})
 	}

@@ -31,7 +31,7 @@ type correctionList struct {
 
 // corrections asks for all corrections, or for those in force alone, page by page.
 func (cl *client) corrections(ctx context.Context, all bool) (correctionList, error) {
-	q := url.Values{}
+	q := url.Values{"limit": {"500"}}
 	if !all {
 		q["state"] = []string{"active", "scheduled"}
 	}

@@ -200,10 +200,11 @@ func TestNothingIsLostByARestart(t *testing.T) {
 		}
 	}
 	soon(t, "it recovers", func() bool { return w.endpoint("pager").State == alertReady })
+	before := len(r.Requests())
 	w.restart()
 	w.create(stopLarge)
 	r.wait(t, 5)
-	for _, q := range r.Requests() {
+	for _, q := range r.Requests()[before:] { // an answer that came too late may have had one repeated before
 		if q.Again {
 			t.Error("what was taken came again", q.ID)
 		}

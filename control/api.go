@@ -112,7 +112,7 @@ func (c *Control) getCorrections(cl *call) error {
 	if err := onlyQuery(q.Values, "state", "after", "limit"); err != nil {
 		return err
 	}
-	limit, err := q.number("limit", correctionsMost, 1, correctionsMost)
+	limit, err := q.number("limit", 0, 1, correctionsMost)
 	if err != nil {
 		return err
 	}
@@ -124,29 +124,38 @@ func (c *Control) getCorrections(cl *call) error {
 			return p
 		}
 	}
-	c.mu.Lock()
-	early := c.early()
-	list := correctionList{Revision: c.state.revision, Corrections: []correctionView{}}
-	rest := c.state.list
+	list := correctionList{Corrections: []correctionView{}}
+	from := 0
 	if q.Has("after") {
-		i := slices.IndexFunc(rest, func(r *record) bool { return r.ID == q.Get("after") })
-		if i < 0 {
-			c.mu.Unlock()
+		c.mu.RLock()
+		from = 1 + slices.IndexFunc(c.state.list, func(r *record) bool { return r.ID == q.Get("after") })
+		c.mu.RUnlock()
+		if from == 0 {
 			return badQuery("after", "there is no correction "+strconv.Quote(short(q.Get("after"))))
 		}
-		rest = rest[i+1:]
 	}
-	for _, r := range rest {
-		if len(want) > 0 && !slices.Contains(want, r.stateAt(early)) {
-			continue
+	for more := true; more; { // nobody waits for more than a page of it: the list only grows
+		c.mu.Lock()
+		early := c.early()
+		rest := c.state.list[from:]
+		list.Revision = c.state.revision
+		more = len(rest) > correctionsMost && limit == 0
+		if more {
+			rest = rest[:correctionsMost]
 		}
-		if len(list.Corrections) == int(limit) {
-			list.Next = list.Corrections[limit-1].ID
-			break
+		from += len(rest)
+		for _, r := range rest {
+			if len(want) > 0 && !slices.Contains(want, r.stateAt(early)) {
+				continue
+			}
+			if limit > 0 && len(list.Corrections) == int(limit) {
+				list.Next = list.Corrections[limit-1].ID
+				break
+			}
+			list.Corrections = append(list.Corrections, c.viewFor(cl.op, r))
 		}
-		list.Corrections = append(list.Corrections, c.viewFor(cl.op, r))
+		c.mu.Unlock()
 	}
-	c.mu.Unlock()
 	return cl.reply(http.StatusOK, list)
 }
 

@@ -66,12 +66,13 @@ func (g *Gateway) evidence(q *order.SnapshotAsk) *order.Snapshot {
 		s.LeaseMS = (left - mono) / int64(time.Millisecond)
 	}
 	wanted := func(name string) bool { return len(q.Models) == 0 || slices.Contains(q.Models, name) }
-	rl := g.current.Load()
-	if rl == nil {
+	now := g.current.Load()
+	if now == nil {
 		s.Missing = append(s.Missing, order.SnapshotGap{What: "ruling", Why: "this gateway has no valid order yet"})
 	} else {
-		s.Revision, s.Head, s.Lists = rl.revision, rl.head, g.agent.lists.report(rl)
+		s.Revision, s.Head, s.Lists = now.revision, now.head, g.agent.lists.report(now)
 	}
+	rl := now.as()
 	until := s.At
 	if q.Revision > 0 {
 		switch x, ok := g.captures.of(q.Revision); {
@@ -124,10 +125,10 @@ func (g *Gateway) evidence(q *order.SnapshotAsk) *order.Snapshot {
 }
 
 func (g *Gateway) captured(x *capture, wanted func(string) bool) *order.Captured {
-	c := &order.Captured{At: x.at.UTC(), Revision: x.after.revision, Stale: x.stale, InFlight: g.inFlight(x.flight, wanted)}
+	c := &order.Captured{At: x.at.UTC(), Revision: x.after, Stale: x.stale, InFlight: g.inFlight(x.flight, wanted)}
 	if x.before != nil {
 		c.Before = x.before.revision
-		c.Emergency = x.after.extra > x.before.extra
+		c.Emergency = x.extra > x.before.extra
 	}
 	return c
 }
@@ -140,12 +141,11 @@ func (g *Gateway) flying(wanted func(string) bool) []order.InFlight {
 }
 
 // ruled tells of a ruling, and of the corrections in it that can reach the models.
-func (g *Gateway) ruled(rl *ruling, wanted func(string) bool, missing *[]order.SnapshotGap) order.SnapshotRuling {
-	out := order.SnapshotRuling{Revision: rl.revision, Head: rl.head, IssuedAt: rl.issued, Rules: rl.policy.Len(), Emergencies: rl.extra, Corrections: []order.SnapshotCorrection{}}
+func (g *Gateway) ruled(rl *stood, wanted func(string) bool, missing *[]order.SnapshotGap) order.SnapshotRuling {
+	out := order.SnapshotRuling{Revision: rl.revision, Head: rl.head, IssuedAt: rl.issued, Rules: rl.len(), Emergencies: rl.extra, Corrections: []order.SnapshotCorrection{}}
 	h := sha256.New()
 	more := 0
-	rl.policy.Each(func(r *correction.Rule) bool {
-		c := r.Correction
+	rl.each(func(c *correction.Correction) bool {
 		data, err := json.Marshal(c, json.Deterministic(true))
 		if err != nil {
 			return true
@@ -230,14 +230,13 @@ func (g *Gateway) detects() []order.SnapshotDetector {
 }
 
 // used are the limits that can reach the models, with what is used of them.
-func (g *Gateway) used(rl *ruling, wanted func(string) bool, now int64) []order.SnapshotLimit {
+func (g *Gateway) used(rl *stood, wanted func(string) bool, now int64) []order.SnapshotLimit {
 	out := []order.SnapshotLimit{}
 	if rl == nil {
 		return out
 	}
 	place := map[string]int{}
-	rl.policy.Each(func(r *correction.Rule) bool {
-		c := r.Correction
+	rl.each(func(c *correction.Correction) bool {
 		if c.Kind != correction.Rate || c.Params.Limit == nil || !canReach(c, wanted) || len(out) == order.MaxSnapshotCorrections {
 			return true
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"andon/correction"
 	"andon/order"
 )
 
@@ -88,6 +89,7 @@ func (g *Gateway) inFlight(lines []flown, wanted func(string) bool) []order.InFl
 const (
 	keptCaptures = 256
 	captureTime  = 10 * time.Minute
+	keptRules    = 1 << 21 // corrections that they name one by one: 16 MiB
 )
 
 // capture is what stood immediately before a ruling was enforced. The ruling
@@ -95,10 +97,63 @@ const (
 // the sweep, which meets every call anyway, counts them as it goes. So nothing
 // that alters the system waits for its evidence.
 type capture struct {
-	at            time.Time // when the sweep began
-	before, after *ruling   // without their keys; before is nil if there was none
-	stale         bool
-	flight        []flown
+	at     time.Time // when the sweep began
+	before *stood    // nil if there was none
+	after  uint64    // revision
+	extra  int       // emergency corrections in force then
+	stale  bool
+	flight []flown
+}
+
+// stood is a ruling as its evidence needs it: without keys, of which there may be
+// a million, and without what holds named lists, of which a version that was
+// replaced is to be gone.
+type stood struct {
+	ruling
+	rules []*correction.Correction // in place of a policy that knows lists
+}
+
+// as is a ruling as it stands.
+func (rl *ruling) as() *stood {
+	if rl == nil {
+		return nil
+	}
+	s := &stood{ruling: *rl}
+	s.keys, s.listed = nil, nil
+	return s
+}
+
+// past is as, for a ruling that is kept.
+func (rl *ruling) past() *stood {
+	s := rl.as()
+	if s == nil || len(s.lists) == 0 {
+		return s
+	}
+	s.rules = make([]*correction.Correction, 0, s.policy.Len())
+	s.each(func(c *correction.Correction) bool { s.rules = append(s.rules, c); return true })
+	s.policy, s.lists = nil, nil
+	return s
+}
+
+// len is how many corrections it held.
+func (s *stood) len() int {
+	if s.policy != nil {
+		return s.policy.Len()
+	}
+	return len(s.rules)
+}
+
+// each calls fn for each of them, the most severe first, until it says no.
+func (s *stood) each(fn func(*correction.Correction) bool) {
+	if s.policy != nil {
+		s.policy.Each(func(r *correction.Rule) bool { return fn(r.Correction) })
+		return
+	}
+	for _, c := range s.rules {
+		if !fn(c) {
+			return
+		}
+	}
 }
 
 // captures are the last few.
@@ -131,21 +186,16 @@ func (cs *captures) keep(before, after *ruling, stale bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	x := cs.last
-	x.before, x.after, x.stale = before.bare(), after.bare(), stale
-	if len(cs.ring) >= keptCaptures {
-		cs.ring = slices.Delete(cs.ring, 0, 1)
-	}
+	x.before, x.after, x.extra, x.stale = before.past(), after.revision, after.extra, stale
 	cs.ring = append(cs.ring, x)
-}
-
-// bare is a ruling without its keys, of which there may be a million.
-func (rl *ruling) bare() *ruling {
-	if rl == nil {
-		return nil
+	held, from := 0, len(cs.ring)
+	for from > 0 && len(cs.ring)-from < keptCaptures && held <= keptRules {
+		from--
+		if b := cs.ring[from].before; b != nil {
+			held += len(b.rules)
+		}
 	}
-	r := *rl
-	r.keys, r.listed = nil, nil
-	return &r
+	cs.ring = slices.Delete(cs.ring, 0, from)
 }
 
 // of finds what stood before the first ruling here that holds a revision; ok is
@@ -158,7 +208,7 @@ func (cs *captures) of(revision uint64) (capture, bool) {
 		if x.before != nil {
 			was = x.before.revision
 		}
-		if was < revision && x.after.revision >= revision {
+		if was < revision && x.after >= revision {
 			return x, true
 		}
 	}
