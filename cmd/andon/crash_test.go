@@ -24,6 +24,7 @@ import (
 
 // crashes is one installation that is killed again and again.
 type crashes struct {
+	former time.Time // of the dev.json of the process before
 	*testing.T
 	dir  string
 	rand *rand.Rand
@@ -91,6 +92,9 @@ func (c *crashes) start() {
 	c.log.Reset()
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	c.cmd.Env = append(os.Environ(), "ANDON_DATA="+c.dir, "ANDON_CONTROL_LISTEN=127.0.0.1:0", "ANDON_GATEWAY_LISTEN=127.0.0.1:0", "ANDON_GATEWAY_ADMIN=127.0.0.1:0", "ANDON_SIM_LISTEN=127.0.0.1:0")
+	if st, err := os.Stat(filepath.Join(c.dir, "dev.json")); err == nil {
+		c.former = st.ModTime()
+	}
 	if err := c.cmd.Start(); err != nil {
 		c.Fatal(err)
 	}
@@ -111,7 +115,15 @@ func (c *crashes) ready() {
 	c.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		data, err := os.ReadFile(filepath.Join(c.dir, "dev.json"))
+		name := filepath.Join(c.dir, "dev.json")
+		st, err := os.Stat(name)
+		if err == nil && st.ModTime().Equal(c.former) {
+			err = errors.New("dev.json is that of the process before; by now its ports may be somebody else's")
+		}
+		var data []byte
+		if err == nil {
+			data, err = os.ReadFile(name)
+		}
 		if err == nil {
 			err = json.Unmarshal(data, &c.dev)
 		}
