@@ -198,7 +198,9 @@ func TestRoles(t *testing.T) {
 
 // TestRulesThatCloseACaseTogether: each two of them could be kept.
 func TestRulesThatCloseACaseTogether(t *testing.T) {
-	rule := func(name string, act Act, roles ...Role) Rule { return Rule{Name: name, Acts: []Act{act}, Roles: roles} }
+	rule := func(name string, act Act, roles ...Role) Rule {
+		return Rule{Name: name, Acts: []Act{act}, Roles: roles}
+	}
 	three := []Rule{rule("a", Loosen, Commander, Approver), rule("b", Loosen, Approver, Administrator), rule("c", Loosen, Commander, Administrator)}
 	kinds := []Rule{rule("a", ApplyPlan, Administrator), rule("b", ApplyPlan, Commander)}
 	kinds[0].Kinds, kinds[1].Kinds = []string{"access"}, []string{"stop"} // an act without a kind meets both

@@ -17,8 +17,8 @@ type Incident struct {
 	Status   Status
 	Severity Severity
 	Lowered  Severity // the worst that it was said to be and is no more; "" if it was never lowered
-	Assumed  bool   // nobody gave a severity or a fact: it is the higher of what is likely
-	Harm     []Fact // without their texts
+	Assumed  bool     // nobody gave a severity or a fact: it is the higher of what is likely
+	Harm     []Fact   // without their texts
 	Subject  Subject
 	Marking  *Marking
 
