@@ -219,12 +219,8 @@ func (c *command) approvalsCmd() *cobra.Command {
 	show := &cobra.Command{
 		Use: "show ID", Short: "One of them", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			var a act
-			if err := cl.do(cmd.Context(), http.MethodGet, "/approvals/"+url.PathEscape(args[0]), nil, nil, &a); err != nil {
+			if err := c.fetch(cmd, "/approvals/"+url.PathEscape(args[0]), &a); err != nil {
 				return err
 			}
 			if c.output == "json" {

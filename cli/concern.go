@@ -273,12 +273,8 @@ func (c *command) concernShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "A concern whole, for auditors", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			var k concern
-			if err := cl.do(cmd.Context(), http.MethodGet, "/concerns/"+url.PathEscape(args[0]), nil, nil, &k); err != nil {
+			if err := c.fetch(cmd, "/concerns/"+url.PathEscape(args[0]), &k); err != nil {
 				return err
 			}
 			if c.output == "json" {

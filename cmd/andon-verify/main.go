@@ -1,4 +1,4 @@
-// Andon-verify checks a file that `andon ledger export` wrote, with nothing but
+// Command andon-verify checks a file that `andon ledger export` wrote, with nothing but
 // the public key of the ledger: every entry, the tree over all of them (RFC
 // 6962), the signed checkpoint (C2SP signed-note), cosignatures of witnesses
 // (C2SP tlog-cosignature), and personal values against their commitments. Where
