@@ -81,8 +81,8 @@ func devConfig(cfg *config.Config) error {
 }
 
 // devTokens takes up the tokens of the last run, or makes new ones. It runs
-// before the gateway starts, which so knows the caller's key from its first
-// order on.
+// before the gateway starts, whose first order from the control plane so tells
+// it the caller's key.
 func (a *App) devTokens() (DevFile, error) {
 	name := a.cfg.Layout().Dev()
 	var d DevFile
@@ -97,12 +97,17 @@ func (a *App) devTokens() (DevFile, error) {
 	return d, err
 }
 
-// awaitReady waits until the gateway enforces a valid order. A control plane in
-// the same process gives it one within milliseconds.
+// awaitReady waits until the gateway enforces all that the control plane orders:
+// a gateway that was here before is ready with what it kept, which does not hold
+// a key made since. In the same process it takes milliseconds.
 func (a *App) awaitReady(ctx context.Context) error {
+	want := a.control.Revision()
 	deadline := time.Now().Add(startBound)
 	for {
 		ready, why := a.gateway.Ready()
+		if have := a.gateway.Revision(); ready && have < want {
+			ready, why = false, fmt.Sprintf("it enforces revision %d of %d", have, want)
+		}
 		switch {
 		case ready, ctx.Err() != nil: // whoever ends it while it starts needs no error
 			return nil

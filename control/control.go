@@ -294,6 +294,13 @@ func (c *Control) Addr() string {
 	return c.listener.Addr().String()
 }
 
+// Revision is that of the newest order.
+func (c *Control) Revision() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.state.revision
+}
+
 // Handler is the HTTP API, for those who bring their own listener.
 func (c *Control) Handler() http.Handler { return c.handler }
 

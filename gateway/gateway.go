@@ -285,3 +285,12 @@ func (g *Gateway) Ready() (bool, string) {
 	}
 	return true, ""
 }
+
+// Revision is that of the order which the gateway enforces; 0 before the first.
+func (g *Gateway) Revision() uint64 {
+	rl := g.current.Load()
+	if rl == nil {
+		return 0
+	}
+	return rl.revision
+}

@@ -103,6 +103,9 @@ func cmdDev(ts *testscript.TestScript, neg bool, args []string) {
 		if err := json.Unmarshal(data, &d); err != nil {
 			return err
 		}
+		if d.Admin == ts.Getenv("ADMIN") { // whoever has that port by now is not it
+			return fmt.Errorf("%s is of the run before", args[0])
+		}
 		return status(http.MethodGet, d.Admin+"/readyz", 200)
 	})
 	for name, v := range map[string]string{"GATEWAY": d.Gateway, "ADMIN": d.Admin, "CONTROL": d.Control, "SIM": d.Sim, "TOKEN": d.OperatorToken, "KEY": d.CallerKey} {
