@@ -136,6 +136,9 @@ func (g *gate) retention() {
 		g.ask(ruleNoBasis, "retention/"+r.Class, ref("retention", i, "basis"), strings.TrimSpace(r.Basis) == "", "nothing says why it is kept for %s", r.Keep)
 	}
 	for _, class := range RetentionClasses {
+		if class == "prompts" {
+			continue // they go with the evidence
+		}
 		g.ask(ruleNoRetention, "retention/"+class, "retention", g.p.RetentionOf(class) == nil, "nothing says how long it is kept")
 	}
 }

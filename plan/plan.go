@@ -242,9 +242,9 @@ type Channel struct {
 	Address string `json:"address" yaml:"address"`
 }
 
-// Retention says how long a class of records is kept, and why.
+// Retention says how long a class of records is kept, and why. Then the control plane erases it.
 type Retention struct {
-	Class        string              `json:"class" yaml:"class"` // requests, incidents, evidence, concerns, accounts
+	Class        string              `json:"class" yaml:"class"` // requests, incidents, evidence, prompts, concerns, accounts
 	Keep         correction.Duration `json:"keep" yaml:"keep"`
 	Basis        string              `json:"basis" yaml:"basis"` // the law, contract or decision it rests on
 	Pseudonymous bool                `json:"pseudonymous,omitzero" yaml:"pseudonymous,omitempty"`

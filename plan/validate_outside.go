@@ -21,8 +21,9 @@ const (
 // Criticalities are how much depends on a model, from little to most.
 var Criticalities = []string{"low", "medium", "high", CriticalitySafety}
 
-// RetentionClasses are the classes of records.
-var RetentionClasses = []string{"requests", "incidents", "evidence", "concerns", "accounts"}
+// RetentionClasses are the classes of records. Prompts are the texts of system
+// prompts in evidence; left out, they are kept as long as the evidence.
+var RetentionClasses = []string{"requests", "incidents", "evidence", "prompts", "concerns", "accounts"}
 
 var (
 	termWords    = []string{Permitted, WithNotice, Forbidden}
