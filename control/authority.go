@@ -315,3 +315,24 @@ func (s *state) shareCounts() bool {
 	p := s.planned()
 	return p != nil && slices.ContainsFunc(p.Authority, func(r authority.Rule) bool { return r.ShareOver > 0 })
 }
+
+// countsFor refuses a word on a pending ruling that cannot count, and says why.
+func (r *record) countsFor(op, as *operator) error {
+	if !r.ruling.pending() {
+		return nil
+	}
+	approvers := authority.SetOf(r.ruling.Approvers...)
+	switch {
+	case slices.Contains(r.ruling.by, as.id):
+		return problem("approval_twice", fmt.Sprintf("you have ratified %s already; nobody counts twice", r.ID))
+	case as.id == r.createdBy:
+		return problem("not_independent", fmt.Sprintf("you have put %s in force; it is for others to ratify", r.ID))
+	case !as.roles.Meets(approvers), !op.roles.Meets(approvers): // a token may have fewer than its operator
+		p := problem("forbidden", fmt.Sprintf("to ratify %s takes the role %s; you come with %s", r.ID, orList(approvers.Names()), op.roles))
+		p.Allowed = approvers.Names()
+		return p
+	case !r.ratifies(as):
+		return problem("not_independent", fmt.Sprintf("you did not have the role %s yet when %s was put in force; who had it then ratifies it", orList(approvers.Names()), r.ID))
+	}
+	return nil
+}

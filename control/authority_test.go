@@ -261,17 +261,20 @@ func TestWhatTightensIsRatifiedByOthers(t *testing.T) {
 		must(t, json.Unmarshal(data, &v))
 		return v.Ratification
 	}
-	if r := ratify("com"); len(r.By) != 0 || r.State != "pending" {
-		t.Fatalf("who pulled counts: %s", jsonText(r))
+	for _, x := range []struct{ who, code string }{{"com", "not_independent"}, {"res", "forbidden"}} {
+		before := w.get("c-1").ReviewBy
+		if st, p, _ := w.by(tok[x.who], "POST", "/corrections/c-1/ratify", `{"reason":"looked"}`); p.Code != x.code {
+			t.Fatalf("%s ratifies: %d %+v", x.who, st, p)
+		}
+		if v := w.get("c-1"); len(v.Ratification.By) != 0 || !v.ReviewBy.Equal(before) {
+			t.Fatalf("%s was refused, and it left something: %s", x.who, jsonText(v))
+		}
 	}
 	if r := ratify("ap1"); len(r.By) != 1 || r.State != "pending" {
 		t.Fatalf("%s", jsonText(r))
 	}
-	if r := ratify("ap1"); len(r.By) != 1 {
-		t.Fatalf("counted twice: %s", jsonText(r))
-	}
-	if r := ratify("res"); len(r.By) != 1 {
-		t.Fatalf("a responder counts: %s", jsonText(r))
+	if st, p, _ := w.by(tok["ap1"], "POST", "/corrections/c-1/ratify", `{"reason":"looked"}`); p.Code != "approval_twice" {
+		t.Fatalf("twice: %d %+v", st, p)
 	}
 	w.restart()
 	if r := ratify("co2"); len(r.By) != 2 || r.State != "ratified" {

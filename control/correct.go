@@ -417,7 +417,8 @@ type ratification struct {
 }
 
 // ratify records that somebody looked at a correction and stands by it, and
-// when the next look is due.
+// when the next look is due. While others have to ratify it, a word that cannot
+// count is refused, so that nobody takes it for one that did.
 func (c *Control) ratify(ctx context.Context, op *operator, id string, x ratification) error {
 	if err := op.may("correction.ratify"); err != nil {
 		return err
@@ -436,10 +437,8 @@ func (c *Control) ratify(ctx context.Context, op *operator, id string, x ratific
 		if err := op.ownHand(); err != nil {
 			return nil, err
 		}
-		if r.ratifies(s.operators[op.id]) && !op.roles.Meets(authority.SetOf(r.ruling.Approvers...)) { // a token may have fewer than its operator
-			p := problem("forbidden", fmt.Sprintf("to ratify %s takes the role %s; you come with %s", id, orList(authority.SetOf(r.ruling.Approvers...).Names()), op.roles))
-			p.Allowed = authority.SetOf(r.ruling.Approvers...).Names()
-			return nil, p
+		if err := r.countsFor(op, s.operators[op.id]); err != nil {
+			return nil, err
 		}
 		b := changedBody{ID: id, Reason: x.Reason, ReviewBy: utc(x.ReviewBy)}
 		if b.ReviewBy.IsZero() && (r.ExpiresAt.IsZero() || r.ExpiresAt.After(now.Add(defaultReview))) {
