@@ -28,12 +28,17 @@ var exchangeCodes = map[string]code{}
 var exchangeFolds = map[string]foldFunc{}
 
 // openC2Of are the messages that an entry is in OpenC2; none for what is no
-// command to an actuator.
-func openC2Of(e *ledger.Entry) ([]openc2.Message, error) {
+// command to an actuator. Of an incident that knows refuses, nothing is written.
+func openC2Of(e *ledger.Entry, knows func(incident string) bool) ([]openc2.Message, error) {
 	var out []openc2.Message
 	at := e.At
 	say := func(cmd openc2.Command) { out = append(out, openc2.Request(cmd, at, e.Actor)) }
-	apply := func(c *correction.Correction) { say(openc2.Apply(c, e.Seq)) }
+	apply := func(c *correction.Correction) {
+		if c.Incident != "" && !knows(c.Incident) {
+			c.Incident = ""
+		}
+		say(openc2.Apply(c, e.Seq))
+	}
 	switch e.Type {
 	case typeCreated:
 		b, err := read[createdBody](e.Body)
@@ -122,10 +127,15 @@ func (c *Control) getOpenC2(cl *call) error {
 			return p
 		}
 	}
+	knows := func(id string) bool {
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		return c.state.knows(cl.op, id)
+	}
 	rc := http.NewResponseController(cl.w)
 	cl.w.Header().Set("Content-Type", "application/x-ndjson")
 	err := c.cfg.Log.Read(cl.r.Context(), from, c.cfg.Log.Size(), func(e ledger.Entry) error {
-		messages, err := openC2Of(&e)
+		messages, err := openC2Of(&e, knows)
 		if err != nil {
 			return err
 		}

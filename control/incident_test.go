@@ -200,7 +200,7 @@ func TestNothingLeaks(t *testing.T) {
 		return resp.StatusCode, string(data)
 	}
 	routes := []string{"/signals", "/signals/s-1", "/signals/outcomes", "/cases", "/cases/t-1", "/incidents", "/incidents?kind=all&q=" + secretWord, "/incidents/i-1", "/incidents/i-2", "/incidents/i-1/timeline",
-		"/incidents/i-2/timeline", "/incidents/i-2/attachments/a-1", "/incidents/i-1/attachments/a-1", "/near-misses", "/corrections", "/corrections/c-1"}
+		"/incidents/i-2/timeline", "/incidents/i-2/attachments/a-1", "/incidents/i-1/attachments/a-1", "/near-misses", "/corrections", "/corrections/c-1", "/openc2", "/evidence", "/reviews", "/approvals", "/decisions", "/runs"}
 	for n := range w.c.state.size {
 		routes = append(routes, "/ledger/entries/"+itoa(n))
 	}

@@ -156,9 +156,14 @@ func (c *Control) tells(op *operator, m *message) bool {
 // is left out. The caller holds mu for writing.
 func (c *Control) viewFor(op *operator, r *record) correctionView {
 	v := c.view(r)
-	b := c.state.book()
-	if in := b.Incident(v.Incident); in != nil && !b.Sees(c.state.readerOf(op), in) {
+	if !c.state.knows(op, v.Incident) {
 		v.Incident = ""
 	}
 	return v
+}
+
+// knows says whether an operator may know of the incident that something names.
+func (s *state) knows(op *operator, id string) bool {
+	in := s.book().Incident(id)
+	return in == nil || s.book().Sees(s.readerOf(op), in)
 }
