@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,22 +98,21 @@ func (a *App) devTokens() (DevFile, error) {
 	return d, err
 }
 
-// awaitReady waits until the gateway enforces all that the control plane orders:
-// a gateway that was here before is ready with what it kept, which does not hold
-// a key made since. In the same process it takes milliseconds.
+// awaitReady waits until the gateway enforces all that the control plane orders,
+// and the control plane knows it: a gateway that was here before is ready with
+// what it kept, which does not hold a key made since. In one process it takes
+// milliseconds. A gateway that refuses its orders enforces what it has, which
+// `andon status` is there to show.
 func (a *App) awaitReady(ctx context.Context) error {
-	want := a.control.Revision()
 	deadline := time.Now().Add(startBound)
 	for {
 		ready, why := a.gateway.Ready()
-		if have := a.gateway.Revision(); ready && have < want {
-			ready, why = false, fmt.Sprintf("it enforces revision %d of %d", have, want)
-		}
+		synced, hope, stands := a.control.Synced(a.cfg.Gateway.Name)
 		switch {
-		case ready, ctx.Err() != nil: // whoever ends it while it starts needs no error
+		case ready && (synced || !hope), ctx.Err() != nil: // whoever ends it while it starts needs no error
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("the gateway is not ready after %s: %s", startBound, why)
+			return fmt.Errorf("the gateway is not ready after %s: %s", startBound, cmp.Or(why, stands))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

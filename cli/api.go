@@ -152,4 +152,6 @@ type key struct {
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 	CreatedAt  time.Time `json:"created_at,omitzero"`
 	RevokedAt  time.Time `json:"revoked_at,omitzero"`
+	Revision   uint64    `json:"revision"`
+	Effect     *effect   `json:"effect,omitempty"` // of its last change; not in lists
 }

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,7 +29,7 @@ type keySpec struct {
 
 func (c *command) keysCreateCmd() *cobra.Command {
 	var k keySpec
-	var lasts string
+	var lasts, wait string
 	cmd := &cobra.Command{
 		Use: "create --org ORG", Short: "Make a key for a caller; its secret is shown once", Args: cobra.NoArgs,
 		Example: "  andon keys create --org acme --tier free --attribute region=eu",
@@ -41,21 +44,33 @@ func (c *command) keysCreateCmd() *cobra.Command {
 				}
 				k.ExpiresAt = t
 			}
+			limit, err := waiting(wait)
+			if err != nil {
+				return err
+			}
 			cl, err := c.client()
 			if err != nil {
 				return err
 			}
 			var made key
+			sent := time.Now()
 			if err := cl.do(cmd.Context(), http.MethodPost, "/keys", nil, k, &made); err != nil {
 				return err
 			}
+			if made.Effect != nil && len(made.Effect.Points) == 0 {
+				limit = 0
+			}
+			pending, hope, err := c.keyed(cmd.Context(), cl, &made, sent.Add(limit))
 			if c.output == "json" {
-				return c.json(made)
+				return errors.Join(c.json(made), err)
 			}
 			c.printf("%s  org %s\n%s\nthe secret is not shown again\n", made.ID, made.Org, made.Secret)
 			c.unknownUses(k.UseCases)
+			if len(pending) > 0 {
+				c.missing(pending, hope, limit)
+			}
 			c.printf("undo: andon keys revoke %s\n", made.ID)
-			return nil
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -66,6 +81,7 @@ func (c *command) keysCreateCmd() *cobra.Command {
 	f.StringSliceVar(&k.Attributes, "attribute", nil, "verified attributes, name=value")
 	f.StringSliceVar(&k.UseCases, "use-case", nil, "declared use cases")
 	f.StringVar(&lasts, "for", "", "how long it is valid (default: until revoked)")
+	f.StringVar(&wait, "wait", "5s", "how long to wait until every point knows it; 0 does not wait")
 	return cmd
 }
 
@@ -111,29 +127,82 @@ func dash(s string) string {
 }
 
 func (c *command) keysRevokeCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "revoke ID…", Short: "Take keys back; their next request is refused",
+	var reason, wait string
+	cmd := &cobra.Command{
+		Use: "revoke ID…", Short: "Take keys back; their requests end, and the next ones are refused",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("andon keys list shows the ids", "it does not say which key to revoke")
+			}
+			limit, err := waiting(wait)
+			if err != nil {
+				return err
 			}
 			cl, err := c.client()
 			if err != nil {
 				return err
 			}
-			for _, id := range args {
-				if err := cl.do(cmd.Context(), http.MethodDelete, "/keys/"+url.PathEscape(id), nil, nil, nil); err != nil {
-					return err
+			sent := time.Now()
+			var revoked []key
+			for i, id := range args { // all of them before any is waited for
+				var k key
+				if err = cl.do(cmd.Context(), http.MethodDelete, "/keys/"+url.PathEscape(id)+"?reason="+url.QueryEscape(reason), nil, nil, &k); err != nil {
+					err = untouched(err, "keys revoke", args[i+1:])
+					break
 				}
-				if c.output == "json" {
-					if err := c.json(map[string]any{"id": id, "revoked": true}); err != nil {
-						return err
-					}
-					continue
-				}
-				c.printf("%s  revoked\n", id)
+				revoked = append(revoked, k)
 			}
-			return nil
+			for i := range revoked {
+				if late := c.keyGone(cmd.Context(), cl, &revoked[i], sent, limit); err == nil {
+					err = late
+				}
+			}
+			return err
 		},
 	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	addWait(cmd, &wait)
+	return cmd
+}
+
+// keyGone waits until no point takes a revoked key any more, and prints where that
+// stands.
+func (c *command) keyGone(ctx context.Context, cl *client, k *key, sent time.Time, wait time.Duration) error {
+	pending, hope, err := c.keyed(ctx, cl, k, sent.Add(wait))
+	if err != nil {
+		return err
+	}
+	if len(pending) > 0 && wait > 0 {
+		err = &reported{exitPending, "not yet refused everywhere"}
+	}
+	if c.output == "json" {
+		return errors.Join(c.json(struct {
+			*key
+			Revoked bool     `json:"revoked"`
+			Pending []string `json:"pending,omitempty"`
+		}{k, true, pending}), err)
+	}
+	c.printf("%s  revoked\n", k.ID)
+	if len(pending) > 0 {
+		c.points(k.Effect)
+		c.missing(pending, hope, wait)
+	} else {
+		c.printf("refused on every live point\n")
+	}
+	return err
+}
+
+// keyed waits until every point knows of a key's last change, and says in k where
+// that stands.
+func (c *command) keyed(ctx context.Context, cl *client, k *key, deadline time.Time) (pending []string, hope bool, err error) {
+	var now key
+	pending, hope, err = await(ctx, cl, "/keys/"+url.PathEscape(k.ID), deadline, func() (any, **effect) {
+		now = key{}
+		return &now, &now.Effect
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("whether every point knows of %s is not known (it was accepted): %w", k.ID, err)
+	}
+	k.Effect = now.Effect
+	return pending, hope, nil
 }

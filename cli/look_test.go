@@ -53,8 +53,12 @@ func TestKindsListsTheWholeCatalogue(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	at := func(state string) string {
+		return `{"id":"k-1","org":"acme","revision":7,"effect":{"desired":1,"points":[{"name":"gw-1","state":"` + state + `","revision":7}]}}`
+	}
 	f := newFake(t).on("POST /keys", 201, `{"id":"k-1","org":"acme","secret":"andon-abc"}`).
-		on("GET /keys", 200, `{"keys":[{"id":"k-1","org":"acme","attributes":["a=b"]}]}`).on("DELETE /keys/k-1", 204, "")
+		on("GET /keys/k-1", 200, at("sent")).on("GET /keys/k-1", 200, at("synced")).
+		on("GET /keys", 200, `{"keys":[{"id":"k-1","org":"acme","attributes":["a=b"]}]}`).on("DELETE /keys/k-1", 200, at("sent"))
 	f.run(t, "keys", "create", "--org", "acme", "--attribute", "a=b", "--for", "1d").want(t, 0, "k-1  org acme\nandon-abc\n", "undo: andon keys revoke k-1")
 	f.run(t, "keys", "create", "--org", "acme", "--use-case", "legal/advise", "--use-case", "medical").want(t, 0, `warning: "legal/advise" is not in the taxonomy`)
 	f.on("PUT /apps/reader", 200, `{"name":"reader","use_cases":["medical","meddical"],"keys":1}`)
@@ -66,7 +70,14 @@ func TestKeys(t *testing.T) {
 		t.Errorf("expiry sent: %v", got)
 	}
 	f.run(t, "keys", "list").want(t, 0, "k-1  acme", "when revoked")
-	f.run(t, "keys", "revoke", "k-1").want(t, 0, "k-1  revoked")
+	f.run(t, "keys", "revoke", "k-1", "--reason", "leaked").want(t, 0, "k-1  revoked\nrefused on every live point\n")
+	f = newFake(t).on("POST /keys", 201, `{"id":"k-1","org":"acme","secret":"andon-abc"}`).
+		on("GET /keys/k-1", 200, at("sent")).on("DELETE /keys/k-1", 200, at("sent"))
+	f.run(t, "keys", "revoke", "k-1", "--wait", "30ms").want(t, 4, "k-1  revoked\n  gw-1  sent\nnot yet everywhere after 30 ms: gw-1 (sent)\n")
+	f.run(t, "keys", "revoke", "k-1", "--wait", "0").want(t, 0, "not waited for: gw-1 (sent)\n")
+	f.run(t, "keys", "create", "--org", "acme", "--wait", "20ms").want(t, 0, "andon-abc\n", "not yet everywhere after 20 ms: gw-1 (sent)\n")
+	f.on("DELETE /keys/k-2", 404, `{"code":"not_found","detail":"there is no key \"k-2\""}`)
+	f.run(t, "keys", "revoke", "k-1", "k-2", "k-3", "--wait", "0").want(t, 1, "k-1  revoked\n", "there is no key", "andon keys revoke k-3")
 }
 
 func TestWatchPrintsLinesAndGoesOnWhereItWas(t *testing.T) {

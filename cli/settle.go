@@ -22,23 +22,36 @@ type outcome struct {
 // stands, and returns an error with exit code 4 if that took too long. The
 // command itself stands in either case.
 func (c *command) settle(ctx context.Context, cl *client, id string, sent time.Time, wait time.Duration, o outcome) error {
-	deadline := sent.Add(wait)
+	var v view
+	pending, hope, err := await(ctx, cl, "/corrections/"+url.PathEscape(id), sent.Add(wait), func() (any, **effect) {
+		v = view{}
+		return &v, &v.Effect
+	})
+	if err != nil {
+		c.printf("%s  accepted  %s\n", id, o.what)
+		return fmt.Errorf("the effect of %s is not known (it was accepted): %w", id, err)
+	}
+	v.Warnings = o.warn
+	return c.settled(&v, pending, hope, wait, o)
+}
+
+// await reads what was changed until every point enforces it, none of the others
+// can be hoped for, or the deadline is past. fresh gives where it is read to, and
+// where in it the effect stands.
+func await(ctx context.Context, cl *client, path string, deadline time.Time, fresh func() (any, **effect)) (pending []string, hope bool, err error) {
 	pause := 2 * time.Millisecond
 	for {
-		var v view
-		if err := cl.do(ctx, http.MethodGet, "/corrections/"+url.PathEscape(id), nil, nil, &v); err != nil {
-			c.printf("%s  accepted  %s\n", id, o.what)
-			return fmt.Errorf("read the effect of %s (it was accepted): %w", id, err)
+		v, e := fresh()
+		if err := cl.do(ctx, http.MethodGet, path, nil, nil, v); err != nil {
+			return nil, false, err
 		}
-		v.Warnings = o.warn
-		pending, hope := v.Effect.pending()
-		if !hope || wait == 0 || !time.Now().Before(deadline) {
-			return c.settled(&v, pending, hope, wait, o)
+		pending, hope = (*e).pending()
+		if !hope || !time.Now().Before(deadline) {
+			return pending, hope, nil
 		}
 		select {
 		case <-ctx.Done():
-			c.printf("%s  accepted  %s\n", id, o.what)
-			return fmt.Errorf("wait for the effect of %s (it was accepted): %w", id, ctx.Err())
+			return nil, false, ctx.Err()
 		case <-time.After(min(pause, time.Until(deadline))):
 		}
 		pause = min(2*pause, 100*time.Millisecond)
@@ -91,28 +104,10 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 		c.printf("warning: %s\n", w.Detail)
 	}
 	c.printf("revision %d\n", v.Revision)
-	if v.Effect != nil {
-		for _, p := range v.Effect.Points {
-			line := "  " + p.Name + "  " + p.State
-			if p.Cut > 0 {
-				line += ", cut " + plural(p.Cut, "running request")
-			}
-			if p.State != "stale" && p.Error != "" {
-				line += "  " + p.Error
-			}
-			if p.State == "stale" {
-				line += "  its lease has run out and its models have taken their posture; it gets this when it is back (gone for good: andon points remove " + p.Name + ")"
-			}
-			c.printf("%s\n", line)
-		}
-	}
+	c.points(v.Effect)
 	switch {
-	case late && !hope:
-		c.printf("not everywhere: %s\n", strings.Join(pending, ", "))
-	case late:
-		c.printf("not yet everywhere after %s: %s\n", span(wait), strings.Join(pending, ", "))
 	case len(pending) > 0:
-		c.printf("not waited for: %s\n", strings.Join(pending, ", "))
+		c.missing(pending, hope, wait)
 	case v.TimeToEffectMS != nil:
 		c.printf("%s\n", c.took(v, " after "+span(time.Duration(*v.TimeToEffectMS*float64(time.Millisecond)))))
 	default:
@@ -128,4 +123,37 @@ func (c *command) settled(v *view, pending []string, hope bool, wait time.Durati
 		c.printf("%s\n", authority.GoodFaith)
 	}
 	return result
+}
+
+// points prints where a change stands on each point.
+func (c *command) points(e *effect) {
+	if e == nil {
+		return
+	}
+	for _, p := range e.Points {
+		line := "  " + p.Name + "  " + p.State
+		if p.Cut > 0 {
+			line += ", cut " + plural(p.Cut, "running request")
+		}
+		if p.State != "stale" && p.Error != "" {
+			line += "  " + p.Error
+		}
+		if p.State == "stale" {
+			line += "  its lease has run out and its models have taken their posture; it gets this when it is back (gone for good: andon points remove " + p.Name + ")"
+		}
+		c.printf("%s\n", line)
+	}
+}
+
+// missing names the points that do not have a change.
+func (c *command) missing(pending []string, hope bool, wait time.Duration) {
+	names := strings.Join(pending, ", ")
+	switch {
+	case wait == 0:
+		c.printf("not waited for: %s\n", names)
+	case hope:
+		c.printf("not yet everywhere after %s: %s\n", span(wait), names)
+	default:
+		c.printf("not everywhere: %s\n", names)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -319,7 +320,7 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct{ method, path, allow string }{
-		{"PUT", "/corrections", "GET, HEAD, POST"}, {"GET", "/corrections/c-1/lift", "POST"}, {"DELETE", "/points", "GET, HEAD"}, {"PATCH", "/keys/k-1", "DELETE"},
+		{"PUT", "/corrections", "GET, HEAD, POST"}, {"GET", "/corrections/c-1/lift", "POST"}, {"DELETE", "/points", "GET, HEAD"}, {"PATCH", "/keys/k-1", "DELETE, GET, HEAD"},
 	} {
 		resp := w.do(tc.method, api+tc.path, "", nil)
 		if resp.StatusCode != 405 || resp.Header.Get("Allow") != tc.allow {
@@ -341,26 +342,78 @@ func TestExplain(t *testing.T) {
 	w := newWorld(t, nil)
 	w.create(stopLarge)
 	w.bad(404, "not_found", "GET", "/requests/r-1", "")
-	for _, name := range []string{"gw-1", "gw-2"} {
+	refused := func(gateway, id string) *order.Decision {
+		return &order.Decision{RequestID: id, Gateway: gateway, Action: order.ActionRefused, Status: 503, Corrections: []string{"c-1"}}
+	}
+	type gateways map[string]func(id string) *order.Decision // one that is not there is silent
+	var mu sync.Mutex
+	answers := map[string]gateways{} // by request
+	for _, name := range []string{"gw-1", "gw-2", "gw-3"} {
 		g := w.gate(name, true)
+		g.beatWith(order.Beat{Gateway: name, Boot: "r-0000000" + name[3:] + "-", Nonce: "n", Revision: g.revision(), Head: g.f.State().Head})
 		_, err := g.bus.Subscribe(order.SubjectExplain, func(m bus.Msg) {
 			var q order.ExplainRequest
-			if err := json.Unmarshal(m.Data, &q); err != nil || name == "gw-1" || q.RequestID != "r-1" {
-				return // does not know it, and keeps silent
+			if err := json.Unmarshal(m.Data, &q); err != nil || !q.All {
+				t.Errorf("%+v, %v", q, err)
 			}
-			data, _ := json.Marshal(order.Decision{RequestID: "r-1", Gateway: name, Action: order.ActionRefused, Status: 503, Corrections: []string{"c-1"}})
+			mu.Lock()
+			answer := answers[q.RequestID][name]
+			mu.Unlock()
+			if answer == nil {
+				return
+			}
+			data, _ := json.Marshal(answer(q.RequestID))
 			m.Respond(data)
 		})
 		must(t, err)
 		must(t, g.bus.Flush(t.Context()))
 	}
-	var v requestView
-	w.ok(200, "GET", "/requests/r-1", "", &v)
-	if len(v.Decisions) != 1 || v.Decisions[0].Gateway != "gw-2" || len(v.Corrections) != 1 || v.Corrections[0].ID != "c-1" {
-		t.Fatalf("%s", jsonText(v))
+	no := func(name string) func(string) *order.Decision {
+		return func(string) *order.Decision { return &order.Decision{Gateway: name} }
 	}
-	if p := w.bad(404, "not_found", "GET", "/requests/r-2", ""); !strings.Contains(p.Detail, "no live gateway (of 2)") {
-		t.Error(p.Detail)
+	yes := func(name string) func(string) *order.Decision {
+		return func(id string) *order.Decision { return refused(name, id) }
+	}
+	for name, tc := range map[string]struct {
+		id      string
+		answers gateways
+		status  int    // 200, 404 not_found, 504 not_answered
+		detail  string // of a problem, or the only one who decided
+		silent  int
+	}{
+		"all answer, one has it":             {"r-1-11", gateways{"gw-1": no("gw-1"), "gw-2": yes("gw-2"), "gw-3": no("gw-3")}, 200, "gw-2", 0},
+		"one has it, another is silent":      {"r-1-12", gateways{"gw-1": no("gw-1"), "gw-2": yes("gw-2")}, 200, "gw-2", 1},
+		"nobody has it":                      {"r-1-13", gateways{"gw-1": no("gw-1"), "gw-2": no("gw-2"), "gw-3": no("gw-3")}, 404, "no live gateway (of 3)", 0},
+		"one is silent":                      {"r-1-14", gateways{"gw-1": no("gw-1"), "gw-2": no("gw-2")}, 504, "1 of 3 live gateways have not answered within 2s (gw-3)", 0},
+		"all are silent":                     {"r-1-15", gateways{}, 504, "(gw-1, gw-2, gw-3)", 0},
+		"its gateway is silent":              {"r-00000002-16", gateways{"gw-1": no("gw-1"), "gw-3": no("gw-3")}, 504, "came to gw-2, which has not answered", 0},
+		"its gateway has it":                 {"r-00000002-17", gateways{"gw-2": yes("gw-2")}, 200, "gw-2", 2},
+		"its gateway has forgotten it":       {"r-00000002-18", gateways{"gw-1": no("gw-1"), "gw-2": no("gw-2")}, 404, "gw-2, which does not remember it", 0},
+		"another says that it has it":        {"r-00000002-19", gateways{"gw-1": yes("gw-1"), "gw-2": no("gw-2")}, 404, "gw-2, which does not remember it", 0},
+		"another does, and its own is dumb":  {"r-00000002-20", gateways{"gw-1": yes("gw-1")}, 504, "came to gw-2", 0},
+		"an answer about another request":    {"r-1-21", gateways{"gw-1": no("gw-1"), "gw-2": func(string) *order.Decision { return refused("gw-2", "r-2") }, "gw-3": no("gw-3")}, 404, "no live gateway", 0},
+		"an id of a process that has ended":  {"r-0000000f-22", gateways{"gw-1": no("gw-1"), "gw-2": no("gw-2"), "gw-3": no("gw-3")}, 404, "no live gateway", 0},
+		"garbage that names nobody":          {"r-1-23", gateways{"gw-1": func(string) *order.Decision { return &order.Decision{RequestID: "r-1"} }, "gw-2": no("gw-2"), "gw-3": no("gw-3")}, 504, "(gw-1)", 0},
+		"a part of the boot is no boot":      {"r-0000000x", gateways{"gw-1": no("gw-1"), "gw-2": no("gw-2"), "gw-3": no("gw-3")}, 404, "no live gateway", 0},
+		"the decision of a request is whole": {"r-00000001-24", gateways{"gw-1": yes("gw-1"), "gw-2": yes("gw-2"), "gw-3": yes("gw-3")}, 200, "gw-1", 0},
+	} {
+		mu.Lock()
+		answers[tc.id] = tc.answers
+		mu.Unlock()
+		t.Run(name, func(t *testing.T) { // all at once: the silent ones are waited for
+			t.Parallel()
+			if tc.status != 200 {
+				if p := w.bad(tc.status, map[int]string{404: "not_found", 504: "not_answered"}[tc.status], "GET", "/requests/"+tc.id, ""); !strings.Contains(p.Detail, tc.detail) {
+					t.Error(p.Detail)
+				}
+				return
+			}
+			var v requestView
+			w.ok(200, "GET", "/requests/"+tc.id, "", &v)
+			if len(v.Decisions) != 1 || v.Decisions[0].Gateway != tc.detail || len(v.Corrections) != 1 || v.Corrections[0].ID != "c-1" || len(v.Silent) != tc.silent {
+				t.Error(jsonText(v))
+			}
+		})
 	}
 }
 

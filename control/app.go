@@ -62,6 +62,7 @@ func (s *state) foldApp(e ledger.Entry, o *order.Order, name string, next *appRe
 		return nil, fmt.Errorf("application %q: %w", name, errForm)
 	}
 	before, weight := s.apps[name], 0
+	var reached []*keyRecord
 	set := func(a *appRecord) {
 		if a == nil {
 			delete(s.apps, name)
@@ -79,9 +80,16 @@ func (s *state) foldApp(e ledger.Entry, o *order.Order, name string, next *appRe
 		now := s.stands(k.Key)
 		weight += weigh(now)
 		o.PutKeys = append(o.PutKeys, now)
+		reached = append(reached, k)
 	}
 	set(before)
-	return func() { set(next); s.weight += weight }, nil
+	return func() {
+		set(next)
+		s.weight += weight
+		for _, k := range reached {
+			k.revision = s.revision
+		}
+	}, nil
 }
 
 // appView is an application as the API shows it.

@@ -180,6 +180,7 @@ func New(cfg Config) (*Control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
+	c.believeCA()
 	c.recall()
 	if err := c.recordRekeying(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
@@ -194,6 +195,7 @@ func New(cfg Config) (*Control, error) {
 	if err := c.openEvidence(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
+	c.dropDocuments()
 	if err := c.openShelf(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
@@ -274,6 +276,7 @@ func (c *Control) Start(ctx context.Context) error {
 	c.mu.RLock()
 	revision, entries, erased := c.state.revision, c.state.size, c.state.allErased()
 	c.mu.RUnlock()
+	c.running.Go(c.keepRetention) // without it nothing is erased when its time is over
 	c.running.Go(c.keepWitnesses) // without it nobody else learns who has vouched for the ledger
 	for _, w := range c.outside {
 		c.running.Go(func() { c.submit(w) }) // without it this witness sees nothing
@@ -294,11 +297,21 @@ func (c *Control) Addr() string {
 	return c.listener.Addr().String()
 }
 
-// Revision is that of the newest order.
-func (c *Control) Revision() uint64 {
+// Synced reports whether a point has said that it enforces the newest order. If
+// not, why says where it stands, and hope whether it is on its way there.
+func (c *Control) Synced(point string) (synced, hope bool, why string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.state.revision
+	p, now := c.points[point], c.cfg.Now()
+	if p == nil || p.seen.IsZero() {
+		return false, true, "the control plane has not heard of it"
+	}
+	state := p.state(now, c.state.revision)
+	why = fmt.Sprintf("%s, revision %d of %d", state, p.revision, c.state.revision)
+	if text := p.trouble(now); text != "" {
+		why += ": " + text
+	}
+	return state == pointSynced, state != pointRefused, why
 }
 
 // Handler is the HTTP API, for those who bring their own listener.

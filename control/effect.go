@@ -179,10 +179,34 @@ type effectView struct {
 	Points    []pointEffect `json:"points"`
 }
 
+// effectOf is where an order stands on every point. of completes what is said
+// of one. The caller holds mu.
+func (c *Control) effectOf(revision uint64, now time.Time, of func(*point, *pointEffect)) effectView {
+	v := effectView{Points: []pointEffect{}}
+	for name, p := range c.points {
+		e := pointEffect{Name: name, Revision: p.revision, Error: p.trouble(now), State: p.state(now, c.state.revision)}
+		if p.revision >= revision && e.State == pointSent {
+			e.State = pointSynced // with this order, if not with later ones
+		}
+		of(p, &e)
+		v.Desired++
+		switch e.State {
+		case pointStale:
+			v.Stale++
+		case pointRefused:
+			v.Refused++
+		case pointSynced:
+			v.Enforcing++
+		}
+		v.Points = append(v.Points, e)
+	}
+	slices.SortFunc(v.Points, func(a, b pointEffect) int { return strings.Compare(a.Name, b.Name) })
+	return v
+}
+
 // effect is where the last change of a correction stands on every point, and
 // how long it took if it is complete. The caller holds mu.
 func (c *Control) effect(r *record, now time.Time) (effectView, *float64) {
-	v := effectView{Points: []pointEffect{}}
 	t := c.trackers[r.revision]
 	recorded := map[string]pointEffect{}
 	if r.measured != nil {
@@ -190,33 +214,18 @@ func (c *Control) effect(r *record, now time.Time) (effectView, *float64) {
 			recorded[e.Name] = e
 		}
 	}
-	for name, p := range c.points {
-		e := recorded[name]
-		if t != nil && t.seen[name] != nil {
-			e = *t.seen[name]
+	v := c.effectOf(r.revision, now, func(p *point, e *pointEffect) {
+		seen := recorded[p.name]
+		if t != nil && t.seen[p.name] != nil {
+			seen = *t.seen[p.name]
 		}
-		e.Name, e.Revision, e.Error = name, p.revision, p.trouble(now)
-		e.State = p.state(now, c.state.revision)
-		if p.revision >= r.revision && e.State == pointSent {
-			e.State = pointSynced // with this correction, if not with later ones
-		}
+		e.AcceptedAt, e.EnforcingAt, e.Cut, e.after = seen.AcceptedAt, seen.EnforcingAt, seen.Cut, seen.after
 		if e.State == pointSynced {
 			if why := c.awaits(p, &r.Correction); why != "" && r.gone == "" {
 				e.State, e.Error = pointSent, why
 			}
 		}
-		v.Desired++
-		switch {
-		case e.State == pointStale:
-			v.Stale++
-		case e.State == pointRefused:
-			v.Refused++
-		case e.State == pointSynced:
-			v.Enforcing++
-		}
-		v.Points = append(v.Points, e)
-	}
-	slices.SortFunc(v.Points, func(a, b pointEffect) int { return strings.Compare(a.Name, b.Name) })
+	})
 	var ms *float64
 	if t != nil {
 		if c.complete(t, now); t.done != nil {

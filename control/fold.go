@@ -82,6 +82,7 @@ type keyRecord struct {
 	createdAt time.Time
 	createdBy string
 	revokedAt time.Time
+	revision  uint64 // of the order that tells gateways of its last change
 }
 
 // operator is somebody who may give commands.
@@ -191,7 +192,10 @@ func (s *state) prepare(e ledger.Entry, o *order.Order) (apply func(), err error
 			err = fmt.Errorf("key %q is not in force: %w", b.ID, errForm)
 		}
 		o.DropKeys = []string{b.ID}
-		return func() { k.revokedAt = e.At.UTC(); s.weight -= weigh(s.stands(k.Key)) }, err
+		return func() {
+			k.revokedAt, k.revision = e.At.UTC(), s.revision
+			s.weight -= weigh(s.stands(k.Key))
+		}, err
 	case typeListPut:
 		return s.foldList(e, o)
 	case typeListRemoved:
@@ -307,7 +311,7 @@ func (s *state) foldKey(e ledger.Entry, o *order.Order) (func(), error) {
 	}
 	o.PutKeys = []order.Key{s.stands(b.Key)}
 	return func() {
-		k := &keyRecord{Key: b.Key, createdAt: e.At.UTC(), createdBy: e.Actor}
+		k := &keyRecord{Key: b.Key, createdAt: e.At.UTC(), createdBy: e.Actor, revision: s.revision}
 		s.keys[k.ID] = k
 		s.keyList = append(s.keyList, k)
 		s.keyHashes[k.Hash] = true

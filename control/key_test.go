@@ -50,13 +50,32 @@ func TestKeys(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	k = keyView{}
+	w.ok(200, "GET", "/keys/k-1", "", &k)
+	if k.Secret != "" || k.Revision != 1 || k.Effect == nil || k.Effect.Desired != 1 {
+		t.Fatalf("%+v %+v", k, k.Effect)
+	}
+	g.mu.Lock()
+	g.auto = false
+	g.mu.Unlock()
+	k = keyView{}
 	w.ok(200, "DELETE", "/keys/k-1", "", &k)
+	if k.Revision != 2 || k.Effect.Points[0].Revision == 2 || k.Effect.Enforcing != 0 {
+		t.Errorf("the point has not heard of it yet: %+v %+v", k, k.Effect)
+	}
 	if k.RevokedAt.IsZero() || k.Secret != "" {
 		t.Fatalf("%+v", k)
 	}
 	if g.next() != order.Applied || len(g.f.State().Keys) != 0 {
 		t.Fatal("still in the order")
 	}
+	g.send(order.Ack{Revision: 2, Phase: order.PhaseAccepted})
+	g.send(order.Ack{Revision: 2, Phase: order.PhaseEnforcing})
+	w.eventually(func() bool {
+		k = keyView{}
+		w.ok(200, "GET", "/keys/k-1", "", &k)
+		return k.Effect.Enforcing == 1
+	})
+	w.bad(404, "not_found", "GET", "/keys/k-2", "")
 	w.ok(200, "DELETE", "/keys/k-1", "", nil) // again is harmless
 	w.bad(404, "not_found", "DELETE", "/keys/k-9", "")
 	if w.revision() != 2 {

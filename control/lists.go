@@ -71,19 +71,41 @@ type keyView struct {
 	CreatedAt  time.Time `json:"created_at"`
 	CreatedBy  string    `json:"created_by"`
 	RevokedAt  time.Time `json:"revoked_at,omitzero"`
+	Revision   uint64    `json:"revision"` // of the order with its last change
+
+	Effect *effectView `json:"effect,omitempty"` // of that change; not in lists
 }
 
 func viewKey(k *keyRecord) keyView {
 	return keyView{
 		ID: k.ID, Org: k.Org, User: k.User, Tier: k.Tier, Surface: k.Surface, Attributes: k.Attributes, UseCases: k.UseCases,
-		ExpiresAt: k.ExpiresAt, CreatedAt: k.createdAt, CreatedBy: k.createdBy, RevokedAt: k.revokedAt,
+		ExpiresAt: k.ExpiresAt, CreatedAt: k.createdAt, CreatedBy: k.createdBy, RevokedAt: k.revokedAt, Revision: k.revision,
 	}
 }
 
+// showKey is a key that exists, and where its last change stands on every point.
 func (c *Control) showKey(id string) keyView {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return viewKey(c.state.keys[id])
+	k := c.state.keys[id]
+	v := viewKey(k)
+	effect := c.effectOf(k.revision, c.cfg.Now(), func(*point, *pointEffect) {})
+	v.Effect = &effect
+	return v
+}
+
+func (c *Control) getKey(cl *call) error {
+	if err := cl.op.may("key.read"); err != nil {
+		return err
+	}
+	id := cl.r.PathValue("id")
+	c.mu.RLock()
+	there := c.state.keys[id] != nil
+	c.mu.RUnlock()
+	if !there {
+		return problem("not_found", "there is no key "+strconv.Quote(short(id)))
+	}
+	return cl.reply(http.StatusOK, c.showKey(id))
 }
 
 func (c *Control) postKey(cl *call) error {

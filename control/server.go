@@ -58,6 +58,7 @@ var coreTable = []route{
 	{"DELETE", "/api/v1/points/{name}", "point.remove", false, (*Control).deletePoint},
 	{"POST", "/api/v1/keys", "key.create", false, (*Control).postKey},
 	{"GET", "/api/v1/keys", "", false, (*Control).getKeys},
+	{"GET", "/api/v1/keys/{id}", "", false, (*Control).getKey},
 	{"DELETE", "/api/v1/keys/{id}", "key.revoke", false, (*Control).deleteKey},
 	{"GET", "/api/v1/lists", "", false, (*Control).getLists},
 	{"GET", "/api/v1/lists/{name}", "", false, (*Control).getList},

@@ -175,6 +175,10 @@ func (g *Gateway) follow(ctx context.Context) error {
 			g.stop()
 			return err
 		}
+		if err := g.listenPeers(g.cfg.Bus); err != nil {
+			g.stop()
+			return err
+		}
 		g.spawn(func() { g.share(ctx, g.cfg.Bus) })       // without it each gateway counts alone
 		g.spawn(func() { g.agent.renew(ctx, g.cfg.Bus) }) // without it the lease runs out
 		g.spawn(func() { g.vouch(ctx, g.cfg.Bus) })       // without it nobody notices a ledger that was rewritten
@@ -284,13 +288,4 @@ func (g *Gateway) Ready() (bool, string) {
 		return false, "no valid order yet"
 	}
 	return true, ""
-}
-
-// Revision is that of the order which the gateway enforces; 0 before the first.
-func (g *Gateway) Revision() uint64 {
-	rl := g.current.Load()
-	if rl == nil {
-		return 0
-	}
-	return rl.revision
 }
