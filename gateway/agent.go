@@ -120,10 +120,15 @@ func (a *agent) listen(b Bus) error {
 		if json.Unmarshal(m.Data, &q) != nil {
 			return
 		}
-		if d := a.g.decisions.find(q.RequestID); d != nil {
-			if data, err := json.Marshal(d); err == nil {
-				m.Respond(data)
-			}
+		d := a.g.decisions.find(q.RequestID)
+		if d == nil && q.All {
+			d = &order.Decision{Gateway: a.g.cfg.Name}
+		}
+		if d == nil {
+			return
+		}
+		if data, err := json.Marshal(d); err == nil {
+			m.Respond(data)
 		}
 	}); err != nil {
 		return err

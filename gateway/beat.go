@@ -165,6 +165,10 @@ func (a *agent) report() (order.Beat, [][]byte, int64) {
 	if w := a.g.looker.report.Load(); w != nil {
 		beat.Witness = *w
 	}
+	if f := a.g.looker.peers.forks.Load(); f != nil {
+		beat.Forks = *f
+	}
+	beat.Peers = a.g.looker.peers.ask()
 	beat.Lists = a.lists.report(a.g.current.Load())
 	beat.Detectors, beat.Versions = slices.Sorted(maps.Keys(a.g.detectors)), map[string][]string{}
 	for _, m := range a.g.order {

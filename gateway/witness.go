@@ -37,6 +37,9 @@ type looker struct {
 	size    atomic.Uint64
 	alarmed atomic.Bool
 	said    string // the last trouble that was logged
+
+	forks atomic.Int64 // other gateways that were shown another history
+	peers peers
 }
 
 // sight is a signed checkpoint that came by.
@@ -58,6 +61,9 @@ func (g *Gateway) openLooker() {
 		if a := k.Alarm(); a != nil {
 			g.log.Error("ALARM: the ledger's history does not hold; it was seen earlier, and the evidence is kept", "seen", a.At, "detail", a.Detail)
 		}
+		for _, f := range k.Forks() {
+			g.log.Error("ALARM: the ledger forks: it was seen earlier that this gateway and another were shown different histories, and the evidence is kept", "seen", f.At, "peer", f.Peer, "detail", f.Error())
+		}
 	}
 	l.publish()
 }
@@ -73,7 +79,11 @@ func (l *looker) measure(reg *prometheus.Registry) {
 					return 1
 				}
 				return 0
-			}))
+			}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "andon_ledger_forks", Help: "Other gateways that were shown another history of the control plane's ledger."},
+			func() float64 { return float64(l.forks.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "andon_ledger_peers", Help: "Other gateways with whose view of the ledger this one's was compared."},
+			func() float64 { return float64(l.peers.count()) }))
 }
 
 // publish sets what the next beat says.
@@ -85,6 +95,12 @@ func (l *looker) publish() {
 		l.size.Store(held.Size)
 		if a := l.keeper.Alarm(); a != nil {
 			r.Alarm, r.Shown = a.Detail, a.Shown
+			l.alarmed.Store(true)
+		}
+		forks := l.keeper.Forks()
+		l.forks.Store(int64(len(forks)))
+		l.peers.tellForks(forks)
+		if len(forks) > 0 {
 			l.alarmed.Store(true)
 		}
 	}
@@ -103,6 +119,7 @@ func (l *looker) shown(lease *order.Lease) {
 	if lease.Checkpoint != "" && lease.LedgerKey != "" {
 		replace(l.now, sight{lease.Checkpoint, lease.LedgerKey})
 	}
+	l.peers.learn(lease.Witnesses)
 }
 
 // replace puts a sight where the one before may still lie.
@@ -131,6 +148,8 @@ func (g *Gateway) vouch(ctx context.Context, b Bus) {
 	later := time.NewTimer(time.Hour)
 	defer later.Stop()
 	var waiting *sight
+	rounds := time.NewTicker(max(g.cfg.Lease/30, time.Millisecond))
+	defer rounds.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,6 +166,8 @@ func (g *Gateway) vouch(ctx context.Context, b Bus) {
 				g.saw(ctx, b, sight{waiting.note, l.keeper.LogKey()}, false)
 			}
 			waiting = nil
+		case <-rounds.C:
+			g.comparing(ctx, b)
 		}
 	}
 }
@@ -196,7 +217,7 @@ func (g *Gateway) askLedger(ctx context.Context, b Bus, r order.ConsistencyReque
 	}
 	data, err := b.Request(ctx, order.SubjectConsistency, q)
 	if err != nil {
-		return c, err
+		return c, fmt.Errorf("%w: %w", witness.ErrUnanswered, err)
 	}
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, fmt.Errorf("read proof: %w", err)

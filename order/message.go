@@ -11,7 +11,7 @@ const (
 	SubjectBeat      = "andon.beat"      // gateway → control, request Beat → signed Lease
 	SubjectAck       = "andon.ack"       // gateway → control: Ack
 	SubjectEmergency = "andon.emergency" // gateway → control: signed Emergency
-	SubjectExplain   = "andon.explain"   // control → gateways, request ExplainRequest → Decision, from who knows
+	SubjectExplain   = "andon.explain"   // control → gateways, request ExplainRequest → Decision
 	SubjectLive      = "andon.live"      // control → gateways, request a correction → Preview
 )
 
@@ -37,7 +37,9 @@ type Beat struct {
 	Detectors []string            `json:"detectors,omitempty"` // that filters can name there
 	Versions  map[string][]string `json:"versions,omitempty"`  // by model: those that it can be pinned to
 
-	Witness Witness `json:"witness,omitzero"` // of the ledger's checkpoints
+	Witness Witness  `json:"witness,omitzero"` // of the ledger's checkpoints
+	Forks   []Fork   `json:"forks,omitempty"`  // at most MaxForks: other gateways that were shown another history
+	Peers   []string `json:"peers,omitempty"`  // at most MaxPeers: gateways whose keys as witnesses it wants to know
 }
 
 // The phases of an Ack.
@@ -71,6 +73,7 @@ const (
 // ExplainRequest asks what became of one request.
 type ExplainRequest struct {
 	RequestID string `json:"request_id"`
+	All       bool   `json:"all,omitempty"` // who does not remember it answers, too: a Decision with nothing but its own name
 }
 
 // Decision is what a gateway remembers of one request that a correction

@@ -128,6 +128,8 @@ type Lease struct {
 
 	Checkpoint string `json:"checkpoint,omitempty"` // the ledger's, signed by its own key, as it is now
 	LedgerKey  string `json:"ledger_key,omitempty"` // the public key of that
+
+	Witnesses map[string]string `json:"witnesses,omitempty"` // keys of the gateways that the beat asked for; who has none is not there
 }
 
 // Empty reports whether o changes nothing: then it is no order.

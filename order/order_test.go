@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -261,7 +262,7 @@ func TestSignedButUnreadable(t *testing.T) {
 func TestLeaseRoundTrip(t *testing.T) {
 	l := Lease{Gateway: "gw-1", Nonce: "n", Revision: 3, Head: Hash{3}, At: t0, TTL: correction.Duration(15 * time.Second)}
 	got, err := OpenLease(sign(t, l, control), trust)
-	if err != nil || got != l {
+	if err != nil || !reflect.DeepEqual(got, l) {
 		t.Fatal(got, err)
 	}
 }

@@ -10,8 +10,8 @@ import "strings"
 // told are the subjects on which gateways tell and ask; heard those on which they
 // listen.
 var (
-	told  = []string{SubjectSync, SubjectBeat, SubjectAck, SubjectEmergency, SubjectHold, SubjectWorkChanged, SubjectList, SubjectLinked, SubjectAcknowledge, SubjectConsistency, SubjectSuccessions, SubjectUsage}
-	heard = []string{SubjectOrder, SubjectExplain, SubjectLive, SubjectRelease, SubjectWorks, SubjectSuccession, SubjectSnapshot, SubjectUsage, Named(SubjectUsage, "*")}
+	told  = []string{SubjectSync, SubjectBeat, SubjectAck, SubjectEmergency, SubjectHold, SubjectWorkChanged, SubjectList, SubjectLinked, SubjectAcknowledge, SubjectConsistency, SubjectSuccessions, SubjectUsage, SubjectVouched}
+	heard = []string{SubjectOrder, SubjectExplain, SubjectLive, SubjectRelease, SubjectWorks, SubjectSuccession, SubjectSnapshot, SubjectUsage, Named(SubjectUsage, "*"), SubjectVouched, Named(SubjectVouched, "*")}
 )
 
 // Told lists the subjects on which gateways speak.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,11 +21,15 @@ import (
 //	checkpoint    the newest checkpoint, with the log's signature and its own
 //	ledger.pub    the key that signed that
 //	alarm.json    evidence of two histories; a person removes it
+//	forks.json    evidence that other witnesses were shown another history; a person removes it
+//	led.json      by which statements the log's key was replaced
 const (
 	keyFile        = "cosigner.key"
 	checkpointFile = "checkpoint"
 	ledgerKeyFile  = "ledger.pub"
 	alarmFile      = "alarm.json"
+	forksFile      = "forks.json"
+	ledFile        = "led.json"
 )
 
 // maxUnproved is how often a proof may fail before that is an alarm: an answer
@@ -56,6 +61,20 @@ type Keeper struct {
 	logKey   string
 	alarm    *Alarm
 	unproved int
+
+	recent []cosignedNote      // the last that it cosigned, the newest last; held is one of them
+	led    []string            // statements that led to logKey
+	forks  []Fork              // one for each peer
+	sound  map[Checkpoint]bool // of others, proved to be of this history
+	doubts map[string]doubt    // by peer
+	proofs int                 // that were good
+	unkept error               // why forks are not on disk
+}
+
+// cosignedNote is a checkpoint that a keeper has cosigned.
+type cosignedNote struct {
+	Checkpoint
+	note string
 }
 
 // Prove fetches a proof that the log of size b continues the log of size a.
@@ -85,6 +104,9 @@ func OpenKeeper(dir, name string) (*Keeper, error) {
 func (k *Keeper) path(name string) string { return filepath.Join(k.dir, name) }
 
 func (k *Keeper) load() error {
+	if err := k.loadForks(); err != nil {
+		return err
+	}
 	alarm, err := os.ReadFile(k.path(alarmFile))
 	if err == nil {
 		k.alarm = &Alarm{}
@@ -118,6 +140,7 @@ func (k *Keeper) load() error {
 		return fmt.Errorf("%s: %w", checkpointFile, err)
 	}
 	k.note = string(signed)
+	k.recent = []cosignedNote{{k.held, k.note}}
 	return nil
 }
 
@@ -152,6 +175,7 @@ func (k *Keeper) Take(signed []byte, logKey string, fresh bool, prove Prove, fol
 	if err != nil {
 		return false, fmt.Errorf("take checkpoint: %w", err)
 	}
+	var led [][]byte
 	if k.note != "" && k.logKey != logKey {
 		statements, err := follow(k.logKey)
 		if err != nil {
@@ -163,6 +187,7 @@ func (k *Keeper) Take(signed []byte, logKey string, fresh bool, prove Prove, fol
 			}
 			return false, k.raise(signed, logKey, now, fmt.Sprintf("the ledger is signed by another key: %v", err))
 		}
+		led = statements
 	}
 	var proof tlog.TreeProof
 	switch {
@@ -190,8 +215,19 @@ func (k *Keeper) Take(signed []byte, logKey string, fresh bool, prove Prove, fol
 			return false, k.raise(signed, logKey, now, fmt.Sprintf("the ledger shows two histories: %v", err))
 		}
 	}
+	if len(proof) > 0 {
+		k.proofs++
+	}
+	if led != nil { // before the key that it leads to
+		if err := k.follows(led, logKey); err != nil {
+			return false, fmt.Errorf("keep what leads to the ledger's key: %w", err)
+		}
+	}
 	return true, k.keep(c, signed, logKey, now)
 }
+
+// succession is the first line of a statement that a key of a log was replaced.
+const succession = "andon ledger key succession"
 
 // maxStatements bounds how often a key is followed.
 const maxStatements = 1024
@@ -201,7 +237,7 @@ func leads(from, to string, statements [][]byte) error {
 	at := from
 	for _, s := range statements[:min(len(statements), maxStatements)] {
 		f := strings.SplitN(string(s), "\n", 4)
-		if len(f) < 4 || f[0] != "andon ledger key succession" || f[1] != at {
+		if len(f) < 4 || f[0] != succession || f[1] != at {
 			break
 		}
 		before, err := note.NewVerifier(at)
@@ -245,6 +281,8 @@ func (k *Keeper) keep(c Checkpoint, signed []byte, logKey string, now time.Time)
 		return fmt.Errorf("keep checkpoint of size %d: %w", c.Size, err)
 	}
 	k.held, k.note, k.unproved = c, both, 0
+	k.recent = append(slices.DeleteFunc(k.recent, func(r cosignedNote) bool { return r.Size == c.Size }), cosignedNote{c, both})
+	k.recent = slices.Delete(k.recent, 0, max(0, len(k.recent)-maxRecent))
 	return nil
 }
 
