@@ -57,7 +57,7 @@ func TestIncidentVerbsSendWhatIsMeant(t *testing.T) {
 		{[]string{"incident", "mark", "i-7", "tlp:amber+strict", "--role", "commander", "--operator", "op-1,op-2"}, "POST /incidents/i-7/marking",
 			map[string]any{"marking": map[string]any{"tlp": "AMBER+STRICT", "need_to_know": map[string]any{"roles": []any{"commander"}, "operators": []any{"op-1", "op-2"}}}}, ""},
 		{[]string{"incident", "mark", "i-7", "GREEN", "--entry", "12"}, "POST /incidents/i-7/marking", map[string]any{"marking": map[string]any{"tlp": "GREEN"}, "entry": 12.0}, ""},
-		{[]string{"incident", "merge", "i-7", "i-3", "--reason", "r"}, "POST /incidents/i-7/merge", map[string]any{"into": "i-3", "reason": "r"}, "undo: andon incident split i-3"},
+		{[]string{"incident", "merge", "i-7", "i-3", "--reason", "r"}, "POST /incidents/i-7/merge", map[string]any{"into": "i-3", "reason": "r"}, "undo: andon incident reopen i-7"},
 		{[]string{"incident", "split", "i-7", "the other", "--entry", "12,13", "--correction", "c-5", "--reason", "r"}, "POST /incidents/i-7/split",
 			map[string]any{"title": "the other", "entries": []any{12.0, 13.0}, "corrections": []any{"c-5"}, "reason": "r"}, "undo: andon incident merge i-7"},
 		{[]string{"incident", "close", "i-7", "resolved", "--text", "done", "--owner", "c-5=op-3"}, "POST /incidents/i-7/close", map[string]any{"reason": "resolved", "text": "done", "owners": map[string]any{"c-5": "op-3"}}, "undo: andon incident reopen i-7"},

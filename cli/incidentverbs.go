@@ -63,10 +63,10 @@ var incidentVerbs = []recordVerb{
 		flags: []recordFlag{{name: "operator", field: "operators", help: "`ids` of operators who need to know", many: true}, {name: "team", field: "teams", help: "teams that need to", many: true}, {name: "role", field: "roles", help: "roles that need to", many: true},
 			{name: "entry", field: "entry", help: "one `entry` of the timeline only", read: readEntry}, {name: "reason", field: "reason", help: "why; needed to loosen"}}},
 	{use: "merge ID INTO", short: "Merge it into another; both keep their history", args: []string{"into"}, path: "merge", flags: []recordFlag{reasonFlag},
-		undo: func(_ string, a []string) string {
-			return "andon incident split " + a[0] + ` "…" --reason "…"  (what was merged stays readable)`
+		undo: func(id string, a []string) string {
+			return "andon incident reopen " + id + ` --reason "…"  (` + a[0] + " keeps the severity that it has)"
 		}},
-	{use: "reopen ID", short: "Take a closed incident up again", path: "reopen", flags: []recordFlag{reasonFlag, {name: "commander", field: "commander", help: "operator who leads; default you"}},
+	{use: "reopen ID", short: "Take a closed incident up again; one that was merged comes out of the other", path: "reopen", flags: []recordFlag{reasonFlag, {name: "commander", field: "commander", help: "operator who leads; default you"}},
 		undo: func(id string, _ []string) string { return "andon incident close " + id + ` … --text "…"` }},
 }
 

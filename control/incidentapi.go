@@ -399,7 +399,7 @@ func (c *Control) postSplit(cl *call) error {
 		}
 		r := s.readerOf(cl.op)
 		for i, seq := range x.Entries {
-			if !from.Reads(r, seq) {
+			if !s.book().Tells(r, from, seq) {
 				return nil, badField("entries["+strconv.Itoa(i)+"]", "entry "+strconv.FormatUint(seq, 10)+" is not on the timeline of "+from.ID)
 			}
 		}

@@ -64,7 +64,7 @@ func (s *state) places(r incident.Reader, in *incident.Incident, after, before *
 			from, step, end = from-1, -1, -1
 		}
 		for i := from; i != end && n <= limit; i += step {
-			if seq := f.Entries[i]; f.Reads(r, seq) {
+			if seq := f.Entries[i]; b.Tells(r, f, seq) {
 				out = append(out, place{seq, f})
 				n++
 			}

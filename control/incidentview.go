@@ -161,7 +161,7 @@ func (c *Control) viewIncident(r incident.Reader, in *incident.Incident) inciden
 			}
 		}
 		for _, seq := range f.Entries {
-			if f.Reads(r, seq) {
+			if b.Tells(r, f, seq) {
 				v.Entries++
 			}
 		}

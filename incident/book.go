@@ -155,8 +155,8 @@ func (o *On[S]) take(b *Book, m Meta) (func(), error) {
 	if in == nil {
 		return nil, notFound("incident", o.Incident)
 	}
-	if in.MergedInto != "" {
-		return nil, &Error{Code: CodeState, Detail: o.Incident + " was merged into " + in.MergedInto + "; what is still to be said belongs there", Hint: "use " + b.root(in).ID}
+	if in.MergedInto != "" && o.Step.kind() != (Reopened{}).kind() {
+		return nil, mergedAlready(in)
 	}
 	if in.Status == StatusClosed && !afterClosing[o.Step.kind()] {
 		return nil, &Error{Code: CodeState, Detail: o.Incident + " is closed", Hint: "reopen it first"}
@@ -166,6 +166,13 @@ func (o *On[S]) take(b *Book, m Meta) (func(), error) {
 		return nil, err
 	}
 	return func() { in.entry(m); apply() }, nil
+}
+
+// mergedAlready refuses what is said of an incident that was merged. It does not
+// name the other, which may be for fewer people.
+func mergedAlready(in *Incident) error {
+	return &Error{Code: CodeState, Detail: in.ID + " was merged into another incident; what is still to be said belongs there",
+		Hint: "andon incident show " + in.ID + " names it to those who may know of it; if they are not one after all, reopen " + in.ID}
 }
 
 // afterClosing are the steps that a closed incident takes.

@@ -44,6 +44,7 @@ type Incident struct {
 
 	Entries []uint64          // the timeline, in order
 	marked  map[uint64]marked // entries that have a marking of their own
+	names   map[uint64]string // entries that name another incident
 	stored  int64             // bytes of attachments
 }
 
@@ -390,6 +391,13 @@ func (in *Incident) Reads(r Reader, seq uint64) bool {
 	return !ok || m.Allows(r) || m.by == r.ID
 }
 
+// Tells is Reads, for somebody who may not know of every incident: an entry that
+// names another one, such as a merge, is for those who may know of that, too.
+func (b *Book) Tells(r Reader, in *Incident, seq uint64) bool {
+	other := b.incidents[in.names[seq]]
+	return in.Reads(r, seq) && (other == nil || b.Sees(r, other))
+}
+
 // Matches says whether every word, in lower case, stands in the header: id,
 // title, subject, kind, status, severity.
 func (in *Incident) Matches(words []string) bool {
@@ -402,4 +410,12 @@ func (in *Incident) Matches(words []string) bool {
 		}
 	}
 	return true
+}
+
+// name says that an entry of the timeline names another incident.
+func (in *Incident) name(seq uint64, other string) {
+	if in.names == nil {
+		in.names = map[uint64]string{}
+	}
+	in.names[seq] = other
 }

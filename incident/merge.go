@@ -6,7 +6,8 @@ import (
 )
 
 // Merged says that two incidents are one. Both keep their history; what is
-// still to be said is said of the second.
+// still to be said is said of the second. Reopening the first undoes it: each has
+// what it had, and the second keeps what was said of it since, its severity too.
 type Merged struct {
 	Incident string `json:"incident"`
 	Into     string `json:"into"`
@@ -31,7 +32,7 @@ func (x *Merged) take(b *Book, m Meta) (func(), error) {
 	}
 	for _, in := range []*Incident{from, into} {
 		if in.MergedInto != "" {
-			return nil, &Error{Code: CodeState, Detail: in.ID + " was merged into " + in.MergedInto, Hint: "use " + b.root(in).ID}
+			return nil, mergedAlready(in)
 		}
 	}
 	if into.Status == StatusClosed {
@@ -65,6 +66,7 @@ func (x *Merged) take(b *Book, m Meta) (func(), error) {
 		}
 		into.Subject.add(from.Subject)
 		from.entry(m)
+		from.name(m.Seq, into.ID)
 		into.entry(m)
 		if a, ok := from.Time("first_signal_at"); ok && !a.Value.IsZero() {
 			if z, ok := into.Time("first_signal_at"); !ok || a.Value.Before(z.Value) {
@@ -172,5 +174,6 @@ func (x *Split) take(b *Book, m Meta) (func(), error) {
 		from.Splits = append(from.Splits, in.ID)
 		b.add(in, m)
 		from.entry(m)
+		from.name(m.Seq, in.ID)
 	}, nil
 }

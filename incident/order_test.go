@@ -2,6 +2,7 @@ package incident
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -220,7 +221,7 @@ func TestMergeAndSplit(t *testing.T) {
 	if d.b.Root("i-2") != c || a.Status != StatusClosed || b.Lead() != "" || c.Severity != Sev2 || len(c.Harm) != 2 || !slices.Contains(c.Subject.Models, "m") || len(d.b.Family("i-3")) != 3 {
 		t.Fatalf("%+v", c)
 	}
-	for _, e := range []Event{on("i-2", Note{Text: "x"}), on("i-2", Reopened{Reason: "r"}), &Merged{"i-3", "i-2", "r"}, &Merged{"i-2", "i-3", "r"}, on("i-1", StatusChange{To: StatusInvestigating})} {
+	for _, e := range []Event{on("i-2", Note{Text: "x"}), &Merged{"i-3", "i-2", "r"}, &Merged{"i-2", "i-3", "r"}, on("i-1", StatusChange{To: StatusInvestigating})} {
 		if err := d.try("op-1", e); code(err) != CodeState || !strings.Contains(err.Error(), "merged") {
 			t.Errorf("%v", err)
 		}
@@ -238,6 +239,40 @@ func TestMergeAndSplit(t *testing.T) {
 	d.correct("i-2", "c-1", false) // the entry still names the incident it was made in
 	if x.Corrections[0].Stands || len(b.Corrections) != 0 {
 		t.Error("a correction that moved is looked for where it was")
+	}
+}
+
+// TestAMergeIsUndone: whoever is reopened has what it had, and the other keeps what
+// was said of it; who may not know of the other is not told its name.
+func TestAMergeIsUndone(t *testing.T) {
+	d := newDesk(t)
+	d.open(OpenSpec{Harm: []Fact{{Harm: "rights"}}})
+	d.open(OpenSpec{Severity: Sev4, Marking: &Marking{TLP: "RED", Need: &Need{Operators: []string{"op-1"}}}})
+	d.correct("i-1", "c-1", true)
+	d.do("op-1", &Merged{"i-1", "i-2", "the same"})
+	a, b := d.b.Incident("i-1"), d.b.Incident("i-2")
+	merge := a.Entries[len(a.Entries)-1]
+	for who, tells := range map[string]bool{"op-1": true, "op-2": false} {
+		if r := (Reader{ID: who}); d.b.Tells(r, a, merge) != tells || !d.b.Tells(r, a, a.Entries[0]) {
+			t.Errorf("%s is told of the merge: %t", who, !tells)
+		}
+	}
+	if err := d.try("op-2", on("i-1", Note{Text: "x"})); code(err) != CodeState || strings.Contains(fmt.Sprint(err), "i-2") {
+		t.Error(err)
+	}
+	d.do("op-1", on("i-1", Reopened{Reason: "not the same"}))
+	if a.MergedInto != "" || a.Status != StatusReopened || a.Lead() != "op-1" || len(b.Merged) != 0 || d.b.Root("i-1") != a || len(d.b.Family("i-2")) != 1 {
+		t.Fatalf("%+v\n%+v", a, b)
+	}
+	if len(a.Corrections) != 1 || d.b.IncidentOf("c-1") != "i-1" || b.Severity != Sev2 || a.Entries[len(a.Entries)-1] != b.Entries[len(b.Entries)-1] {
+		t.Fatalf("%+v\n%+v", a, b)
+	}
+	if d.b.Tells(Reader{ID: "op-2"}, a, merge) {
+		t.Error("once it is undone, the merge is told")
+	}
+	d.do("op-1", on("i-1", StatusChange{To: StatusContained})) // by its own correction
+	if d.try("op-1", on("i-2", StatusChange{To: StatusContained})) == nil {
+		t.Error("contained by what is no longer of it")
 	}
 }
 

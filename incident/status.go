@@ -247,7 +247,8 @@ func (in *Incident) end(reason string, m Meta) {
 	}
 }
 
-// Reopened takes a closed incident up again.
+// Reopened takes a closed incident up again. One that was merged is taken out of
+// the other.
 type Reopened struct {
 	Reason    string `json:"reason"`
 	Commander string `json:"commander,omitempty"` // default: who reopens it
@@ -255,7 +256,7 @@ type Reopened struct {
 
 func (Reopened) kind() string { return "incident.reopened" }
 
-func (x Reopened) step(_ *Book, in *Incident, m Meta) (func(), error) {
+func (x Reopened) step(b *Book, in *Incident, m Meta) (func(), error) {
 	if in.Status != StatusClosed {
 		return nil, &Error{Code: CodeState, Detail: fmt.Sprintf("%s is %s, not closed", in.ID, in.Status), Allowed: names(Next[in.Status])}
 	}
@@ -270,6 +271,11 @@ func (x Reopened) step(_ *Book, in *Incident, m Meta) (func(), error) {
 		who = m.Actor
 	}
 	return func() {
+		if into := b.incidents[in.MergedInto]; into != nil {
+			into.Merged = slices.DeleteFunc(into.Merged, func(id string) bool { return id == in.ID })
+			into.entry(m)
+			in.MergedInto = ""
+		}
 		in.Status, in.Closing, in.ClosedAt, in.DuplicateOf = StatusReopened, "", time.Time{}, ""
 		in.Roles = append(in.Roles, RoleHeld{Role: Commander, Operator: who, From: m.At, By: m.Actor})
 	}, nil
