@@ -28,6 +28,9 @@ func endpoint(t *testing.T, c Config, h http.HandlerFunc) (*Classifier, *httptes
 	if c.Type == Chat && c.Policy == "" {
 		c.Policy = "recipes"
 	}
+	if c.Timeout == 0 {
+		c.Timeout = MaxTimeout // the machine may be slow
+	}
 	cl, err := NewClassifier(c)
 	if err != nil {
 		t.Fatal(err)
@@ -197,8 +200,8 @@ func TestFailures(t *testing.T) {
 			if e.Failure == Refused && e.Status < 200 || e.Failure == Timeout && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error %#v", e)
 			}
-			if asked.Load() != 1 {
-				t.Errorf("asked %d times", asked.Load())
+			if n := asked.Load(); n > 1 || n == 0 && tc.want != Timeout { // which may be over before the question is there
+				t.Errorf("asked %d times", n)
 			}
 		})
 	}
@@ -239,7 +242,7 @@ func TestLongTexts(t *testing.T) {
 	var mu sync.Mutex
 	var most, now, asked int
 	fail := ""
-	cl, _ := endpoint(t, Config{Type: Moderation, Timeout: 10 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
+	cl, _ := endpoint(t, Config{Type: Moderation}, func(w http.ResponseWriter, r *http.Request) {
 		var q struct{ Input string }
 		body, _ := io.ReadAll(r.Body)
 		json.Unmarshal(body, &q, json.MatchCaseInsensitiveNames(true))
