@@ -31,6 +31,7 @@ type actView struct {
 	Counted   int              `json:"counted"`             // approvals that count now
 	CanAnswer []string         `json:"can_answer"`          // names of those whose approval would count and who have not answered
 	YourWord  string           `json:"your_word,omitempty"` // why yours would not count
+	Evidence  *evidenceWish    `json:"evidence,omitempty"`  // what was said of it, and is done once others agree
 }
 
 // maxCanAnswer bounds how many people an act names.
@@ -39,7 +40,7 @@ const maxCanAnswer = 20
 // actView shows a pending act to somebody. The caller holds mu.
 func (s *state) actView(p *pendingAct, to *operator) actView {
 	v := actView{ID: p.ID, Act: p.Act, Do: p.Do, Subject: p.Subject, Says: p.Says, Reason: p.Reason, AskedBy: p.by, AskedAt: p.at, Until: p.Until,
-		State: p.state, Overdue: p.overdue, EndedAt: p.ended, Why: p.why, Takes: p.Takes, Answers: []answer{}, CanAnswer: []string{}}
+		State: p.state, Overdue: p.overdue, EndedAt: p.ended, Why: p.why, Takes: p.Takes, Evidence: p.Evidence, Answers: []answer{}, CanAnswer: []string{}}
 	answered, takes := map[string]bool{}, s.takesNow(p)
 	v.Takes = takes
 	for _, a := range p.answers {

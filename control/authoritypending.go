@@ -58,6 +58,7 @@ type askedBody struct {
 	Until   time.Time        `json:"until"`
 
 	Questions []authority.Question `json:"questions,omitempty"` // that takes answers; they are asked anew
+	Evidence  *evidenceWish        `json:"evidence,omitempty"`  // what was said of it, as it was asked for
 }
 
 // pendingAct is one, with what became of it.
@@ -116,6 +117,7 @@ type wanted struct {
 	reason    string
 	glass     bool // without waiting for anybody
 	tightens  bool // at once: it lets nobody through
+	evidence  evidenceWish
 }
 
 // waits is the outcome of a command that now waits for others: it is no failure,
@@ -133,6 +135,7 @@ func (c *Control) act(ctx context.Context, op *operator, want func(s *state) (wa
 		if err != nil {
 			return nil, err
 		}
+		w.evidence = wish(ctx)
 		var drafts []draft
 		drafts, id, err = c.draftAct(s, op, w, now)
 		return drafts, err
@@ -186,8 +189,12 @@ func (c *Control) draftAct(s *state, op *operator, w wanted, now time.Time) (dra
 		return nil, "", problem("approval_open", fmt.Sprintf("%d acts wait for approval; answer some first", open))
 	}
 	id = "a-" + strconv.Itoa(len(s.authority.actList)+1)
-	return []draft{{typeAsked, askedBody{ID: id, Act: w.question.Act, Do: w.do, Subject: w.subject, Says: w.says, What: what, Reason: w.reason,
-		Takes: a, Until: now.Add(time.Duration(a.Within)), Questions: w.questions}}}, id, nil
+	b := askedBody{ID: id, Act: w.question.Act, Do: w.do, Subject: w.subject, Says: w.says, What: what, Reason: w.reason,
+		Takes: a, Until: now.Add(time.Duration(a.Within)), Questions: w.questions}
+	if w.evidence.Take != "" {
+		b.Evidence = &w.evidence
+	}
+	return []draft{{typeAsked, b}}, id, nil
 }
 
 func foldAsked(s *state, e ledger.Entry, _ *order.Order) (func(), error) {

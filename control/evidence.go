@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -21,11 +22,13 @@ import (
 // Nothing waits for evidence. A command that alters the system writes, in its own
 // transaction, that a snapshot is due, or that it was skipped and why. Gateways
 // hold on to what stood immediately before each order; it is fetched afterwards.
+// What nobody commands, the clerk sees coming: see evidencestep.go.
 
 const (
 	typeEvidenceDue     = "evidence.due"
 	typeEvidenceSealed  = "evidence.sealed"
 	typeEvidenceSkipped = "evidence.skipped"
+	typeEvidenceMissed  = "evidence.missed"
 )
 
 // The states of an evidence.
@@ -33,7 +36,10 @@ const (
 	evidenceIsDue     = "due"
 	evidenceIsSealed  = "sealed"
 	evidenceIsSkipped = "skipped"
+	evidenceIsMissed  = "missed"
 )
+
+var evidenceStates = []string{evidenceIsDue, evidenceIsSealed, evidenceIsSkipped, evidenceIsMissed}
 
 const (
 	maxEvidenceModels  = 100
@@ -41,11 +47,14 @@ const (
 )
 
 type evidenceState struct {
-	list []*evidence // by number: e-1 is the first
-	due  []*evidence
+	list  []*evidence // by number: e-1 is the first
+	due   []*evidence
+	steps map[stepID]*evidence // of runs
+	ends  map[string]*evidence // the latest before a correction ends by itself
 }
 
-// evidence is a snapshot: one that is due, that is sealed, or that was skipped.
+// evidence is a snapshot: one that is due, that is sealed, that somebody skipped,
+// or that could not be taken in time.
 type evidence struct {
 	ID          string        `json:"id"`
 	State       string        `json:"state"`
@@ -53,6 +62,9 @@ type evidence struct {
 	Models      []string      `json:"models"` // empty: all
 	Corrections []string      `json:"corrections"`
 	Before      uint64        `json:"before_revision,omitempty"` // the order before which it is; 0: as it stood when it was taken
+	Ends        time.Time     `json:"before_end,omitzero"`       // the corrections end by themselves then
+	Run         string        `json:"run,omitempty"`             // of a playbook, whose step takes it
+	Step        string        `json:"step,omitempty"`
 	Reason      string        `json:"reason"`
 	By          string        `json:"by"` // whose act brought it
 	At          time.Time     `json:"at"`
@@ -76,7 +88,7 @@ type evidenceGap struct {
 	Why   string `json:"why"`
 }
 
-// evidenceBody is what all three entries say first.
+// evidenceBody is what all entries say first.
 type evidenceBody struct {
 	ID          string   `json:"id"`
 	Incident    string   `json:"incident,omitempty"`
@@ -85,6 +97,11 @@ type evidenceBody struct {
 	Before      uint64   `json:"before_revision,omitempty"`
 	From        uint64   `json:"before_entry,omitempty"` // the command's first entry
 	Reason      string   `json:"reason"`
+
+	Ends time.Time `json:"before_end,omitzero"` // the corrections end by themselves then
+	Run  string    `json:"run,omitempty"`       // whose step takes it
+	Step string    `json:"step,omitempty"`
+	By   string    `json:"by,omitempty"` // whose choice it was, where others carried it out
 }
 
 // evidenceSealedBody says what was sealed. No text of a caller is in it.
@@ -115,11 +132,13 @@ var evidenceCodes = map[string]code{
 
 var evidenceFolds = map[string]foldFunc{
 	typeEvidenceDue: foldEvidence(evidenceIsDue), typeEvidenceSkipped: foldEvidence(evidenceIsSkipped), typeEvidenceSealed: foldEvidenceSealed,
+	typeEvidenceMissed: foldEvidence(evidenceIsMissed),
 }
 
-func evidenceClock(*Control, *state, time.Time) []draft { return nil }
+func (s *evidenceState) next() string { return s.nth(0) }
 
-func (s *evidenceState) next() string { return "e-" + strconv.Itoa(len(s.list)+1) }
+// nth is the id of what comes after n more.
+func (s *evidenceState) nth(n int) string { return "e-" + strconv.Itoa(len(s.list)+n+1) }
 
 // find is an evidence by its id; nil if there is none.
 func (s *evidenceState) find(id string) *evidence {
@@ -132,24 +151,54 @@ func (s *evidenceState) find(id string) *evidence {
 
 func (b *evidenceBody) new(e ledger.Entry, state string) *evidence {
 	return &evidence{ID: b.ID, State: state, Incident: b.Incident, Models: b.Models, Corrections: b.Corrections, Before: b.Before,
-		Reason: b.Reason, By: e.Actor, At: e.At.UTC(), First: e.Seq, Entry: e.Seq, from: b.From}
+		Ends: b.Ends, Run: b.Run, Step: b.Step, Reason: b.Reason, By: cmp.Or(b.By, e.Actor), At: e.At.UTC(), First: e.Seq, Entry: e.Seq, from: b.From}
 }
 
+// body is what an entry says of it, whatever becomes of it.
+func (x *evidence) body() evidenceBody {
+	return evidenceBody{ID: x.ID, Incident: x.Incident, Models: x.Models, Corrections: x.Corrections, Before: x.Before, From: x.from, Reason: x.Reason, Ends: x.Ends, Run: x.Run, Step: x.Step}
+}
+
+// add takes in a new one.
+func (s *evidenceState) add(x *evidence) {
+	s.list = append(s.list, x)
+	if x.State == evidenceIsDue {
+		s.due = append(s.due, x)
+	}
+	if x.Run != "" {
+		if s.steps == nil {
+			s.steps = map[stepID]*evidence{}
+		}
+		s.steps[stepID{x.Run, x.Step}] = x
+	}
+	if !x.Ends.IsZero() {
+		if s.ends == nil {
+			s.ends = map[string]*evidence{}
+		}
+		for _, id := range x.Corrections {
+			s.ends[id] = x
+		}
+	}
+}
+
+// foldEvidence reads what is new; or that one which was due is not taken.
 func foldEvidence(as string) foldFunc {
 	return func(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 		b, err := read[evidenceBody](e.Body)
 		if err != nil {
 			return nil, err
 		}
-		if b.ID != s.evidence.next() {
+		x := s.evidence.find(b.ID)
+		if x == nil && b.ID != s.evidence.next() || x != nil && (as == evidenceIsDue || x.State != evidenceIsDue) {
 			return nil, fmt.Errorf("evidence %q, where %s belongs: %w", b.ID, s.evidence.next(), errForm)
 		}
 		return func() {
-			x := b.new(e, as)
-			s.evidence.list = append(s.evidence.list, x)
-			if as == evidenceIsDue {
-				s.evidence.due = append(s.evidence.due, x)
+			if x == nil {
+				s.evidence.add(b.new(e, as))
+				return
 			}
+			x.State, x.Reason, x.By, x.Entry = as, b.Reason, cmp.Or(b.By, e.Actor), e.Seq
+			s.evidence.due = slices.DeleteFunc(s.evidence.due, func(d *evidence) bool { return d == x })
 		}, nil
 	}
 }
@@ -169,7 +218,7 @@ func foldEvidenceSealed(s *state, e ledger.Entry, _ *order.Order) (func(), error
 	return func() {
 		if x == nil {
 			x = b.new(e, "")
-			s.evidence.list = append(s.evidence.list, x)
+			s.evidence.add(x)
 		}
 		x.State, x.SHA256, x.Size, x.SealedAt, x.Entry = evidenceIsSealed, b.SHA256, b.Size, e.At.UTC(), e.Seq
 		x.Asked, x.Answered, x.Missing = b.Asked, b.Answered, b.Missing
@@ -195,8 +244,19 @@ func tellEvidence(e ledger.Entry, v *timelineEntry) {
 	switch e.Type {
 	case typeEvidenceDue:
 		v.Text = "evidence " + b.ID + " is due: what stood before revision " + strconv.FormatUint(b.Before, 10)
+		if b.Before == 0 {
+			v.Text = "evidence " + b.ID + " is due: " + b.Reason
+		}
+	case typeEvidenceMissed:
+		v.Text = "evidence MISSED (" + b.ID + "): " + b.Reason
 	case typeEvidenceSkipped:
 		v.Text = "evidence SKIPPED (" + b.ID + "), the system was altered without: " + b.Reason
+		if b.Run != "" {
+			v.Text = "evidence SKIPPED (" + b.ID + "), " + b.Run + " goes on without: " + b.Reason
+		}
+		if b.By != "" {
+			v.Text += " (chosen by " + b.By + ")"
+		}
 	default:
 		v.Text = fmt.Sprintf("evidence %s sealed: %d bytes, SHA-256 %s, %d of %d points", b.ID, b.Size, b.SHA256, b.Answered, b.Asked)
 		if n := len(b.Missing); n > 0 {

@@ -92,7 +92,7 @@ func (c *Control) postEvidence(cl *call) error {
 	// The document is whole or it is not there: who hung up gets it all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cl.r.Context()), time.Minute)
 	defer cancel()
-	sealed, err := c.seal(ctx, cl.op.id, &b, ^uint64(0), ask.Prompts == nil || *ask.Prompts, seen)
+	sealed, err := c.seal(ctx, cl.op.id, &b, asItStands, ask.Prompts == nil || *ask.Prompts, seen)
 	if err != nil {
 		return err
 	}
@@ -189,8 +189,8 @@ func (c *Control) getEvidences(cl *call) error {
 	if err != nil {
 		return err
 	}
-	if st := q.Get("state"); st != "" && st != evidenceIsDue && st != evidenceIsSealed && st != evidenceIsSkipped {
-		return badQuery("state", strconv.Quote(short(st))+" is no state", evidenceIsDue, evidenceIsSealed, evidenceIsSkipped)
+	if st := q.Get("state"); st != "" && !slices.Contains(evidenceStates, st) {
+		return badQuery("state", strconv.Quote(short(st))+" is no state", evidenceStates...)
 	}
 	from := 0
 	if q.Has("after") {
@@ -240,6 +240,8 @@ func (c *Control) sealedEvidence(cl *call) (evidenceView, error) {
 		p := problem("evidence_missing", v.ID+" is still to be taken; it takes some seconds")
 		p.Retry = true
 		return v, p
+	case v.State == evidenceIsMissed:
+		return v, problem("evidence_missing", v.ID+" was "+v.Reason)
 	case v.State == evidenceIsSkipped:
 		return v, problem("evidence_missing", v.ID+" was skipped by "+v.By+" at "+v.At.Format(time.RFC3339)+": "+v.Reason)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -262,6 +263,14 @@ func (c *Control) document(ctx context.Context, b *evidenceBody, first uint64, a
 		}
 	}
 	d.open(s, b)
+	for _, m := range b.Models {
+		if _, ok := known[m]; !ok {
+			d.Missing = append(d.Missing, evidenceGap{"", "models", strconv.Quote(short(m)) + " is not a model that is served here"})
+		}
+	}
+	if !b.Ends.IsZero() && !d.TakenAt.Before(b.Ends) {
+		d.Missing = append(d.Missing, evidenceGap{"", "before_end", "it was taken after " + b.alteration() + " had ended"})
+	}
 	sortGaps(d.Missing)
 	return d
 }

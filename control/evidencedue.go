@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,6 +25,9 @@ const (
 type evidenceKeeper struct {
 	store *blob.Store   // nil: no folder is configured, and none is taken
 	wake  chan struct{} // something is due
+
+	mu      sync.Mutex
+	trouble map[string]string // why what is due was not taken yet
 }
 
 func (c *Control) openEvidence() (err error) {
@@ -36,10 +38,17 @@ func (c *Control) openEvidence() (err error) {
 	return err
 }
 
-// evidenceWish is what the one who gives a command says of evidence.
+// evidenceWish is what the one who gives a command says of evidence. Where others
+// have to agree to the command it waits with it, and they see it.
 type evidenceWish struct {
-	take   string // "", take or skip
-	reason string // of skip
+	Take   string `json:"take"`             // take or skip; "": nothing is said
+	Reason string `json:"reason,omitempty"` // of skip
+}
+
+// wish is what was said of evidence with a command, by its context.
+func wish(ctx context.Context) evidenceWish {
+	w, _ := ctx.Value(evidenceKey{}).(evidenceWish)
+	return w
 }
 
 type evidenceKey struct{}
@@ -52,20 +61,20 @@ func (cl *call) evidenceWish(c *Control) (context.Context, error) {
 	q, ctx := cl.r.URL.Query(), cl.r.Context()
 	w := evidenceWish{q.Get("evidence"), q.Get("evidence_reason")}
 	switch {
-	case w.take != "" && w.take != "take" && w.take != "skip":
-		return nil, badQuery("evidence", strconv.Quote(short(w.take))+" is not known", "take", "skip")
-	case w.take == "skip":
-		if err := reasonGiven(w.reason); err != nil {
+	case w.Take != "" && w.Take != "take" && w.Take != "skip":
+		return nil, badQuery("evidence", strconv.Quote(short(w.Take))+" is not known", "take", "skip")
+	case w.Take == "skip":
+		if err := reasonGiven(w.Reason); err != nil {
 			return nil, badQuery("evidence_reason", "say why no evidence is taken before the system is altered, in at most "+strconv.Itoa(maxReason)+" bytes")
 		}
-	case w.reason != "":
+	case w.Reason != "":
 		return nil, badQuery("evidence_reason", "goes with evidence=skip")
-	case w.take == "take" && c.evidence.store == nil:
+	case w.Take == "take" && c.evidence.store == nil:
 		p := problem("unavailable", "no folder for evidence is configured; nothing was changed")
 		p.Hint = "give the command without evidence=take: it does not wait for evidence"
 		return nil, p
 	}
-	if w.take == "" {
+	if w.Take == "" {
 		return ctx, nil
 	}
 	return context.WithValue(ctx, evidenceKey{}, w), nil
@@ -91,11 +100,12 @@ func alters(cor *correction.Correction) bool {
 // they alter the system. Asked for by no one, it is taken where an incident is
 // named. It runs as the command decides, and waits for nothing.
 func (c *Control) withEvidence(ctx context.Context, s *state, drafts []draft) []draft {
-	w, _ := ctx.Value(evidenceKey{}).(evidenceWish)
-	b := evidenceBody{ID: s.evidence.next(), Before: s.revision + 1, From: s.size}
-	models, all, altering := []string{}, false, false
+	w := wish(ctx)
+	b := evidenceBody{Before: s.revision + 1, From: s.size}
+	var models modelSet
+	altering, fresh := false, 0
 	take := func(cor *correction.Correction) {
-		if !alters(cor) && w.take == "" {
+		if !alters(cor) && w.Take == "" {
 			return
 		}
 		altering = true
@@ -103,8 +113,7 @@ func (c *Control) withEvidence(ctx context.Context, s *state, drafts []draft) []
 		if len(b.Corrections) < maxEvidenceModels {
 			b.Corrections = append(b.Corrections, cor.ID)
 		}
-		models = append(models, cor.Scope.Models...)
-		all = all || len(cor.Scope.Models) == 0
+		models.add(cor.Scope.Models)
 	}
 	known := func(id string) {
 		if r := s.corrections[id]; r != nil {
@@ -113,8 +122,16 @@ func (c *Control) withEvidence(ctx context.Context, s *state, drafts []draft) []
 	}
 	for _, d := range drafts {
 		switch x := d.body.(type) {
-		case evidenceBody, evidenceSealedBody:
+		case evidenceBody:
+			if s.evidence.find(x.ID) == nil {
+				fresh++
+			}
+		case evidenceSealedBody:
 			return drafts
+		case endedBody: // what was said as it was asked for, by whoever did
+			if p := s.authority.acts[x.ID]; d.kind == typeCarried && p != nil && p.Evidence != nil {
+				w, b.By = *p.Evidence, p.by
+			}
 		case createdBody:
 			take(&x.Correction)
 		case adoptedBody:
@@ -137,18 +154,15 @@ func (c *Control) withEvidence(ctx context.Context, s *state, drafts []draft) []
 			}
 		}
 	}
-	if !altering || w.take == "" && (b.Incident == "" || c.evidence.store == nil) {
+	if !altering || w.Take == "" && (b.Incident == "" || c.evidence.store == nil) {
 		return drafts
 	}
-	slices.Sort(models)
-	if b.Models = slices.Compact(models); all || len(b.Models) > maxEvidenceModels {
-		b.Models = nil
-	}
-	if w.take == "skip" {
-		b.Reason = w.reason
+	b.ID, b.Models = s.evidence.nth(fresh), models.list()
+	if w.Take == "skip" {
+		b.Reason = w.Reason
 		return append(drafts, draft{typeEvidenceSkipped, b})
 	}
-	b.Reason = "before " + b.alteration()
+	b.Reason, b.By = "before "+b.alteration(), ""
 	return append(drafts, draft{typeEvidenceDue, b})
 }
 
@@ -168,30 +182,84 @@ func (c *Control) evidenceDue() {
 }
 
 // keepEvidence takes what is due, from before a restart, too, until the control
-// plane stops.
+// plane stops. What fails is tried again, and keeps nothing else waiting.
 func (c *Control) keepEvidence() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() { <-c.stopping; cancel() }() // so that gateways are not waited for
+	resting, again := map[string]bool{}, time.Time{}
 	for ctx.Err() == nil {
-		c.mu.RLock()
-		var next evidence
-		if len(c.state.evidence.due) > 0 {
-			next = *c.state.evidence.due[0]
-		}
-		c.mu.RUnlock()
-		if next.ID == "" {
-			select {
-			case <-c.evidence.wake:
-			case <-ctx.Done():
+		if next := c.nextDue(resting); next != nil {
+			if !c.takeNext(ctx, next) {
+				resting[next.ID] = true
 			}
 			continue
 		}
-		if err := c.takeDue(ctx, next); err != nil && ctx.Err() == nil {
-			c.log.Error("evidence that is due was not taken; it is tried again", "evidence", next.ID, "error", err)
-			pause(ctx, evidenceRetry)
+		var rest <-chan time.Time
+		if len(resting) > 0 {
+			if now := time.Now(); again.IsZero() {
+				again = now.Add(evidenceRetry)
+			} else if !now.Before(again) {
+				again = time.Time{}
+				clear(resting)
+				continue
+			}
+			rest = time.After(time.Until(again))
+		}
+		select {
+		case <-c.evidence.wake:
+		case <-rest:
+		case <-ctx.Done():
 		}
 	}
+}
+
+// nextDue is what is to be taken next: before an order, which gateways remember for
+// some minutes; before an end, which comes; then for runs. nil if nothing is due
+// that does not rest.
+func (c *Control) nextDue(resting map[string]bool) *evidence {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	urgency := func(x *evidence) int {
+		switch {
+		case x.Before > 0:
+			return 0
+		case !x.Ends.IsZero():
+			return 1
+		}
+		return 2
+	}
+	var next *evidence
+	for _, x := range c.state.evidence.due {
+		if !resting[x.ID] && (next == nil || urgency(x) < urgency(next)) {
+			next = x
+		}
+	}
+	if next == nil {
+		return nil
+	}
+	one := *next
+	return &one
+}
+
+// takeNext takes one that is due, or says why it was not taken.
+func (c *Control) takeNext(ctx context.Context, x *evidence) bool {
+	err := c.takeDue(ctx, x)
+	if err == nil {
+		c.evidence.failed(x.ID, "")
+		c.nudge() // a run may go on
+		return true
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	why := whyNotTaken(err)
+	c.evidence.failed(x.ID, why)
+	c.log.Error("evidence that is due was not taken; it is tried again", "evidence", x.ID, "error", err)
+	if _, err := c.execute(ctx, system, func(s *state, _ time.Time) ([]draft, error) { return s.holdStep(x, why), nil }); err != nil {
+		c.log.Warn("that a step waits for its evidence was not recorded", "run", x.Run, "error", err)
+	}
+	return false
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -205,9 +273,9 @@ func pause(ctx context.Context, d time.Duration) {
 
 // takeDue takes one evidence that is due, once live gateways enforce the order that
 // it is of, or have had time to.
-func (c *Control) takeDue(ctx context.Context, x evidence) error {
+func (c *Control) takeDue(ctx context.Context, x *evidence) error {
 	if c.evidence.store == nil {
-		return errors.New("no folder for evidence is configured")
+		return problem("unavailable", "no folder for evidence is configured")
 	}
 	for end := time.Now().Add(evidenceLag); time.Now().Before(end) && !c.enforcedBy(x.Before); {
 		pause(ctx, evidencePoll)
@@ -215,8 +283,11 @@ func (c *Control) takeDue(ctx context.Context, x evidence) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	b := evidenceBody{ID: x.ID, Incident: x.Incident, Models: x.Models, Corrections: x.Corrections, Before: x.Before, From: x.from, Reason: x.Reason}
-	_, err := c.seal(ctx, system, &b, x.from, true, func(s *state) error {
+	b, first := x.body(), x.from
+	if x.Before == 0 {
+		first = asItStands
+	}
+	_, err := c.seal(ctx, system, &b, first, true, func(s *state) error {
 		if d := s.evidence.find(x.ID); d == nil || d.State != evidenceIsDue {
 			return errEvidenceThere
 		}
@@ -228,7 +299,10 @@ func (c *Control) takeDue(ctx context.Context, x evidence) error {
 	return err
 }
 
-var errEvidenceThere = errors.New("it is sealed already")
+// asItStands is the entry before which corrections count, where all do.
+const asItStands = ^uint64(0)
+
+var errEvidenceThere = errors.New("it is not due any more")
 
 // enforcedBy says whether every live point enforces a revision.
 func (c *Control) enforcedBy(revision uint64) bool {
@@ -263,25 +337,17 @@ func (c *Control) seal(ctx context.Context, actor string, b *evidenceBody, first
 	out := &evidenceSealedBody{SHA256: digest, Size: int64(len(data)), Asked: doc.Asked, Answered: len(doc.Points),
 		Missing: doc.Missing[:min(len(doc.Missing), maxEvidenceMissing)]}
 	due := b.ID
-	_, err = c.execute(ctx, actor, func(s *state, _ time.Time) ([]draft, error) {
+	_, err = c.execute(ctx, actor, func(s *state, now time.Time) ([]draft, error) {
 		if err := may(s); err != nil {
 			return nil, err
 		}
 		out.evidenceBody = *b
 		out.ID = cmp.Or(due, s.evidence.next())
-		return []draft{{typeEvidenceSealed, *out}}, nil
+		drafts := []draft{{typeEvidenceSealed, *out}}
+		if x := s.evidence.find(due); x != nil {
+			drafts = append(drafts, s.settleStep(x, out, now)...)
+		}
+		return drafts, nil
 	})
 	return out, err
-}
-
-// evidenceCommand is how a person takes evidence of models in an incident.
-func evidenceCommand(incident string, models []string) string {
-	out := "andon evidence take"
-	if incident != "" {
-		out += " --incident " + incident
-	}
-	if len(models) > 0 {
-		out += " --model " + strings.Join(models, ",")
-	}
-	return out + ` --reason "…"`
 }

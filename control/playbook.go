@@ -119,6 +119,9 @@ func foldRunEvent(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 			return nil, fmt.Errorf("run %q: there is no correction %q: %w", b.Run, id, errForm)
 		}
 	}
+	if x := s.evidence.find(b.Evidence); b.Evidence != "" && (x == nil || x.State != evidenceIsSealed || x.Run != b.Run || x.Step != b.Step) {
+		return nil, fmt.Errorf("run %q: evidence %q was not sealed for its step: %w", b.Run, b.Evidence, errForm)
+	}
 	next, err := r.Next(e.Type, b, e.At.UTC(), e.Actor)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errForm)

@@ -225,7 +225,11 @@ func stepPost(action string) func(*Control, *call) error {
 			if _, err := happens(r, kind, e, now, cl.op.id); err != nil {
 				return nil, err
 			}
-			return []draft{{kind, e}}, nil
+			drafts = []draft{{kind, e}}
+			if kind == playbook.StepSkipped {
+				drafts = append(drafts, s.leaveOut(id, e.Step, e.Note)...)
+			}
+			return drafts, nil
 		})
 		if err != nil {
 			return err
@@ -270,6 +274,7 @@ func byHand(st *playbook.StepState) error {
 	how := map[string]string{
 		playbook.KindCorrection: "it applies a correction: confirm it, or skip it",
 		playbook.KindDecision:   "it is decided: send the choice to decide",
+		playbook.KindEvidence:   "the control plane takes the snapshot itself; to go on without it, skip it with a reason",
 		playbook.KindWait:       "the clock ends it; to go on now, skip it with a reason",
 	}[st.Kind]
 	if how == "" {

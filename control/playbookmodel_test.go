@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,8 @@ const ladder = `{"name":"ladder","steps":[
  {"name":"two","after":["start"],"correction":{"kind":"rate","params":{"metric":"requests","limit":9,"window":"1m"},"scope":{"all":true},"reason":"two"},"for":"1h"},
  {"name":"look","after":["one","two"],"task":{"do":"look"}},
  {"name":"pause","after":["one"],"wait":"10m"},
- {"name":"ask","after":["look","pause"],"decision":{"question":"more?","options":["yes","no"],"default":"yes","within":"30m"}},
+ {"name":"keep","after":["look"],"evidence":{}},
+ {"name":"ask","after":["look","pause","keep"],"decision":{"question":"more?","options":["yes","no"],"default":"yes","within":"30m"}},
  {"name":"three","if":{"step":"ask","is":["yes"]},"correction":{"kind":"stop","params":{"level":"L1"},"scope":{"all":true},"reason":"three"},"confirm":true},
  {"name":"four","after":["three"],"if":{"step":"ask","is":["yes"]},"correction":{"kind":"stop","params":{"level":"L2"},"scope":{"all":true},"reason":"four"}},
  {"name":"tell","notice":{"to":["press"],"text":"t"}}],"exit":["quiet","fixed"]}`
@@ -62,12 +64,35 @@ type stage struct {
 	signer order.Signer
 	c      *Control
 	ops    map[string]*operator
+	dir    string // of evidence
 }
 
-type fataler interface{ Fatal(...any) }
+type fataler interface {
+	Fatal(...any)
+	Cleanup(func())
+}
+
+// take takes all evidence that is due, as the keeper does; whether all was taken.
+func (s *stage) take() bool {
+	resting := map[string]bool{}
+	for {
+		next := s.c.nextDue(resting)
+		if next == nil {
+			return len(resting) == 0
+		}
+		if !s.c.takeNext(context.Background(), next) {
+			resting[next.ID] = true
+		}
+	}
+}
 
 func newStage(t fataler, signer order.Signer) *stage {
-	s := &stage{t: t, log: &crashing{}, clk: &clock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}, signer: signer}
+	dir, err := os.MkdirTemp("", "evidence-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &stage{t: t, dir: dir, log: &crashing{}, clk: &clock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}, signer: signer}
 	s.start()
 	for n := 1; n <= 3; n++ {
 		_, hash := secret(tokenPrefix)
@@ -84,7 +109,7 @@ func (s *stage) write(actor, kind string, b any) {
 }
 
 func (s *stage) start() {
-	c, err := New(Config{Log: s.log, Signer: s.signer, Now: s.clk.Now, Logger: slog.New(slog.DiscardHandler)})
+	c, err := New(Config{Log: s.log, Evidence: s.dir, Signer: s.signer, Now: s.clk.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -131,7 +156,8 @@ func startBody(again bool) string {
 }
 
 // check holds the run against what is in force: a step that applied a correction
-// has exactly that one, and no correction is there without its step.
+// has exactly that one, and no correction is there without its step. No step has
+// two snapshots, and what it was settled by is its own, sealed.
 func (s *stage) check() {
 	owned := map[string]string{}
 	for _, id := range s.c.state.playbook.list {
@@ -151,6 +177,20 @@ func (s *stage) check() {
 			if k := s.c.state.corrections[st.Correction]; k == nil || k.Reason != st.Name {
 				s.t.Fatal("another correction: ", st)
 			}
+		}
+	}
+	taken := map[stepID]bool{}
+	for _, x := range s.c.state.evidence.list {
+		at := stepID{x.Run, x.Step}
+		r := s.c.state.playbook.runs[x.Run]
+		if r == nil || taken[at] {
+			s.t.Fatal("a snapshot of no step, or a second one: ", x.ID, at)
+		}
+		taken[at] = true
+		st, _ := r.Step(x.Step)
+		if settled := st.Evidence != ""; settled && (st.Evidence != x.ID || x.State != evidenceIsSealed || st.State != playbook.Done) ||
+			!settled && st.State == playbook.Done {
+			s.t.Fatal("step and snapshot do not go together: ", x, st)
 		}
 	}
 	for _, k := range s.c.state.list {
@@ -180,7 +220,7 @@ func story(s *stage) {
 		for range 4 {
 			s.c.clerkRests = time.Time{}
 			s.c.tidy(context.Background())
-			if !s.c.clerkRests.IsZero() { // the ledger died under it
+			if !s.c.clerkRests.IsZero() || !s.take() { // the ledger died under it
 				s.start()
 			}
 		}
@@ -191,6 +231,7 @@ func story(s *stage) {
 	act(func(*playbook.Run) bool { return true }, "op-1", "/runs", startBody(false))
 	tick()
 	act(settled("look", playbook.Done), "op-2", "/runs/r-1/done", `{"step":"look","note":"looked"}`)
+	tick()
 	act(func(r *playbook.Run) bool { return r.State == playbook.OnHold }, "op-2", "/runs/r-1/pause", `{"reason":"lunch"}`)
 	act(func(r *playbook.Run) bool { return r.State == playbook.Running }, "op-3", "/runs/r-1/resume", `{}`)
 	s.clk.advance(11 * time.Minute)
@@ -213,14 +254,14 @@ func (s *stage) picture() string {
 	r := s.c.state.playbook.runs["r-1"]
 	var out []string
 	for i := range r.Steps {
-		out = append(out, r.Steps[i].Name+" "+r.Steps[i].State+" "+r.Steps[i].Choice)
+		out = append(out, r.Steps[i].Name+" "+r.Steps[i].State+" "+r.Steps[i].Choice+r.Steps[i].Evidence)
 	}
-	return fmt.Sprint(r.State, out, len(s.c.state.list))
+	return fmt.Sprint(r.State, out, len(s.c.state.evidence.list), len(s.c.state.evidence.due), len(s.c.state.list))
 }
 
 // TestRunsSurviveADeathAtEveryEntry kills the control plane at each append of a
 // whole run, before it is durable and after; it comes back, goes on, and ends as
-// if nothing had been: each correction once, none missing.
+// if nothing had been: each correction and each snapshot once, none missing.
 func TestRunsSurviveADeathAtEveryEntry(t *testing.T) {
 	signer, err := order.GenerateSigner()
 	must(t, err)
@@ -229,7 +270,7 @@ func TestRunsSurviveADeathAtEveryEntry(t *testing.T) {
 	story(plain)
 	plain.check()
 	want, appends := plain.picture(), plain.log.appends
-	if appends < 12 || !strings.HasPrefix(want, "ended") || !strings.HasSuffix(want, " 4") {
+	if appends < 12 || !strings.HasPrefix(want, "ended") || !strings.Contains(want, "keep done e-1") || !strings.HasSuffix(want, " 1 0 4") {
 		t.Fatal(want, appends)
 	}
 	for n := 1; n <= appends; n++ {
@@ -257,7 +298,7 @@ func TestRunModel(t *testing.T) {
 	reached := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStage(t, signer)
-		names := []string{"one", "two", "look", "pause", "ask", "three", "four", "tell", "nowhere"}
+		names := []string{"one", "two", "look", "pause", "keep", "ask", "three", "four", "tell", "nowhere"}
 		for range rapid.IntRange(20, 120).Draw(t, "steps") {
 			op := fmt.Sprintf("op-%d", rapid.IntRange(1, 3).Draw(t, "op"))
 			run := fmt.Sprintf("/runs/r-%d", rapid.IntRange(1, max(1, len(s.c.state.playbook.list))).Draw(t, "run"))
@@ -278,7 +319,7 @@ func TestRunModel(t *testing.T) {
 			}
 			active := s.c.state.operators[op].active()
 			var err error
-			what := rapid.SampledFrom([]string{"start", "advance", "confirm", "done", "skip", "decide", "retry", "pause", "resume", "abort", "end", "met", "tick", "tick", "tick", "time", "leaves", "abandon", "restart"}).Draw(t, "what")
+			what := rapid.SampledFrom([]string{"start", "advance", "confirm", "done", "skip", "decide", "retry", "pause", "resume", "abort", "end", "met", "take", "take", "take", "tick", "tick", "tick", "time", "leaves", "abandon", "restart"}).Draw(t, "what")
 			switch what {
 			case "start":
 				if err = s.post(op, "/runs", startBody(rapid.Bool().Draw(t, "again"))); err == nil {
@@ -310,6 +351,21 @@ func TestRunModel(t *testing.T) {
 				if !s.c.clerkRests.IsZero() {
 					err = errKilled
 				}
+			case "take":
+				refuses := rapid.Bool().Draw(t, "disk")
+				if refuses {
+					if e := errors.Join(os.Rename(s.dir, s.dir+".away"), os.WriteFile(s.dir, nil, 0o600)); e != nil {
+						t.Fatal(e)
+					}
+				}
+				if !s.take() {
+					err = errKilled
+				}
+				if refuses {
+					if e := errors.Join(os.Remove(s.dir), os.Rename(s.dir+".away", s.dir)); e != nil {
+						t.Fatal(e)
+					}
+				}
 			case "time":
 				s.clk.advance(time.Duration(rapid.IntRange(1, 40).Draw(t, "min")) * time.Minute)
 			case "leaves":
@@ -328,7 +384,7 @@ func TestRunModel(t *testing.T) {
 			case "restart":
 				s.start()
 			}
-			if err == nil && !active && what != "tick" && what != "time" && what != "leaves" && what != "abandon" && what != "restart" && len(s.c.state.list) > before {
+			if err == nil && !active && what != "tick" && what != "take" && what != "time" && what != "leaves" && what != "abandon" && what != "restart" && len(s.c.state.list) > before {
 				t.Fatal("somebody who has left applied a correction:", what)
 			}
 			if s.log.before || s.log.after {
@@ -351,6 +407,12 @@ func TestRunModel(t *testing.T) {
 					if st.State == playbook.Passed {
 						reached["passed"]++
 					}
+					if st.Evidence != "" {
+						reached["sealed"]++
+					}
+					if st.Kind == playbook.KindEvidence && st.Held != "" {
+						reached["not taken"]++
+					}
 				}
 			}
 		}
@@ -362,7 +424,7 @@ func TestRunModel(t *testing.T) {
 		}
 	})
 	t.Log(reached)
-	for _, what := range []string{"started", "killed", "held", "passed"} {
+	for _, what := range []string{"started", "killed", "held", "passed", "sealed"} {
 		if reached[what] == 0 {
 			t.Error("the steps never lead there, so nothing is tested:", what, reached)
 		}

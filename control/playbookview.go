@@ -141,15 +141,16 @@ func (c *Control) pending(r *playbook.Run, now time.Time) []pendingView {
 			p.Do, p.What = "retry", "it failed: "+st.Note
 		case st.State != playbook.Ready || st.Kind == playbook.KindWait:
 			continue
+		case st.Kind == playbook.KindEvidence && st.Held == "":
+			continue // it is being taken
+		case st.Kind == playbook.KindEvidence:
+			p.Do, p.What, p.Who = "skip", "the snapshot was not taken, and is tried again by itself: "+st.Held+"; to go on without it, skip it", "somebody"
 		case st.Held != "":
 			p.Do, p.What, p.Who = "resume", "it is held: "+st.Held, "somebody whose role suffices"
 		case st.Kind == playbook.KindDecision:
 			p.Do = "decide"
 		case st.Kind != playbook.KindCorrection:
 			p.Do = "done"
-			if st.Kind == playbook.KindEvidence {
-				p.What = s.Words() + ": " + evidenceCommand(r.Incident, s.Evidence.Models)
-			}
 		case s.Confirm:
 			p.Do = "confirm"
 		default:

@@ -71,7 +71,7 @@ type Step struct {
 	Confirm    bool                   `json:"confirm,omitempty" yaml:"confirm,omitempty"`       // somebody says yes first
 	Task       *Task                  `json:"task,omitempty" yaml:"task,omitempty"`
 	Notice     *Notice                `json:"notice,omitempty" yaml:"notice,omitempty"`
-	Evidence   *Evidence              `json:"evidence,omitempty" yaml:"evidence,omitempty"`
+	Evidence   *Evidence              `json:"evidence,omitzero" yaml:"evidence,omitempty"` // {} is one, too
 	Decision   *Choice                `json:"decision,omitempty" yaml:"decision,omitempty"`
 	Wait       correction.Duration    `json:"wait,omitempty" yaml:"wait,omitempty"`
 }
@@ -98,7 +98,8 @@ type Notice struct {
 	Text string   `json:"text" yaml:"text"`
 }
 
-// Evidence is a snapshot that is taken.
+// Evidence is a snapshot that the run takes by itself: of Models, or of what its
+// incident is about, or its corrections. All of What is always in it.
 type Evidence struct {
 	Models []string `json:"models,omitempty" yaml:"models,omitempty"`
 	What   []string `json:"what,omitempty" yaml:"what,omitempty"`

@@ -51,6 +51,7 @@ type Event struct {
 	Step       string    `json:"step,omitempty"`
 	Correction string    `json:"correction,omitempty"` // that the step applied
 	Others     []string  `json:"others,omitempty"`     // corrections that came with it
+	Evidence   string    `json:"evidence,omitempty"`   // that was sealed for the step
 	Choice     string    `json:"choice,omitempty"`
 	Note       string    `json:"note,omitempty"`      // reason, evidence, what was done, what is wrong
 	Code       string    `json:"code,omitempty"`      // of what is wrong
@@ -92,10 +93,22 @@ type StepState struct {
 	Auto       bool      `json:"auto,omitempty"`
 	Correction string    `json:"correction,omitempty"`
 	Others     []string  `json:"others,omitempty"` // corrections that came with it
+	Evidence   string    `json:"evidence,omitempty"`
 	Choice     string    `json:"choice,omitempty"`
 	Note       string    `json:"note,omitempty"`
 	Held       string    `json:"held,omitempty"` // why it is not taken, although it could be
 	Code       string    `json:"code,omitempty"` // of Held, or of the failure
+}
+
+// stands says where a step is, and of one that was decided by whom, when and how.
+func (s *StepState) stands() string {
+	switch {
+	case s.State != Done || s.Choice == "":
+		return s.State
+	case s.Auto:
+		return fmt.Sprintf("decided since %s: %s, its default, since nobody had answered", s.SettledAt.Format(time.RFC3339), strconv.Quote(s.Choice))
+	}
+	return fmt.Sprintf("decided since %s, by %s: %s", s.SettledAt.Format(time.RFC3339), s.By, strconv.Quote(s.Choice))
 }
 
 // settled says whether the steps after it may go on.
@@ -306,7 +319,7 @@ func (r *Run) takeStep(kind string, e Event, at time.Time, by string) error {
 	}
 	// What waits for others may be left out ahead of time, and what failed, too.
 	if st.State != want && !(kind == StepSkipped && (st.State == Waiting || st.State == Failed)) {
-		return disorder("step %s is %s", strconv.Quote(st.Name), st.State)
+		return disorder("step %s is %s", strconv.Quote(st.Name), st.stands())
 	}
 	switch kind {
 	case StepHeld:
@@ -327,13 +340,16 @@ func (r *Run) takeStep(kind string, e Event, at time.Time, by string) error {
 		if (st.Kind == KindCorrection) != (e.Correction != "") {
 			return disorder("step %s and its correction do not go together", strconv.Quote(st.Name))
 		}
+		if st.Kind != KindEvidence && e.Evidence != "" {
+			return disorder("step %s is a %s, and seals no evidence", strconv.Quote(st.Name), st.Kind)
+		}
 		if st.Kind == KindDecision && !slices.Contains(step.Decision.Options, e.Choice) {
 			return disorder("%s is no option of step %s", strconv.Quote(short(e.Choice)), strconv.Quote(st.Name))
 		}
 		if st.Kind == KindWait && at.Before(st.Due) {
 			return disorder("step %s waits until %s", strconv.Quote(st.Name), st.Due.Format(time.RFC3339))
 		}
-		st.State, st.Correction, st.Others, st.Choice = Done, e.Correction, e.Others, e.Choice
+		st.State, st.Correction, st.Others, st.Evidence, st.Choice = Done, e.Correction, e.Others, e.Evidence, e.Choice
 	}
 	st.SettledAt, st.By, st.Auto, st.Note, st.Held, st.Code = at, by, e.Auto, e.Note, "", ""
 	return nil
@@ -408,6 +424,20 @@ func (r *Run) Automatic() []string {
 	var out []string
 	for i := range r.Steps {
 		if st, s := &r.Steps[i], &r.Playbook.Steps[i]; st.State == Ready && s.Correction != nil && !s.Confirm {
+			out = append(out, st.Name)
+		}
+	}
+	return out
+}
+
+// Snapshots are the evidence steps whose turn it is, by their names.
+func (r *Run) Snapshots() []string {
+	if r.State != Running {
+		return nil
+	}
+	var out []string
+	for i := range r.Steps {
+		if st := &r.Steps[i]; st.State == Ready && st.Kind == KindEvidence {
 			out = append(out, st.Name)
 		}
 	}

@@ -16,7 +16,7 @@ func (s *Step) Words() string {
 	case s.Notice != nil:
 		return "tell " + strings.Join(s.Notice.To, ", ") + ": " + s.Notice.Text
 	case s.Evidence != nil:
-		of := "everything"
+		of := "the models it is about"
 		if len(s.Evidence.Models) > 0 {
 			of = strings.Join(s.Evidence.Models, ", ")
 		}
@@ -57,7 +57,7 @@ func CorrectionWords(c *correction.Correction) string {
 // clock" when the time has come, and everything else is for people.
 func (s *Step) Taker() string {
 	switch {
-	case s.Correction != nil && !s.Confirm:
+	case s.Correction != nil && !s.Confirm, s.Evidence != nil:
 		return TakerRun
 	case s.Correction != nil:
 		return "somebody who confirms it"
