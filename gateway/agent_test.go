@@ -200,9 +200,10 @@ func TestGapMeansFullResync(t *testing.T) {
 }
 
 func TestLeasePostures(t *testing.T) {
+	t.Parallel()
 	p, s := newPlane(t), startSim(t)
 	g := p.start(s, func(c *Config) {
-		c.Lease = 2 * time.Second
+		c.Lease = 6 * time.Second // long enough for what has to happen under it
 		c.Models = []Model{{Name: "holds", Upstream: "sim", UpstreamModel: "sim-large"},
 			{Name: "refuses", Upstream: "sim", UpstreamModel: "sim-large", OnStale: Refuse, Fallback: "holds"},
 			{Name: "switches", Upstream: "sim", UpstreamModel: "sim-large", OnStale: Switch, Fallback: "holds"}}

@@ -29,7 +29,7 @@ func TestPinsThatGoInACircle(t *testing.T) {
 		if a.status < 400 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(generous):
 		p.apply(1, `{"kind":"access","params":{"mode":"block"},"scope":{"all":true},"reason":"end it"}`)
 		t.Errorf("it goes on and on: %d", (<-got).status)
 	}

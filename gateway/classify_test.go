@@ -29,7 +29,10 @@ func newModeration(t *testing.T) *moderation {
 		m.asked.Add(1)
 		var q struct{ Input string }
 		json.NewDecoder(r.Body).Decode(&q)
-		time.Sleep(time.Duration(m.slow.Load()))
+		select {
+		case <-time.After(time.Duration(m.slow.Load())):
+		case <-r.Context().Done():
+		}
 		if m.fails.Load() {
 			http.Error(w, "broken", http.StatusInternalServerError)
 			return
@@ -48,7 +51,7 @@ func TestAClassifierFilters(t *testing.T) {
 	s, m := startSim(t), newModeration(t)
 	p := newPlane(t)
 	g := p.start(s, func(c *Config) {
-		c.Detectors = []Detector{{Name: "harm", Type: "moderation", URL: m.URL + "/v1", Model: "m", Category: "violence", Timeout: 500 * time.Millisecond}}
+		c.Detectors = []Detector{{Name: "harm", Type: "moderation", URL: m.URL + "/v1", Model: "m", Category: "violence", Timeout: time.Minute}}
 	})
 	good, bad := `sim: text="a long and quite harmless answer. It has sentences. It goes on."`, `sim: text="it begins well. Then it is dangerous to know. And it goes on."`
 	id := p.apply(1, `{"kind":"capability","params":{"filter":{"direction":"output","detector":"harm","threshold":0.8,"action":"cut"}},"scope":{"models":["sim-large"]},"reason":"test"}`)
@@ -88,7 +91,7 @@ func TestAClassifierFilters(t *testing.T) {
 	p.lift(1, use)
 	// A call that waits for its classifier is cut like any other.
 	p.apply(1, `{"kind":"capability","params":{"filter":{"direction":"output","detector":"harm","action":"cut"}},"scope":{"all":true},"reason":"test"}`)
-	m.slow.Store(int64(400 * time.Millisecond))
+	m.slow.Store(int64(time.Minute))
 	asked := m.asked.Load()
 	st := make(chan string, 1)
 	go func() {
@@ -140,7 +143,7 @@ func TestACallWaitsForAPerson(t *testing.T) {
 		case h := <-held:
 			p.bus.Publish(order.SubjectRelease, must(order.Sign(order.Release{Hold: h.ID, Gateway: h.Gateway, Let: let, By: "op-1", At: time.Now()}, signer)))
 			return h
-		case <-time.After(10 * time.Second):
+		case <-time.After(generous):
 			t.Fatal("nothing waits")
 		}
 		return order.Hold{}

@@ -181,10 +181,14 @@ func (p *plane) enforced(n int) {
 	})
 }
 
+// generous is how long a test waits for what has to come: machines are slow, and
+// do other things at the same time.
+const generous = 30 * time.Second
+
 // await waits for news until cond holds.
 func (p *plane) await(what string, cond func() bool) {
 	p.t.Helper()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(generous)
 	for {
 		p.mu.Lock()
 		ok := cond()
@@ -355,7 +359,7 @@ func readStream(t testing.TB, resp *http.Response) *stream {
 func (s *stream) rest(t testing.TB) []string {
 	t.Helper()
 	var all []string
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(generous)
 	for {
 		select {
 		case e, ok := <-s.events:
@@ -377,7 +381,7 @@ func (s *stream) next(t testing.TB) string {
 			t.Fatalf("the stream ended: %v", s.err)
 		}
 		return e
-	case <-time.After(10 * time.Second):
+	case <-time.After(generous):
 		t.Fatal("no event came")
 	}
 	return ""
@@ -386,7 +390,7 @@ func (s *stream) next(t testing.TB) string {
 // active waits until the sim has n streams and plain calls open.
 func active(t testing.TB, s *sim.Sim, n int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(generous)
 	var last string
 	for time.Now().Before(deadline) {
 		resp, err := http.Get(s.URL() + "/_sim/active")

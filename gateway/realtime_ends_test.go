@@ -30,17 +30,18 @@ func socketProvider(t *testing.T, serve func(*websocket.Conn)) func(*Config) {
 }
 
 func TestRealtimeDrains(t *testing.T) {
+	t.Parallel()
 	p, s := newPlane(t), startSim(t)
 	g := p.start(s, nil)
 	c := openRealtime(t, g, "?model=sim-large", nil)
 	c.send(inText, says("sim: tokens=1000 interval=20ms"), respond)
 	c.want("response.output_text.delta")
 	began := time.Now()
-	id := p.apply(1, `{"kind":"stop","params":{"level":"L2","drain":"1500ms"},"scope":{"models":["sim-large"]},"reason":"test","fallback":"none"}`)
+	id := p.apply(1, `{"kind":"stop","params":{"level":"L2","drain":"5s"},"scope":{"models":["sim-large"]},"reason":"test","fallback":"none"}`)
 	c.refused(`{"type":"response.create"}`, id) // nothing new
 	c.want("response.output_text.delta")        // what runs goes on
 	all := c.rest()
-	if !strings.Contains(all[len(all)-1], id) || time.Since(began) < time.Second {
+	if !strings.Contains(all[len(all)-1], id) || time.Since(began) < 5*time.Second {
 		t.Errorf("after %v: %s", time.Since(began), all[len(all)-1])
 	}
 	if _, resp, err := dialRealtime(t, g, "?model=sim-large", nil); err == nil || resp.StatusCode != 503 {
@@ -121,7 +122,7 @@ func TestRealtimeStuckSidesAreCut(t *testing.T) {
 	for range 2 {
 		select {
 		case <-ended:
-		case <-time.After(5 * time.Second):
+		case <-time.After(generous):
 			t.Fatal("the provider's side goes on")
 		}
 	}

@@ -26,7 +26,7 @@ func (p *plane) snapshot(gateway string, change func(*order.SnapshotAsk)) (*orde
 	if change != nil {
 		change(&q)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), generous)
 	defer cancel()
 	data, err := p.bus.Request(ctx, order.Named(order.SubjectSnapshot, "gw-1"), must(order.Sign(q, p.signer)))
 	if err != nil {
@@ -199,8 +199,8 @@ func TestSnapshotIsGivenToTheControlPlaneAlone(t *testing.T) {
 	if text := string(must(json.Marshal(s))); strings.Contains(text, "sk-provider") || strings.Contains(text, secret) {
 		t.Error("a key is in it")
 	}
-	ask := func(signed []byte) error {
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	ask := func(signed []byte, within time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		_, err := p.bus.Request(ctx, order.Named(order.SubjectSnapshot, "gw-1"), signed)
 		return err
@@ -210,7 +210,7 @@ func TestSnapshotIsGivenToTheControlPlaneAlone(t *testing.T) {
 	old, elsewhere := good, good
 	old.At = old.At.Add(-time.Hour)
 	elsewhere.Gateway = "gw-2"
-	if ask(must(order.Sign(good, p.signer))) != nil {
+	if ask(must(order.Sign(good, p.signer)), generous) != nil {
 		t.Error("the good one got no answer")
 	}
 	for name, signed := range map[string][]byte{
@@ -218,7 +218,7 @@ func TestSnapshotIsGivenToTheControlPlaneAlone(t *testing.T) {
 		"old": must(order.Sign(old, p.signer)), "another gateway's": must(order.Sign(elsewhere, p.signer)), "nothing": nil,
 		"another message": must(order.Sign(order.Release{Hold: "h", Gateway: "gw-1", At: time.Now()}, p.signer)),
 	} {
-		if ask(signed) == nil {
+		if ask(signed, 200*time.Millisecond) == nil {
 			t.Errorf("%s: got an answer", name)
 		}
 	}

@@ -110,7 +110,7 @@ func TestAClientOverTLSThatDoesNotReadIsForced(t *testing.T) {
 	time.Sleep(300 * time.Millisecond) // until it is stuck
 	begun := time.Now()
 	p.apply(1, `{"kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"reason":"test"}`)
-	if took := time.Since(begun); took > time.Second {
+	if took := time.Since(begun); took > writeTimeout/2 {
 		t.Errorf("the sweep waited %s for a client that does not read", took)
 	}
 	active(t, s, 0)
@@ -129,7 +129,7 @@ func TestRealtimeIsCutOverTLS(t *testing.T) {
 	p, s := newPlane(t), startSim(t)
 	change, client := protected(t)
 	g := p.start(s, change)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), generous)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, "wss://"+g.Addr()+"/v1/realtime?model=sim-large", &websocket.DialOptions{
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + secret}}, HTTPClient: client(false)})

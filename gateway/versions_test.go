@@ -81,7 +81,7 @@ func TestAFallbackTakesNoMoreThanItCan(t *testing.T) {
 	for _, st := range streams {
 		st.resp.Body.Close()
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(generous)
 	for send(t, g, "/v1/chat/completions", chat("sim-large", "hello")).status != 200 {
 		if time.Now().After(deadline) {
 			t.Fatal("places of streams that ended do not come free")

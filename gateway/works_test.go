@@ -190,7 +190,7 @@ func TestStopCancelsWorks(t *testing.T) {
 			if w.State == order.WorkCancelled {
 				told++
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(generous):
 			t.Fatalf("%d cancellations were told of, want 4", told)
 		}
 	}
