@@ -197,6 +197,7 @@ func TestRefusalsKeepTheirMeaning(t *testing.T) {
 		{403, `{"title":"Forbidden","detail":"your role may not stop a model","status":403}`, 3, []string{"andon: your role may not stop a model"}},
 		{400, `{"detail":"is not known","param":"params.filter","allowed":["disable","clamp"],"status":400}`, 2, []string{"andon: params.filter is not known", "allowed: disable, clamp"}},
 		{422, `{"detail":"in the past","field":"expires_at","status":422}`, 2, []string{"where: expires_at"}},
+		{409, `{"detail":"who asked for it does not decide it","status":409,"code":"not_independent"}`, 3, []string{"who asked for it"}},
 		{507, `{"detail":"the disk is full; nothing was applied","status":507}`, 1, []string{"disk is full"}},
 		{502, `<html>bad gateway</html>`, 1, []string{"bad gateway"}},
 		{500, ``, 1, []string{"500 Internal Server Error"}},
@@ -208,6 +209,18 @@ func TestRefusalsKeepTheirMeaning(t *testing.T) {
 	runWith(t, Env{Args: []string{"status", "--server", f.URL, "--token", "wrong"}}).want(t, 1, "no such token", "check --token")
 	f.on("POST /corrections", 403, `{"detail":"no","status":403,"code":"forbidden"}`)
 	f.run(t, "stop", "x", "--reason", "r", "-o", "json").want(t, 3, `"code":"forbidden"`, `"exit":3`)
+}
+
+// TestWhatWasAcceptedIsNotRefused: once the control plane has accepted a command,
+// nothing that goes wrong afterwards makes it look as if it had not.
+func TestWhatWasAcceptedIsNotRefused(t *testing.T) {
+	f := newFake(t).on("POST /corrections", 201, `{"id":"c-1","revision":2,"state":"active"}`).on("GET /corrections/c-1", 403, `{"detail":"correction.read is outside the scopes of the token","status":403,"code":"forbidden"}`)
+	f.run(t, "stop", "x", "--reason", "r").want(t, 4, "c-1  accepted", "c-1 was accepted; where it is enforced is not known", "undo: andon lift c-1")
+	r := f.run(t, "stop", "x", "--reason", "r", "-o", "json")
+	r.want(t, 4, `"exit":4`)
+	if r.out != "" {
+		t.Errorf("no JSON: %s", r.out)
+	}
 }
 
 func TestAsksBeforeAStopOnATerminal(t *testing.T) {

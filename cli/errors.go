@@ -49,6 +49,16 @@ type hinted struct {
 func (e *hinted) Error() string { return e.err.Error() }
 func (e *hinted) Unwrap() error { return e.err }
 
+// unsettled is an error after a command was accepted: it stands, and where it is
+// enforced is not known. undo takes it back.
+type unsettled struct {
+	err  error
+	undo string
+}
+
+func (e *unsettled) Error() string { return e.err.Error() }
+func (e *unsettled) Unwrap() error { return e.err }
+
 // problem is an error of the control plane or a gateway, in the form of RFC 9457.
 type problem struct {
 	Type     string   `json:"type,omitempty"`
@@ -87,15 +97,21 @@ func exitCode(err error) int {
 		u *usageError
 		r *reported
 		p *problem
+		a *unsettled
 	)
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &a): // whatever came after it: it is in force
+		return exitPending
 	case errors.As(err, &r):
 		return r.code
 	case errors.As(err, &u):
 		return exitUsage
 	case errors.As(err, &p):
+		if p.Code == "not_independent" { // it takes another person
+			return exitRefused
+		}
 		switch p.Status {
 		case http.StatusForbidden:
 			return exitRefused
@@ -115,7 +131,11 @@ func (c *command) report(err error) {
 		u *usageError
 		p *problem
 		h *hinted
+		a *unsettled
 	)
+	if errors.As(err, &a) && a.undo != "" && c.output != "json" {
+		defer c.printf("undo: %s\n", a.undo)
+	}
 	if c.output == "json" {
 		out := struct {
 			Error *problem `json:"error"`

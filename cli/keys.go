@@ -201,7 +201,7 @@ func (c *command) keyed(ctx context.Context, cl *client, k *key, deadline time.T
 		return &now, &now.Effect
 	})
 	if err != nil {
-		return nil, false, fmt.Errorf("whether every point knows of %s is not known (it was accepted): %w", k.ID, err)
+		return nil, false, &unsettled{err: fmt.Errorf("%s was accepted; whether every point knows of it is not known: %w", k.ID, err)}
 	}
 	k.Effect = now.Effect
 	return pending, hope, nil

@@ -28,8 +28,10 @@ func (c *command) settle(ctx context.Context, cl *client, id string, sent time.T
 		return &v, &v.Effect
 	})
 	if err != nil {
-		c.printf("%s  accepted  %s\n", id, o.what)
-		return fmt.Errorf("the effect of %s is not known (it was accepted): %w", id, err)
+		if c.output != "json" {
+			c.printf("%s  accepted  %s\n", id, o.what)
+		}
+		return &unsettled{fmt.Errorf("%s was accepted; where it is enforced is not known: %w", id, err), o.undo}
 	}
 	v.Warnings = o.warn
 	return c.settled(&v, pending, hope, wait, o)

@@ -226,8 +226,12 @@ func TestDecisionsThatAreRefused(t *testing.T) {
 		"unknown field":    {asking(`,"opinion":"x"`, stopIt), "unknown_field", "opinion", 400},
 		"unknown inside":   {asking(``, `{"title":"l","force":true}`), "unknown_field", "options.0.force", 400},
 	} {
-		if p := w.bad(tc.status, tc.code, "POST", "/decisions", tc.body); p.Field != tc.field {
+		p := w.bad(tc.status, tc.code, "POST", "/decisions", tc.body)
+		if p.Field != tc.field {
 			t.Errorf("%s: %+v", name, p)
+		}
+		if name == "unknown inside" && (!slices.Contains(p.Allowed, "apply") || slices.Contains(p.Allowed, "question")) {
+			t.Errorf("what an option may hold: %v", p.Allowed)
 		}
 	}
 	w.decision("POST", "/decisions", asking(``, limitIt))

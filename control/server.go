@@ -260,7 +260,11 @@ func decode[T any](cl *call) (T, error) {
 	if errors.As(err, &sem) && errors.Is(sem.Err, json.ErrUnknownName) {
 		p := problem("unknown_field", "unknown field "+short(sem.JSONPointer.LastToken()))
 		p.Field = short(strings.ReplaceAll(strings.TrimPrefix(string(sem.JSONPointer), "/"), "/", "."))
-		for _, f := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		in := sem.GoType // what has no such field, which can stand deep in the body
+		if in == nil || in.Kind() != reflect.Struct {
+			in = reflect.TypeFor[T]()
+		}
+		for _, f := range reflect.VisibleFields(in) {
 			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
 				p.Allowed = append(p.Allowed, name)
 			}
