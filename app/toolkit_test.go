@@ -185,6 +185,7 @@ func TestCustodyEndToEnd(t *testing.T) {
 			Token string `json:"token"`
 		}
 		in.command(op, http.MethodPost, "/operators", `{"name":"`+name+`"}`, &made)
+		in.command(made.Token, http.MethodPost, "/enrol", "", &made)
 		tokens = append(tokens, made.Token)
 	}
 	step := func(who int, path, body string) {
