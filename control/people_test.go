@@ -362,7 +362,7 @@ func TestStreamsEndWithWhatOpenedThem(t *testing.T) {
 				if e.name == typeCreated {
 					t.Fatal("it was told what came after")
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("the stream goes on")
 			}
 		}

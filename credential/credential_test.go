@@ -538,7 +538,7 @@ func TestClientAuthoritiesAreReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	var in error
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if in = try(two); in == nil {
 			break
 		}
