@@ -32,11 +32,10 @@ func TestEvidenceEndToEnd(t *testing.T) {
 		PointsAnswered int              `json:"points_answered"`
 		BeforeRevision uint64           `json:"before_revision"`
 	}
-	for range 200 {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if in.command(in.a.OperatorToken, "GET", "/evidence/e-1", "", &v); v.State == "sealed" {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	if v.State != "sealed" || v.PointsAsked != 1 || v.PointsAnswered != 1 || len(v.Missing) != 0 {
 		t.Fatalf("%+v", v)

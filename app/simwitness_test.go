@@ -48,7 +48,7 @@ func TestRunSimWitness(t *testing.T) {
 	go func() { ended <- RunSimWitness(ctx, "127.0.0.1:0", []string{key + ".pub"}, &out) }()
 	var m []string
 	for begun := time.Now(); m == nil; time.Sleep(time.Millisecond) {
-		if m = out.find(`url: "(\S+)", key: "(\S+)"`); m == nil && time.Since(begun) > 5*time.Second {
+		if m = out.find(`url: "(\S+)", key: "(\S+)"`); m == nil && time.Since(begun) > 30*time.Second {
 			t.Fatal("it does not say where it is")
 		}
 	}

@@ -78,7 +78,7 @@ func (in *installation) command(token, method, path, body string, out any) {
 			in.t.Fatal(err)
 		}
 	}
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		var points struct {
 			Points []struct {
@@ -149,9 +149,12 @@ func TestAcknowledgementEndToEnd(t *testing.T) {
 	in := install(t)
 	op, path := in.a.OperatorToken, in.a.GatewayURL()+"/andon/acknowledgements"
 	key := in.key(`{"org":"globex","use_cases":["medical/advice"]}`)
-	until := time.Now().Add(3 * time.Second)
-	in.command(op, http.MethodPost, "/corrections", `{"kind":"use","params":{"use_case":"medical","action":"acknowledge","acknowledge_by":"`+until.UTC().Format(time.RFC3339Nano)+
-		`"},"scope":{"all":true},"reason":"new terms","public_reason":"see the terms"}`, nil)
+	terms := func(model string, within time.Duration) {
+		t.Helper()
+		in.command(op, http.MethodPost, "/corrections", `{"kind":"use","params":{"use_case":"medical","action":"acknowledge","acknowledge_by":"`+time.Now().Add(within).UTC().Format(time.RFC3339Nano)+
+			`"},"scope":{"models":["`+model+`"]},"reason":"new terms","public_reason":"see the terms"}`, nil)
+	}
+	terms("sim-large", time.Hour)
 	h, _ := in.expect("while it is pending", 200, key, "sim-large")
 	if !strings.HasPrefix(h.Get("Andon-Acknowledge"), "c-1; by=") {
 		t.Error(h)
@@ -160,18 +163,26 @@ func TestAcknowledgementEndToEnd(t *testing.T) {
 	if !strings.Contains(list, `"correction":"c-1"`) || !strings.Contains(list, `"declared":true`) {
 		t.Error(list)
 	}
-	time.Sleep(time.Until(until) + 20*time.Millisecond)
-	in.expect("unacknowledged by the deadline", 403, key, "sim-large")
-	status, _, receipt := in.do(http.MethodPost, path, key, `{"correction":"c-1","statement":"we abide by the terms"}`)
+	terms("sim-small", 2*time.Second)
+	deadline := time.Now().Add(30 * time.Second)
+	status := 0
+	for status != 403 {
+		var answer string
+		if status, _, answer = in.chat(key, "sim-small"); time.Now().After(deadline) {
+			t.Fatal("unacknowledged by the deadline: ", status, answer)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	status, _, receipt := in.do(http.MethodPost, path, key, `{"correction":"c-2","statement":"we abide by the terms"}`)
 	if status != 201 || !strings.Contains(receipt, `"id":"a-1"`) || !strings.Contains(receipt, `"org":"globex"`) {
 		t.Fatal(status, receipt)
 	}
-	in.command(op, http.MethodGet, "/corrections/c-1/acknowledgements", "", nil) // waits for the gateway
-	if h, _ := in.expect("acknowledged", 200, key, "sim-large"); h.Get("Andon-Acknowledge") != "" {
+	in.command(op, http.MethodGet, "/corrections/c-2/acknowledgements", "", nil) // waits for the gateway
+	if h, _ := in.expect("acknowledged", 200, key, "sim-small"); h.Get("Andon-Acknowledge") != "" {
 		t.Error(h)
 	}
-	in.expect("somebody else has not", 403, in.d.CallerKey, "sim-large", "Andon-Use-Case", "medical")
-	if _, _, again := in.do(http.MethodPost, path, key, `{"correction":"c-1","statement":"twice"}`); !strings.Contains(again, `"id":"a-1"`) {
+	in.expect("somebody else has not", 403, in.d.CallerKey, "sim-small", "Andon-Use-Case", "medical")
+	if _, _, again := in.do(http.MethodPost, path, key, `{"correction":"c-2","statement":"twice"}`); !strings.Contains(again, `"id":"a-1"`) {
 		t.Error(again)
 	}
 }

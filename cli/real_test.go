@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type real struct {
 	log    ledger.Log
 	c      *control.Control
 	tokens map[string]string
+	ahead  atomic.Int64 // of the real time, what the control plane's clock is
 }
 
 func newReal(t *testing.T) *real {
@@ -52,7 +54,7 @@ func (r *real) start() {
 		r.t.Fatal(err)
 	}
 	r.log = l
-	r.c, err = control.New(control.Config{Listen: "127.0.0.1:0", Log: l, Signer: r.signer, Models: []control.ModelInfo{{Name: "sim-large", Upstream: "sim"}, {Name: "sim-small"}}})
+	r.c, err = control.New(control.Config{Listen: "127.0.0.1:0", Now: r.now, Log: l, Signer: r.signer, Models: []control.ModelInfo{{Name: "sim-large", Upstream: "sim"}, {Name: "sim-small"}}})
 	if err == nil {
 		err = r.c.Start(context.Background())
 	}
@@ -78,6 +80,8 @@ func (r *real) stop() {
 		r.t.Error(err)
 	}
 }
+
+func (r *real) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
 
 // as runs a command as somebody.
 func (r *real) as(who string, args ...string) result {
@@ -111,7 +115,7 @@ func TestCustodyByCommands(t *testing.T) {
 	r.as("ann", "custody", "open", "sim-large", "--reason", "r").want(t, 2, "--legal-basis")
 	r.as("ann", "custody", "open", "sim-large", "--reason", "r", "--legal-basis", "l", "--cooling-off", "soon").want(t, 2, "--cooling-off")
 	r.as("ann", "custody", "open", "sim-large", "--reason", "r", "--legal-basis", "l", "--cooling-off", "5m").want(t, 2, "cooling_off")
-	r.as("ann", "custody", "open", "sim-large", "--level", "l6", "--reason", "theft", "--legal-basis", "order 7", "--exercise", "--cooling-off", "1s", "--wait", "0").
+	r.as("ann", "custody", "open", "sim-large", "--level", "l6", "--reason", "theft", "--legal-basis", "order 7", "--exercise", "--cooling-off", "2m", "--wait", "0").
 		want(t, 0, "case-1  open  L6", "exercise", "c-1", "credential upstream sim: not withdrawn", "no copy is listed", "undo: andon custody withdraw case-1")
 	r.as("ann", "lift", "c-1", "--reason", "r").want(t, 1, "custody case case-1", "andon custody withdraw case-1")
 	digest := "sha256:" + strings.Repeat("ab", 32)
@@ -142,7 +146,7 @@ func TestCustodyByCommands(t *testing.T) {
 		r.as(who, "custody", "approve", "case-1", "destroy", "--reason", "r").want(t, 0)
 	}
 	r.as("bea", "custody", "destroy", "case-1", "m-1", "--method", "shredded").want(t, 1, "cooling-off")
-	time.Sleep(1100 * time.Millisecond)
+	r.ahead.Add(int64(2 * time.Minute))
 	r.as("bea", "custody", "destroy", "case-1", "m-1", "--method", "shredded").want(t, 0, "unwitnessed")
 	r.as("bea", "custody", "witness", "case-1", "m-1", "--statement", "I saw it").want(t, 3, "somebody else")
 	r.as("cem", "custody", "witness", "case-1", "m-1", "--statement", "I saw it").want(t, 0, "destroyed")

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"andon/app/config"
@@ -113,23 +114,25 @@ func TestLedgerVerifyWithWitnesses(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
-	for interactive, want := range map[bool]string{false: "5 of 10 entries, 50 %\n", true: "\r5 of 10 entries, 50 %"} {
-		var out bytes.Buffer
-		c := &command{}
-		c.Stderr, c.Interactive = &out, interactive
-		step, end := c.progress()
-		step(1, 10) // under two seconds: nobody needs to know
-		if out.Len() > 0 {
-			t.Errorf("said %q at once", out.String())
+	synctest.Test(t, func(t *testing.T) {
+		for interactive, want := range map[bool]string{false: "5 of 10 entries, 50 %\n", true: "\r5 of 10 entries, 50 %"} {
+			var out bytes.Buffer
+			c := &command{}
+			c.Stderr, c.Interactive = &out, interactive
+			step, end := c.progress()
+			step(1, 10) // under two seconds: nobody needs to know
+			if out.Len() > 0 {
+				t.Errorf("said %q at once", out.String())
+			}
+			time.Sleep(2100 * time.Millisecond)
+			step(5, 10)
+			step(6, 10) // not every one of them
+			end()
+			if got := out.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "6 of 10") || strings.HasSuffix(got, "\r") != interactive {
+				t.Errorf("interactive %v: %q", interactive, got)
+			}
 		}
-		time.Sleep(2100 * time.Millisecond)
-		step(5, 10)
-		step(6, 10) // not every one of them
-		end()
-		if got := out.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "6 of 10") || strings.HasSuffix(got, "\r") != interactive {
-			t.Errorf("interactive %v: %q", interactive, got)
-		}
-	}
+	})
 }
 
 func TestLedgerWitnesses(t *testing.T) {

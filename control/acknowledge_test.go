@@ -177,7 +177,7 @@ func TestMeasuredTimeToEffect(t *testing.T) {
 		g.next()
 	}
 	w.ok(200, "POST", "/corrections/c-1/lift", `{"reason":"r"}`, nil)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for kinds()["stop"].Measured == nil || kinds()["stop"].Measured.Count < 3 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", kinds()["stop"])

@@ -196,7 +196,7 @@ func TestAnApprovalThatComesLate(t *testing.T) {
 // clerk waits until what only time brings about has happened.
 func (w *world) clerk(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the clerk has not come to it")
 		}

@@ -56,14 +56,14 @@ type faulty struct {
 
 func (f *faulty) Append(ctx context.Context, at uint64, es ...ledger.Entry) (uint64, error) {
 	f.mu.Lock()
-	err, before := f.fail, f.before
+	err, before, each := f.fail, f.before, f.each
 	f.before = nil
 	f.mu.Unlock()
 	if before != nil {
 		before()
 	}
-	if f.each != nil && err == nil {
-		err = f.each()
+	if each != nil && err == nil {
+		err = each()
 	}
 	if err != nil {
 		return 0, err
@@ -171,7 +171,7 @@ func (w *world) stop() {
 	if w.c == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := w.c.Stop(ctx); err != nil {
 		w.t.Error(err)
@@ -323,7 +323,7 @@ func (g *gate) beat() order.Lease {
 func (g *gate) beatWith(b order.Beat) order.Lease {
 	g.w.t.Helper()
 	data, _ := json.Marshal(b)
-	ctx, cancel := context.WithTimeout(g.w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(g.w.t.Context(), 30*time.Second)
 	defer cancel()
 	answer, err := g.bus.Request(ctx, order.SubjectBeat, data)
 	must(g.w.t, err)
@@ -337,7 +337,7 @@ func (g *gate) beatWith(b order.Beat) order.Lease {
 
 func (g *gate) sync() {
 	g.w.t.Helper()
-	ctx, cancel := context.WithTimeout(g.w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(g.w.t.Context(), 30*time.Second)
 	defer cancel()
 	data, err := g.bus.Request(ctx, order.SubjectSync, nil)
 	must(g.w.t, err)
@@ -352,7 +352,7 @@ func (g *gate) next() order.Step {
 	select {
 	case s := <-g.orders:
 		return s
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		g.w.t.Fatal("no order came")
 		return 0
 	}
@@ -408,7 +408,7 @@ type sse struct{ id, name, data string }
 // until reads events until one of that name, or any for "", comes that fits.
 func until(t testing.TB, in <-chan sse, name string, fits func(sse) bool) sse {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(30 * time.Second)
 	for {
 		select {
 		case e, ok := <-in:

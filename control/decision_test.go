@@ -151,13 +151,7 @@ func TestADecisionFromQuestionToRecord(t *testing.T) {
 // eventually waits for what others do.
 func (w *world) eventually(is func() bool) {
 	w.t.Helper()
-	for range 2000 {
-		if is() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	w.t.Fatal("it did not come about")
+	soon(w.t, "it comes about", is)
 }
 
 func TestDecidedNotToAct(t *testing.T) {

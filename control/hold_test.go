@@ -30,7 +30,7 @@ func TestAHeldCallIsDecidedOnce(t *testing.T) {
 	data, err := json.Marshal(h)
 	must(t, err)
 	g.bus.Publish(order.SubjectHold, data)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		var list holdList
 		if w.ok(200, "GET", "/holds", "", &list); len(list.Holds) == 1 {
@@ -54,7 +54,7 @@ func TestAHeldCallIsDecidedOnce(t *testing.T) {
 		if !r.Let || r.Hold != h.ID || r.Gateway != "gw-1" {
 			t.Fatalf("%+v", r)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the gateway was not told")
 	}
 	w.bad(404, "not_found", "POST", "/holds/h-r-1-1/reject", `{"reason":"r"}`) // decided once

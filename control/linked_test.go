@@ -127,13 +127,10 @@ func TestGatewaysTellOfLinkedCallers(t *testing.T) {
 	tell(order.Linked{Gateway: "gw-1", Correction: "c-1", Attributes: []string{"device=d-1", "nat=n-1"}})
 	tell(order.Linked{Gateway: "gw-1", Correction: "c-1", Attributes: []string{"device=d-1", "payment=p-1"}, Via: "device=d-1"})
 	tell(order.Linked{Gateway: "gw-1", Correction: "c-1", Attributes: []string{"device=d-5", "payment=p-1"}, Via: "payment=p-1"}) // two steps away
-	deadline := time.Now().Add(20 * time.Second)
-	for len(w.get("c-1").Links) < 2 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	time.Sleep(50 * time.Millisecond)
+	tell(order.Linked{Gateway: "gw-1", Correction: "c-1", Attributes: []string{"device=d-1", "payment=p-9"}, Via: "device=d-1"})  // after all of them
+	soon(t, "the last is linked", func() bool { return slices.Contains(w.get("c-1").Links, "payment=p-9") })
 	v := w.get("c-1")
-	if !slices.Equal(v.Links, []string{"device=d-1", "payment=p-1"}) || v.Linked.Links[0].Gateway != "gw-1" || v.Linked.Links[1].Via != "device=d-1" ||
+	if !slices.Equal(v.Links, []string{"device=d-1", "payment=p-1", "payment=p-9"}) || v.Linked.Links[0].Gateway != "gw-1" || v.Linked.Links[1].Via != "device=d-1" ||
 		len(v.Linked.Refused) != 1 || v.Linked.Refused[0].Link != "nat=n-1" || v.Linked.Refused[0].Shared <= sharedMost {
 		t.Fatalf("%v %+v", v.Links, v.Linked)
 	}

@@ -50,7 +50,7 @@ func TestRestoreTheExactPriorState(t *testing.T) {
 	if !v.Done || v.Revision != revision+4 || w.standing() != before {
 		t.Fatalf("%s\n%s\n%s", jsonText(v), w.standing(), before)
 	}
-	for deadline := time.Now().Add(5 * time.Second); g.revision() != v.Revision; time.Sleep(time.Millisecond) { // one order for everything
+	for deadline := time.Now().Add(30 * time.Second); g.revision() != v.Revision; time.Sleep(time.Millisecond) { // one order for everything
 		if time.Now().After(deadline) {
 			t.Fatalf("the gateway is at %d", g.revision())
 		}

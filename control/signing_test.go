@@ -129,7 +129,7 @@ func TestRotatingTheSigningKey(t *testing.T) {
 		if !followed || err != nil {
 			t.Fatal(followed, err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("nothing was heard")
 	}
 	w.create(stopLarge)
@@ -260,7 +260,7 @@ func TestARotationThatIsInterrupted(t *testing.T) {
 			}
 			v.close(nil)
 			w.restart() // as if it had been killed
-			for end := time.Now().Add(10 * time.Second); want == "current chosen"; time.Sleep(5 * time.Millisecond) {
+			for end := time.Now().Add(30 * time.Second); want == "current chosen"; time.Sleep(5 * time.Millisecond) {
 				if w.ok(200, "GET", "/signing-keys", "", &l); states(l) == "withdrawn current" {
 					break
 				}

@@ -65,7 +65,7 @@ func TestChangesOfWorksAreTold(t *testing.T) {
 	data, err := json.Marshal(order.WorkChanges{Gateway: "gw-1", Works: []order.Work{{ID: "b-1", State: order.WorkCancelled}}})
 	must(t, err)
 	g.bus.Publish(order.SubjectWorkChanged, data)
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(30 * time.Second); ; {
 		select {
 		case m := <-watcher.messages:
 			if m.name != "works" {

@@ -58,7 +58,7 @@ func serve(t *testing.T, path string, a agent.Agent) (stop func()) {
 					return
 				}
 				c.Read(make([]byte, 1024)) // it takes the question and says nothing
-				c.SetReadDeadline(time.Now().Add(5 * time.Second))
+				c.SetReadDeadline(time.Now().Add(time.Minute))
 				c.Read(make([]byte, 1024))
 			})
 		}
@@ -175,7 +175,7 @@ func TestAnAgentThatHangs(t *testing.T) {
 	serve(t, path, nil)
 	start := time.Now()
 	_, err := (Config{Agent: path, Timeout: 200 * time.Millisecond}).Open("agent:SHA256:x")
-	if took := time.Since(start); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrAway) || took > 2*time.Second {
+	if took := time.Since(start); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrAway) || took > 30*time.Second {
 		t.Fatal(err, took)
 	}
 	t.Setenv("SSH_AUTH_SOCK", "")
@@ -195,7 +195,7 @@ func TestSSHAgent(t *testing.T) {
 	must(t, cmd.Start())
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
 	key := newKey(t)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("unix", path)
 		if err == nil {
 			must(t, agent.NewClient(conn).Add(agent.AddedKey{PrivateKey: &key}))

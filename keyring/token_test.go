@@ -256,12 +256,12 @@ func TestATokenThatHangs(t *testing.T) {
 	hang := func() ([]byte, error) { <-release; return nil, nil }
 	for _, part := range []string{"has not answered", "has been busy since", "has been busy since"} {
 		start := time.Now()
-		if _, err := tk.ask(50*time.Millisecond, hang); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), part) || time.Since(start) > 2*time.Second {
+		if _, err := tk.ask(50*time.Millisecond, hang); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), part) || time.Since(start) > 30*time.Second {
 			t.Fatal(err)
 		}
 	}
 	close(release)
-	if _, err := tk.ask(5*time.Second, hang); err != nil {
+	if _, err := tk.ask(30*time.Second, hang); err != nil {
 		t.Fatal("once it answers:", err)
 	}
 }

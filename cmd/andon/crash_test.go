@@ -113,7 +113,7 @@ func (c *crashes) kill() {
 // ready waits until this very process has written dev.json and its gateway enforces.
 func (c *crashes) ready() {
 	c.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		name := filepath.Join(c.dir, "dev.json")
 		st, err := os.Stat(name)
@@ -236,7 +236,7 @@ func (c *crashes) check(round int) {
 		}
 		// A gateway is ready with the order that it kept; what was acknowledged in
 		// the last moment reaches it once it is connected.
-		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(3 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(3 * time.Millisecond) {
 			got := c.call(user)
 			if got == http.StatusForbidden {
 				break

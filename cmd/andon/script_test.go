@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +31,6 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(4 * time.Minute),
 		Setup: func(e *testscript.Env) error {
 			for _, v := range []string{"ANDON_CONTROL_LISTEN", "ANDON_GATEWAY_LISTEN", "ANDON_GATEWAY_ADMIN", "ANDON_SIM_LISTEN"} {
 				e.Setenv(v, "127.0.0.1:0")
@@ -42,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"dev":       cmdDev,
 			"ready":     cmdReady,
 			"call":      cmdCall,
+			"call-wait": cmdCallWait,
 			"stream":    cmdStream,
 			"cut":       cmdCut,
 			"field":     cmdField,
@@ -52,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"watchers":  cmdWatchers,
 			"text-wait": cmdTextWait,
 			"await":     cmdAwait,
+			"shows":     cmdShows,
 			"point":     cmdPoint,
 			"told":      cmdTold,
 		},
@@ -73,13 +76,26 @@ func until(ts *testscript.TestScript, f func() error) {
 	}
 }
 
-// ports NAME…: sets each variable to a free address.
+// given are the ports that scripts were given; no two get the same.
+var given sync.Map
+
+// ports NAME…: sets each variable to an address that is free and stays so until
+// the script's own programs take it: its port is below those that systems hand out
+// to whoever asks for any, such as the programs and tests that run beside this one.
 func cmdPorts(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		defer l.Close() // held until all are chosen, so that they differ
-		ts.Setenv(name, l.Addr().String())
+		until(ts, func() error {
+			port := 10_000 + rand.IntN(20_000)
+			if _, taken := given.LoadOrStore(port, true); taken {
+				return fmt.Errorf("port %d is given away", port)
+			}
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				return err
+			}
+			ts.Setenv(name, l.Addr().String())
+			return l.Close()
+		})
 	}
 }
 
@@ -139,6 +155,18 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
+// shows PATTERN PROGRAM ARG…: runs a program again and again until it shows a text.
+func cmdShows(ts *testscript.TestScript, neg bool, args []string) {
+	text := regexp.MustCompile(args[0])
+	until(ts, func() error {
+		err := ts.Exec(args[1], args[2:]...)
+		if shown := ts.ReadFile("stdout"); err == nil && !text.MatchString(shown) {
+			err = fmt.Errorf("%s does not show %s: %s", args[1], args[0], shown)
+		}
+		return err
+	})
+}
+
 // point NAME STATE CREDENTIAL: waits until an enforcement point is so.
 func cmdPoint(ts *testscript.TestScript, neg bool, args []string) {
 	until(ts, func() error {
@@ -186,15 +214,35 @@ func status(method, url string, want int) error {
 }
 
 func chat(ts *testscript.TestScript, gateway, model, text string, stream bool) *http.Response {
+	resp, err := tryChat(ts, gateway, model, text, stream)
+	ts.Check(err)
+	return resp
+}
+
+func tryChat(ts *testscript.TestScript, gateway, model, text string, stream bool) (*http.Response, error) {
 	body, err := json.Marshal(map[string]any{"model": model, "stream": stream, "messages": []any{map[string]any{"role": "user", "content": text}}})
 	ts.Check(err)
 	req, err := http.NewRequest(http.MethodPost, gateway+"/v1/chat/completions", strings.NewReader(string(body)))
 	ts.Check(err)
 	req.Header.Set("Authorization", "Bearer "+ts.Getenv("KEY"))
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := anybody.Do(req)
-	ts.Check(err)
-	return resp
+	return anybody.Do(req)
+}
+
+// call-wait STATUS MODEL GATEWAY: waits until a plain call is answered so.
+func cmdCallWait(ts *testscript.TestScript, neg bool, args []string) {
+	until(ts, func() error {
+		resp, err := tryChat(ts, args[2], args[1], "hello", false)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err == nil && fmt.Sprint(resp.StatusCode) != args[0] {
+			err = fmt.Errorf("answer %s, want %s: %s", resp.Status, args[0], data)
+		}
+		return err
+	})
 }
 
 // call STATUS MODEL [GATEWAY]: one plain call; the answer is stdout, REQUEST is its id.
