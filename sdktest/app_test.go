@@ -89,7 +89,7 @@ func TestMakeRun(t *testing.T) {
 
 	awaitSim := func(streams, plain int) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			var v struct{ Active, Plain int }
 			ask(t, "GET", d.Sim+"/_sim/active", "", "", &struct {
 				Active *int `json:"active"`
@@ -130,7 +130,7 @@ func TestMakeRun(t *testing.T) {
 func served(t *testing.T, target Target) {
 	t.Helper()
 	c := newOpenAI(t, target)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		_, err := c.Chat.Completions.New(within(t), chatParams(target, "hello"))
 		if err == nil {
 			return

@@ -120,7 +120,7 @@ func (f *front) stop(t *testing.T, streams, plain int) Refusal {
 // await waits until the provider has exactly this much open.
 func (f *front) await(t *testing.T, streams, plain int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		s, p := f.provider.Active()
 		if s == int64(streams) && p == int64(plain) {
 			return

@@ -35,7 +35,7 @@ func TestGatewayBatches(t *testing.T) {
 	r := f.stop(t, 0, 0)
 	await := func(what string, done func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("waited too long for the cancelled %s", what)
 			}

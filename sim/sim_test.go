@@ -37,7 +37,7 @@ func start(t testing.TB, cfg Config) *Sim {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := s.Stop(ctx); err != nil {
 			t.Error(err)
@@ -141,7 +141,7 @@ func journalOf(t testing.TB, s *Sim) (list []journalled) {
 // fails only when the test's time is up.
 func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(200 * time.Microsecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(200 * time.Microsecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("still waiting for " + what)
 		}
@@ -164,7 +164,7 @@ func TestStopEndsOpenStreams(t *testing.T) {
 	res := post(t, s, "/v1/chat/completions", chatBody("sim: tokens=10 stall=1", `,"stream":true`))
 	r := bufio.NewReader(res.Body)
 	line(t, r)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		t.Fatal(err)

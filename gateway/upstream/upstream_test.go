@@ -139,7 +139,7 @@ func TestInterruptWakesAReaderAtOnce(t *testing.T) {
 		if err == nil || errors.Is(err, ErrReset) {
 			t.Errorf("%v: an interrupted exchange must not be tried again", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("still waiting")
 	}
 	c.Close()
@@ -159,7 +159,7 @@ func TestDeadKeptConnectionsAreNotGivenOut(t *testing.T) {
 	}
 	c.Release(resp)
 	srv.CloseClientConnections()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for c.alive() && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
@@ -188,6 +188,9 @@ func TestWordsUnaskedAreNobodysAnswer(t *testing.T) {
 	c.Release(resp)
 	spoken <- struct{}{}
 	<-spoken
+	for deadline := time.Now().Add(30 * time.Second); c.alive() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // until they are here
+	}
 	if h.Kept() != nil {
 		t.Error("a connection with unread words was given out")
 	}
