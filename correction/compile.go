@@ -163,14 +163,16 @@ func (l *layer) build(lists Lists) error {
 	}
 	for d, n := range sizes {
 		if n > 0 && dim(d) != dimIP {
-			l.ix.texts[d] = make(map[string]posting, n)
+			l.ix.texts[d] = newTextTable(n)
+			l.ix.dims |= 1 << d
 		}
 	}
+	var ips []listed
 	for i := range l.rules {
-		if err := l.ix.put(&l.rules[i], uint32(i)); err != nil {
+		if ips, err = l.ix.put(&l.rules[i], uint32(i), ips); err != nil {
 			return fmt.Errorf("compile correction %s: %w", quote(l.rules[i].Correction.ID), err)
 		}
 	}
-	l.ix.link()
+	l.ix.link(ips)
 	return nil
 }

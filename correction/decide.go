@@ -2,7 +2,7 @@ package correction
 
 import (
 	"math"
-	"strings"
+	"math/bits"
 )
 
 // Decide says what the policy makes of a request, at a time that lies within
@@ -11,91 +11,103 @@ import (
 // expressions.
 func (p *Policy) Decide(r *Request, now Span, v *Verdict) {
 	v.reset()
-	q := newQuery(r)
-	p.base.decide(&q, now, v)
+	var s search
+	s.policy, s.query, s.now, s.v = p, newQuery(r), now, v
+	p.base.lookEverywhere(&s.query, now, v)
 	if len(p.recent.rules) > 0 {
-		p.recent.decide(&q, now, v)
+		p.recent.lookEverywhere(&s.query, now, v)
+	}
+	for left := p.base.ix.dims | p.recent.ix.dims; left != 0; left &= left - 1 {
+		s.lookUp(dim(bits.TrailingZeros16(left)))
 	}
 	v.settle()
 }
 
-// decide judges the rules of a layer that may reach the request.
-func (l *layer) decide(q *query, now Span, v *Verdict) {
+// lookEverywhere judges the rules that no text leads to: those that are looked at
+// for every request, and those under prefixes that cover the address.
+func (l *layer) lookEverywhere(q *query, now Span, v *Verdict) {
 	for _, i := range l.ix.always {
 		l.rules[i].judge(q, now, v)
 	}
-	for d := range l.ix.texts {
-		if m := l.ix.texts[d]; m != nil {
-			l.lookUp(m, dim(d), q, now, v)
-		}
+	t := l.ix.ip6
+	if q.ip.Is4() {
+		t = l.ix.ip4
 	}
-	if l.ix.trie != nil && q.ip.IsValid() {
-		if n, ok := l.ix.trie.Lookup(q.ip); ok {
-			for i := int32(n); i >= 0; i = l.ix.nodes[i].up {
-				l.judgeAll(l.ix.nodes[i].posting, q, now, v)
-			}
-		}
+	if t == nil || !q.ip.IsValid() {
+		return
+	}
+	for i := t.find(newIPKey(q.ip)); i >= 0; i = l.ix.nodes[i].up {
+		l.judgeAll(l.ix.nodes[i].posting, q, now, v)
 	}
 }
 
+// search is a decision under way.
+type search struct {
+	query
+	policy *Policy
+	now    Span
+	v      *Verdict
+
+	baseDone, recentDone seen // of the dimension that is looked up
+}
+
+// tables are those of one dimension in both layers.
+type tables struct{ base, recent *textTable }
+
 // lookUp judges the rules that stand under the request's values of a dimension.
-func (l *layer) lookUp(m map[string]posting, d dim, q *query, now Span, v *Verdict) {
+func (s *search) lookUp(d dim) {
+	in := tables{&s.policy.base.ix.texts[d], &s.policy.recent.ix.texts[d]}
+	s.baseDone.n, s.recentDone.n = 0, 0
 	if !d.multi() {
-		if value := q.one(d); value != "" && l.ix.may(d, value) {
-			if at, ok := m[value]; ok {
-				l.judgeAll(at, q, now, v)
-			}
-		}
+		s.lookUpText(in, s.one(d))
 		return
 	}
-	var done seen
-	for _, value := range q.several(d) {
+	for _, value := range s.several(d) {
 		if d == dimNode {
-			l.lookUpNodes(m, value, &done, q, now, v)
+			s.lookUpNodes(in, value)
 		} else {
-			l.lookUpOne(m, d, value, &done, q, now, v)
+			s.lookUpText(in, value)
 		}
 	}
 	if d == dimUser {
-		for _, value := range q.r.Folded {
-			l.lookUpOne(m, d, value, &done, q, now, v)
+		for _, value := range s.r.Folded {
+			s.lookUpText(in, value)
 		}
 	}
 }
 
-// lookUpOne looks up one of several values.
-func (l *layer) lookUpOne(m map[string]posting, d dim, value string, done *seen, q *query, now Span, v *Verdict) {
-	if value == "" || !l.ix.may(d, value) {
+// lookUpText judges the rules that stand under one value.
+func (s *search) lookUpText(in tables, value string) {
+	if value == "" {
 		return
 	}
-	if at, ok := m[value]; ok && done.add(at) {
-		l.judgeAll(at, q, now, v)
+	h := hash(value)
+	if in.base.may(h) {
+		if found := in.base.find(h, value); found != nil && s.baseDone.add(found.at) {
+			s.policy.base.judgeAll(found.at, &s.query, s.now, s.v)
+		}
+	}
+	if in.recent.may(h) {
+		if found := in.recent.find(h, value); found != nil && s.recentDone.add(found.at) {
+			s.policy.recent.judgeAll(found.at, &s.query, s.now, s.v)
+		}
 	}
 }
 
 // lookUpNodes looks up a use case and all above it. A caller writes it, so only
 // as much of it is looked at as a node can have.
-func (l *layer) lookUpNodes(m map[string]posting, use string, done *seen, q *query, now Span, v *Verdict) {
-	end := 0
-	for range MaxUseCaseDepth {
-		next := strings.IndexByte(use[end:], '/')
-		if next < 0 {
-			end = len(use)
-		} else {
-			end += next
-		}
-		if end > MaxValueBytes {
-			return
-		}
-		if end > 0 && l.ix.may(dimNode, use[:end]) {
-			if at, ok := m[use[:end]]; ok && done.add(at) {
-				l.judgeAll(at, q, now, v)
+func (s *search) lookUpNodes(in tables, use string) {
+	depth := 0
+	for end := range min(len(use), MaxValueBytes+1) {
+		if use[end] == '/' {
+			s.lookUpText(in, use[:end])
+			if depth++; depth == MaxUseCaseDepth {
+				return
 			}
 		}
-		if end == len(use) {
-			return
-		}
-		end++
+	}
+	if len(use) <= MaxValueBytes {
+		s.lookUpText(in, use)
 	}
 }
 

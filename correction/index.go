@@ -1,20 +1,14 @@
 package correction
 
-import (
-	"net/netip"
-
-	"github.com/gaissmai/bart"
-)
-
 // index finds the rules that may reach a request. Each rule stands under all
 // values of one of its dimensions, the most selective one, or in always.
 type index struct {
-	always []uint32
-	texts  [numDims]map[string]posting
-	marks  [numDims]uint64 // of the values in texts: see may
-	nodes  []ipNode
-	trie   *bart.Table[uint32] // prefix to its node; nil if there are none
-	lists  [][]uint32
+	always   []uint32
+	dims     uint16 // a bit for each dimension that has texts
+	texts    [numDims]textTable
+	nodes    []ipNode
+	ip4, ip6 *prefixes // their nodes; nil if there are none
+	lists    [][]uint32
 }
 
 // posting is the rules under one value: one rule, or with the high bit set the
@@ -48,101 +42,58 @@ func (ix *index) add(p posting, present bool, rule uint32) posting {
 	return isList | posting(len(ix.lists)-1)
 }
 
-func (ix *index) addText(d dim, value string, rule uint32) {
-	m := ix.texts[d]
-	p, ok := m[value]
-	m[value] = ix.add(p, ok, rule)
-	if ok {
-		return
+func (ix *index) addText(d dim, value string, rule uint32) error {
+	t, h := &ix.texts[d], hash(value)
+	if s := t.find(h, value); s != nil {
+		s.at = ix.add(s.at, true, rule)
+		return nil
 	}
-	if ix.marks[d] |= mark(value); len(m) > fewMarks {
-		ix.marks[d] = ^uint64(0)
-	}
+	return t.put(h, value, posting(rule))
 }
 
-// may says whether a value may be in texts, for a fraction of what it costs to
-// look it up. Of few values it knows most that are not, and of many none: so
-// that what is recent costs a decision little.
-func (ix *index) may(d dim, value string) bool {
-	m := ix.marks[d]
-	return m == ^uint64(0) || m&mark(value) != 0
-}
-
-// fewMarks is how many values leave enough of the 64 marks free.
-const fewMarks = 32
-
-// mark is one bit for a text, which is not empty, by its length and the bytes
-// in which ids are most likely to differ.
-func mark(s string) uint64 {
-	n := len(s)
-	h := uint32(s[n-1]) | uint32(s[n*3/4])<<8 | uint32(s[n/2])<<16 | uint32(n)<<24
-	return 1 << (h * 0x9e3779b1 >> 26)
-}
-
-func (ix *index) addPrefix(p netip.Prefix, rule uint32) {
-	if ix.trie == nil {
-		ix.trie = new(bart.Table[uint32])
-	}
-	if n, ok := ix.trie.Get(p); ok {
-		ix.nodes[n].posting = ix.add(ix.nodes[n].posting, true, rule)
-		return
-	}
-	ix.trie.Insert(p, uint32(len(ix.nodes)))
-	ix.nodes = append(ix.nodes, ipNode{posting: posting(rule), up: -1})
-}
-
-// link ties each prefix to the one around it, once all are in.
-func (ix *index) link() {
-	if ix.trie == nil {
-		return
-	}
-	for p, n := range ix.trie.All() {
-		if p.Bits() == 0 {
-			continue
-		}
-		around := netip.PrefixFrom(p.Addr(), p.Bits()-1).Masked()
-		if up, ok := ix.trie.LookupPrefix(around); ok {
-			ix.nodes[n].up = int32(up)
-		}
-	}
-}
-
-// put puts a rule under all its values of the dimension that it is found by.
-func (ix *index) put(r *Rule, rule uint32) error {
+// put puts a rule under all its values of the dimension that it is found by, for
+// which there is room. It appends its prefixes to ips, for link.
+func (ix *index) put(r *Rule, rule uint32, ips []listed) ([]listed, error) {
 	c := r.Correction
 	switch {
 	case r.act == actNothing || r.act == actWaiting:
 	case r.settled == numDims:
 		ix.always = append(ix.always, rule)
 	case r.settled == dimNode:
-		ix.addText(dimNode, c.Params.UseCase, rule)
+		if err := ix.addText(dimNode, c.Params.UseCase, rule); err != nil {
+			return nil, err
+		}
 	case r.settled == dimIP:
 		for _, v := range c.Scope.IPs {
 			p, err := parsePrefix(v)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			ix.addPrefix(p, rule)
+			ips = append(ips, listed{p, newIPKey(p.Addr()), rule})
 		}
 	default:
 		for _, v := range c.Scope.values(r.settled) {
-			ix.addText(r.settled, lookupForm(r.settled, v), rule)
+			if err := ix.addText(r.settled, lookupForm(r.settled, v), rule); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if r.linkedBy() {
 		for _, l := range c.Links {
 			d, v := linkValue(l)
-			ix.addText(d, v, rule)
+			if err := ix.addText(d, v, rule); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return nil
+	return ips, nil
 }
 
 // size is how many values stand in the index.
 func (ix *index) size() int {
 	n := len(ix.always) + len(ix.nodes)
-	for _, m := range ix.texts {
-		n += len(m)
+	for d := range ix.texts {
+		n += ix.texts[d].n
 	}
 	return n
 }

@@ -16,9 +16,9 @@ func TestRulesAreIndexedByWhatIsRare(t *testing.T) {
 	}
 	p := compile(t, cs...)
 	sizes := map[dim]int{dimOrg: 200, dimVersion: 200}
-	for d, m := range p.base.ix.texts {
-		if len(m) != sizes[dim(d)] {
-			t.Errorf("%d values of dimension %d are indexed, want %d", len(m), d, sizes[dim(d)])
+	for d := range p.base.ix.texts {
+		if n := p.base.ix.texts[d].n; n != sizes[dim(d)] {
+			t.Errorf("%d values of dimension %d are indexed, want %d", n, d, sizes[dim(d)])
 		}
 	}
 	if len(p.base.ix.nodes) != 200 || len(p.base.ix.lists) != 0 || len(p.base.ix.always) != 0 {
@@ -33,7 +33,7 @@ func TestRulesWithoutLiterals(t *testing.T) {
 		Correction{ID: "frozen", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{All: true}},
 		Correction{ID: "frozen model", Kind: Stop, Params: Params{Level: "L0"}, Scope: Scope{Models: []string{"m"}}},
 	)
-	if len(p.base.ix.always) != 4 || len(p.base.ix.texts[dimModel]) != 1 || len(p.base.ix.texts[dimUser]) != 0 {
+	if len(p.base.ix.always) != 4 || p.base.ix.texts[dimModel].n != 1 || p.base.ix.texts[dimUser].n != 0 {
 		t.Errorf("%d rules are looked at always, want 4", len(p.base.ix.always))
 	}
 }

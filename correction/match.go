@@ -56,8 +56,9 @@ func (q *query) several(d dim) []string {
 	return nil
 }
 
+// multi says whether a request may have several values of a dimension.
 func (d dim) multi() bool {
-	return d == dimUser || d == dimAttribute || d == dimTool || d == dimUseCase || d == dimNode
+	return 1<<d&(1<<dimUser|1<<dimAttribute|1<<dimTool|1<<dimUseCase|1<<dimNode) != 0
 }
 
 // fewValues is how many values are compared one by one; beyond, a map is faster.

@@ -235,12 +235,12 @@ func TestNextOfNothing(t *testing.T) {
 	}
 }
 
-// What is recent is looked up only where its marks say that it may be there,
+// What is recent stands in tables of its own, beside those of the base,
 // and is found however much of it there is.
 func TestNextFindsWhatIsRecent(t *testing.T) {
 	p := compile(t, block("base", Scope{Users: []string{"someone"}}))
 	var cs []Correction
-	for i := range 2 * fewMarks {
+	for i := range 64 {
 		c := block(fmt.Sprintf("c-%03d", i), Scope{Users: []string{fmt.Sprintf("u-%d", i)}})
 		if i%4 == 0 {
 			c = Correction{ID: c.ID, Kind: Use, Params: Params{UseCase: fmt.Sprintf("area/%d", i)}, Scope: Scope{All: true}}

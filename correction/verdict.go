@@ -144,25 +144,31 @@ func (v *Verdict) reset() {
 // settle brings the lists in order and takes out what two values of a request
 // both led to.
 func (v *Verdict) settle() {
-	if _, conflict := v.Pin(); conflict {
-		v.Refused = append(v.Refused, v.Pins...)
+	if len(v.Pins) > 1 {
+		if _, conflict := v.Pin(); conflict {
+			v.Refused = append(v.Refused, v.Pins...)
+		}
 	}
-	v.Refused = inOrder(v.Refused)
-	v.Limits = inOrder(v.Limits)
-	v.Clamps = inOrder(v.Clamps)
-	v.Strips = inOrder(v.Strips)
-	v.Guards = inOrder(v.Guards)
-	v.Filters = inOrder(v.Filters)
-	v.Pins = inOrder(v.Pins)
-	v.Sessions = inOrder(v.Sessions)
-	v.Acknowledge = inOrder(v.Acknowledge)
-	v.Shadow = inOrder(v.Shadow)
+	order(&v.Refused)
+	order(&v.Limits)
+	order(&v.Clamps)
+	order(&v.Strips)
+	order(&v.Guards)
+	order(&v.Filters)
+	order(&v.Pins)
+	order(&v.Sessions)
+	order(&v.Acknowledge)
+	order(&v.Shadow)
+}
+
+// order is inOrder where there is something to do, which is seldom.
+func order(rules *[]*Rule) {
+	if len(*rules) > 1 {
+		*rules = inOrder(*rules)
+	}
 }
 
 func inOrder(rules []*Rule) []*Rule {
-	if len(rules) < 2 {
-		return rules
-	}
 	slices.SortFunc(rules, func(a, b *Rule) int { return cmp.Compare(a.rank, b.rank) })
 	return slices.Compact(rules)
 }
