@@ -177,10 +177,13 @@ func exactly(n int) cobra.PositionalArgs {
 
 // noneBelow refuses what is no command below this one, and names what is like it.
 func noneBelow(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return unknownCommand(cmd, args[0])
+	switch {
+	case len(args) == 0:
+		return nil
+	case !cmd.HasAvailableSubCommands(): // there is no other command that it could have been
+		return usagef(cmd.UseLine(), "%q does not belong here: %s takes flags alone", args[0], cmd.CommandPath())
 	}
-	return nil
+	return unknownCommand(cmd, args[0])
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {

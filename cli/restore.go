@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +50,15 @@ itself stays ended, what is in custody stays there, and keys that were revoked s
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := map[string]any{"reason": reason, "preview": preview}
 			f := cmd.Flags()
+			given := 0
+			for _, name := range []string{"before", "revision", "at"} {
+				if f.Changed(name) {
+					given++
+				}
+			}
 			switch {
+			case given > 1:
+				return usagef("andon restore --before c-12 --preview", "--before, --revision and --at each say which state; give one of them")
 			case before != "":
 				ask["before"] = before
 			case f.Changed("revision"):
@@ -93,8 +105,12 @@ itself stays ended, what is in custody stays there, and keys that were revoked s
 			if err := cl.do(cmd.Context(), http.MethodPost, "/restore"+glassQuery(glass), nil, ask, &v); err != nil {
 				return err
 			}
+			moved := slices.Concat(v.Lift, v.Reinstate, v.Change)
 			if c.output == "json" {
-				return c.json(v)
+				if preview || len(moved) == 0 {
+					return c.json(v)
+				}
+				return c.restoredJSON(cmd.Context(), cl, &v, moved[0].ID, sent, limit)
 			}
 			c.printRestored(&v)
 			if preview {
@@ -104,12 +120,10 @@ itself stays ended, what is in custody stays there, and keys that were revoked s
 			if !v.Done {
 				c.printf("NOT the exact state: something else changed at the same time; look: andon corrections\n")
 			}
-			for _, set := range [][]restoredLine{v.Lift, v.Reinstate, v.Change} {
-				if len(set) > 0 { // one revision: where one is in effect, all are
-					return c.settle(cmd.Context(), cl, set[0].ID, sent, limit, outcome{what: set[0].Says, undo: undoRestore(&v)})
-				}
+			if len(moved) == 0 {
+				return nil
 			}
-			return nil
+			return c.settle(cmd.Context(), cl, moved[0].ID, sent, limit, outcome{what: moved[0].Says, undo: undoRestore(&v)}) // one revision: where one is in effect, all are
 		},
 	}
 	f := cmd.Flags()
@@ -122,6 +136,30 @@ itself stays ended, what is in custody stays there, and keys that were revoked s
 	addGlass(cmd, &glass)
 	addWait(cmd, &wait)
 	return cmd
+}
+
+// restoredJSON waits as settle does, and prints the restoration with its effect.
+func (c *command) restoredJSON(ctx context.Context, cl *client, v *restored, id string, sent time.Time, wait time.Duration) error {
+	var now view
+	pending, _, err := await(ctx, cl, "/corrections/"+url.PathEscape(id), sent.Add(wait), func() (any, **effect) {
+		now = view{}
+		return &now, &now.Effect
+	})
+	if err != nil {
+		return &unsettled{fmt.Errorf("the restoration was accepted; where it is enforced is not known: %w", err), undoRestore(v)}
+	}
+	if err := c.json(struct {
+		*restored
+		TimeToEffectMS *float64 `json:"time_to_effect_ms,omitempty"`
+		Pending        []string `json:"pending,omitempty"`
+		Undo           string   `json:"undo"`
+	}{v, now.TimeToEffectMS, pending, undoRestore(v)}); err != nil {
+		return err
+	}
+	if len(pending) > 0 && wait > 0 {
+		return &reported{exitPending, "not yet enforced everywhere"}
+	}
+	return nil
 }
 
 func undoRestore(v *restored) string {

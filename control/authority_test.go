@@ -95,7 +95,7 @@ func TestToLoosenTakesOthers(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	a := w.asked(tok["com"], lift, why)
-	if a.ID != "a-1" || a.State != "open" || a.Takes.Approvals != 2 || a.Says != "lift c-1 (stop L3 of sim-large)" || len(a.CanAnswer) != 3 || a.Subject != "c-1" {
+	if a.ID != "a-1" || a.State != "open" || a.Takes.Approvals != 2 || a.Says != "lift c-1 (stop L3 of model sim-large)" || len(a.CanAnswer) != 3 || a.Subject != "c-1" {
 		t.Fatalf("%s", jsonText(a))
 	}
 	if w.revision() != revision || w.get("c-1").State != "active" {

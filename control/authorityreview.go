@@ -131,6 +131,23 @@ func correctionWords(c *correction.Correction) string {
 	return what + " " + scopeWords(&c.Scope)
 }
 
+// correctionFully is a correction as those need it who decide on it, with whom it
+// reaches and spares: "stop L3 of model sim-large, except org globex". It names
+// subjects, so it is not for what leaves the house.
+func correctionFully(c *correction.Correction) string {
+	what := string(c.Kind)
+	for _, more := range []string{c.Params.Level, c.Params.Mode} {
+		if more != "" {
+			what += " " + more
+		}
+	}
+	what += " of " + c.Scope.String()
+	if c.Except != nil {
+		what += ", except " + c.Except.String()
+	}
+	return what
+}
+
 // scopeWords is a scope in few words.
 func scopeWords(sc *correction.Scope) string {
 	switch {

@@ -108,7 +108,7 @@ func (c *Control) draftRuled(s *state, op *operator, cor correction.Correction, 
 		q := s.question(authority.Tighten, &next, how.share)
 		a := s.ask(q)
 		ru = ruled(a, how.share, now)
-		glass, err = s.breakGlass(op, &wanted{question: q, do: "create", subject: id, says: correctionWords(&next), reason: next.Reason}, a, now)
+		glass, err = s.breakGlass(op, &wanted{question: q, do: "create", subject: id, says: correctionFully(&next), reason: next.Reason}, a, now)
 	}
 	if err != nil {
 		return "", nil, err
@@ -289,7 +289,7 @@ func (c *Control) lift(ctx context.Context, op *operator, id, reason string, gla
 			return wanted{}, err
 		}
 		return wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "lift", subject: id,
-			says: "lift " + id + " (" + correctionWords(&r.Correction) + ")" + s.unmetWords(id), what: liftWhat{id, reason}, reason: reason, glass: glass}, nil
+			says: "lift " + id + " (" + correctionFully(&r.Correction) + ")" + s.unmetWords(id), what: liftWhat{id, reason}, reason: reason, glass: glass}, nil
 	})
 }
 

@@ -216,7 +216,7 @@ func (c *Control) custodyStep(ctx context.Context, op *operator, id, target, kin
 		if k := s.cases[id]; kind == typeWithdrawn && k != nil && k.State == caseOpen { // its stop ends with it
 			r := s.corrections[k.Correction]
 			w := wanted{question: s.question(authority.Loosen, &r.Correction, r.share()), do: "withdraw", subject: id,
-				says: "withdraw custody case " + id + " and lift " + r.ID + " (" + correctionWords(&r.Correction) + ")", what: b, reason: "withdraw custody case " + id}
+				says: "withdraw custody case " + id + " and lift " + r.ID + " (" + correctionFully(&r.Correction) + ")", what: b, reason: "withdraw custody case " + id}
 			if given, ok := step.(*withdrawStep); ok {
 				w.reason = given.Reason
 			}

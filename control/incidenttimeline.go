@@ -155,9 +155,9 @@ func (c *Control) tellEntry(ctx context.Context, e ledger.Entry, v *timelineEntr
 			Correction correction.Correction `json:"correction"`
 		}
 		if json.Unmarshal(e.Body, &b) == nil {
-			v.Text = b.Correction.ID + " in force: " + correctionWords(&b.Correction)
+			v.Text = b.Correction.ID + " in force: " + correctionFully(&b.Correction)
 			if b.Correction.Mode == correction.Shadow {
-				v.Text = b.Correction.ID + " in shadow: " + correctionWords(&b.Correction)
+				v.Text = b.Correction.ID + " in shadow: " + correctionFully(&b.Correction)
 			}
 			v.Text += ": " + b.Correction.Reason
 			v.Refs = []string{b.Correction.ID}

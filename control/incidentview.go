@@ -150,7 +150,7 @@ func (c *Control) viewIncident(r incident.Reader, in *incident.Incident) inciden
 		for _, l := range f.Corrections {
 			x := incidentCorrection{ID: l.ID, Owner: l.Owner, Incident: from}
 			if rec := s.corrections[l.ID]; rec != nil {
-				x.Kind, x.Says, x.State = string(rec.Kind), correctionWords(&rec.Correction), rec.stateAt(early)
+				x.Kind, x.Says, x.State = string(rec.Kind), correctionFully(&rec.Correction), rec.stateAt(early)
 			}
 			v.Corrections = append(v.Corrections, x)
 		}

@@ -307,10 +307,10 @@ type restoreView struct {
 func restoreLines(s *state, ids []string, cs []correction.Correction) []restoreLine {
 	out := []restoreLine{}
 	for _, id := range ids {
-		out = append(out, restoreLine{id, correctionWords(&s.corrections[id].Correction)})
+		out = append(out, restoreLine{id, correctionFully(&s.corrections[id].Correction)})
 	}
 	for i := range cs {
-		out = append(out, restoreLine{cs[i].ID, correctionWords(&cs[i])})
+		out = append(out, restoreLine{cs[i].ID, correctionFully(&cs[i])})
 	}
 	return out
 }

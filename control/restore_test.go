@@ -39,7 +39,7 @@ func TestRestoreTheExactPriorState(t *testing.T) {
 	// Looking changes nothing.
 	var v restoreView
 	w.ok(200, "POST", "/restore", `{"before":"c-4","preview":true}`, &v)
-	if v.Done || len(v.Lift) != 1 || v.Lift[0].ID != "c-4" || v.Lift[0].Says != "stop L3 of sim-large" || len(v.Reinstate) != 1 || v.Reinstate[0].ID != "c-1" || len(v.Change) != 1 || v.Change[0].ID != "c-2" {
+	if v.Done || len(v.Lift) != 1 || v.Lift[0].ID != "c-4" || v.Lift[0].Says != "stop L3 of model sim-large" || len(v.Reinstate) != 1 || v.Reinstate[0].ID != "c-1" || len(v.Change) != 1 || v.Change[0].ID != "c-2" {
 		t.Fatalf("%s", jsonText(v))
 	}
 	if w.standing() == before || w.revision() != revision+3 {
