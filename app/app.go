@@ -50,7 +50,8 @@ type App struct {
 	beforeGateway func() error // what has to be done once the control plane is there
 
 	stops   []stop                          // in the order of starting
-	ca      *credential.CA                  // the installation's own; nil: not needed yet
+	ca      *credential.Authorities         // the installation's own; nil: not needed yet
+	files   map[string]*credential.Files    // certificates of listeners that come from files, by the path in the configuration
 	joined  *credential.Joined              // what the gateway got by joining; nil: it has not
 	admits  atomic.Pointer[control.Control] // who decides about certificates on the bus, once it is there
 	server  *bus.Server

@@ -33,15 +33,16 @@ func (a *App) startGateway(ctx context.Context) error {
 	case a.server != nil:
 		b, err = a.server.Connect(name)
 	case a.joined != nil:
-		b, err = bus.DialAs(a.cfg.Gateway.Bus, name, own, a.joined.Believed().Client(a.joined.Certificate, nil))
+		b, err = bus.DialAs(a.cfg.Gateway.Bus, name, own, a.joined.Client())
 	case a.parts&Control != 0:
 		b, err = bus.Dial(a.cfg.Control.Bus, name, a.cfg.Control.Token)
 	case a.cfg.Gateway.CA != "":
-		var pool *x509.CertPool
-		if pool, err = credential.ReadPool(a.cfg.Gateway.CA); err != nil {
+		var pool func() *x509.CertPool // the file may change: the installation's authority can be replaced
+		if pool, err = credential.WatchPool(a.cfg.Gateway.CA, a.alarm("gateway.ca")); err != nil {
 			return fmt.Errorf("gateway.ca: %w", err)
 		}
-		b, err = bus.DialTLS(a.cfg.Gateway.Bus, name, a.cfg.Control.Token, credential.Believed{CA: pool, Others: pool}.Client(nil, nil))
+		believed := func() credential.Believed { p := pool(); return credential.Believed{CA: p, Others: p} }
+		b, err = bus.DialTLS(a.cfg.Gateway.Bus, name, a.cfg.Control.Token, credential.ClientOf(believed, nil, nil))
 	default:
 		b, err = bus.Dial(a.cfg.Gateway.Bus, name, a.cfg.Control.Token)
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 const (
 	joinTime   = 15 * time.Second // for one answer
 	joinAgain  = 500 * time.Millisecond
-	renewLook  = time.Hour           // a clock may jump, so no look is put off for longer
+	renewLook  = time.Minute         // a clock may jump, and an authority be replaced
 	renewAlarm = 14 * 24 * time.Hour // before the end of a certificate
 )
 
@@ -128,41 +129,90 @@ func (a *App) join(ctx context.Context, dir string, t credential.Token) (*creden
 	}
 }
 
-// keepJoined renews the gateway's certificate in good time, until ctx ends.
+// keepJoined renews the gateway's certificate in good time, and follows when another
+// authority takes the place of the installation's, until ctx ends.
 func (a *App) keepJoined(ctx context.Context) {
+	said := ""
 	for {
 		cert, _ := a.joined.Certificate() // it has one
-		wait := min(renewLook, max(time.Second, time.Until(credential.RenewAt(cert.Leaf))))
-		if !time.Now().Before(credential.RenewAt(cert.Leaf)) {
-			err := a.renew(ctx)
-			if err == nil {
-				continue
+		due := !time.Now().Before(credential.RenewAt(cert.Leaf))
+		moves, err := a.heed(ctx)
+		if due || moves {
+			if err = a.renew(ctx); err == nil {
+				a.heed(ctx) // which shows that it came through
 			}
-			wait = renewLook / 60
-			if left := time.Until(cert.Leaf.NotAfter); ctx.Err() == nil && left < renewAlarm {
-				a.log.Error("ALARM: the certificate of this gateway is about to end, and cannot be renewed", "ends", cert.Leaf.NotAfter, "error", err)
-			} else if ctx.Err() == nil {
-				a.log.Warn("the certificate of this gateway was not renewed; it is tried again", "ends", cert.Leaf.NotAfter, "error", err)
+		}
+		left := time.Until(cert.Leaf.NotAfter)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			said = ""
+		case due && left < renewAlarm:
+			a.log.Error("ALARM: the certificate of this gateway is about to end, and cannot be renewed", "ends", cert.Leaf.NotAfter, "error", err)
+		case refusesUs(err):
+			if said != err.Error() {
+				a.log.Error("ALARM: this gateway cannot come to its control plane any more; it goes on under its last order", "error", err)
 			}
+			said = err.Error()
+		case said != err.Error(): // an earlier control plane, or one that is away, is no news each minute
+			a.log.Warn("the control plane was not asked for certificates; it is tried again", "ends", cert.Leaf.NotAfter, "error", err)
+			said = err.Error()
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(renewLook):
 		}
 	}
 }
 
+// heed asks by which authorities the control plane may be known, and keeps that. It
+// reports whether a certificate of another one is to be had.
+func (a *App) heed(ctx context.Context) (moves bool, err error) {
+	var now struct {
+		Authorities string `json:"authorities"`
+		Issuer      string `json:"issuer"`
+	}
+	if err := callControl(ctx, a.joined.Grant().Control, "/api/v1/join/authorities", a.joined.Client(), []byte("{}"), &now); err != nil {
+		return false, a.wayBack(fmt.Errorf("ask for authorities: %w", err))
+	}
+	if err := a.joined.Learn(now.Authorities); err != nil {
+		return false, err
+	}
+	return now.Issuer != a.joined.Issuer() && slices.Contains(a.joined.Knows(), now.Issuer), nil
+}
+
 func (a *App) renew(ctx context.Context) error {
 	g := a.joined.Grant()
-	if err := callControl(ctx, g.Control, "/api/v1/join/renew", a.joined.Believed().Client(a.joined.Certificate, nil), []byte("{}"), &g); err != nil {
+	body, err := json.Marshal(map[string][]string{"knows": a.joined.Knows()})
+	if err != nil {
 		return fmt.Errorf("renew certificate: %w", err)
+	}
+	if err := callControl(ctx, g.Control, "/api/v1/join/renew", a.joined.Client(), body, &g); err != nil {
+		return a.wayBack(fmt.Errorf("renew certificate: %w", err))
 	}
 	if err := a.joined.Renewed(g); err != nil {
 		return err
 	}
-	a.log.Info("the certificate of this gateway was renewed", "credential", g.Credential)
+	a.log.Info("the certificate of this gateway was renewed", "credential", g.Credential, "authority", a.joined.Issuer())
 	return nil
+}
+
+// refusesUs reports whether one of the two does not believe the other's certificate:
+// that does not mend by waiting.
+func refusesUs(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, credential.ErrAuthority) || errors.As(err, &op) && op.Op == "remote error"
+}
+
+// wayBack adds what helps a gateway that does not get in any more.
+func (a *App) wayBack(err error) error {
+	if !refusesUs(err) {
+		return err
+	}
+	name := a.joined.Grant().Gateway
+	return fmt.Errorf("%w; the installation's certificate authority was replaced while this gateway was away, or another installation answers: let it join anew (andon join-token add --gateway %s, then andon gateway --join TOKEN)", err, name)
 }
 
 // callControl sends one request and reads the answer. It follows no redirects.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -20,12 +21,12 @@ import (
 
 // authority is the installation's own: made at the first start, in the data
 // folder of the control plane.
-func (a *App) authority() (*credential.CA, error) {
+func (a *App) authority() (*credential.Authorities, error) {
 	if a.ca != nil {
 		return a.ca, nil
 	}
 	var err error
-	a.ca, err = credential.LoadOrCreateCA(a.cfg.Layout().CA(), a.cfg.Control.Origin, time.Now)
+	a.ca, err = credential.OpenAuthorities(a.cfg.Layout().CA(), a.cfg.Control.Origin, time.Now)
 	return a.ca, err
 }
 
@@ -43,6 +44,10 @@ func (a *App) source(path string, t *config.TLS, addr string, id credential.Iden
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		if a.files == nil {
+			a.files = map[string]*credential.Files{}
+		}
+		a.files[path] = s
 		return s, nil
 	case t.Mode != "auto":
 		return nil, nil
@@ -55,7 +60,13 @@ func (a *App) source(path string, t *config.TLS, addr string, id credential.Iden
 	if err != nil {
 		return nil, err
 	}
-	s, err := credential.NewIssued(ca, id, hosts(addr, t.Hosts))
+	issued := ca.Issued
+	if path == "sim.tls" { // the gateway of the same process believes those of the start
+		issued = func(id credential.Identity, hosts []string) (*credential.Issued, error) {
+			return credential.NewIssued(ca.Current(), id, hosts)
+		}
+	}
+	s, err := issued(id, hosts(addr, t.Hosts))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -123,6 +134,14 @@ func (a *App) controlTLS(cc *control.Config) error {
 	}
 	j := &control.Joining{CA: ca, Control: c.URL, EmergencyTrust: a.cfg.Gateway.EmergencyTrust, PseudonymKey: cmp.Or(a.cfg.Gateway.PseudonymKey, shared),
 		Pin: func() string { return "" }}
+	files := maps.Clone(a.files)
+	j.Files = func() map[string]time.Time {
+		ends := map[string]time.Time{}
+		for path, f := range files {
+			ends[path] = f.Ends()
+		}
+		return ends
+	}
 	cc.Joining = j
 	switch files, own := from.(*credential.Files); {
 	case own:
@@ -154,13 +173,13 @@ func (a *App) controlTLS(cc *control.Config) error {
 		return nil
 	}
 	// Gateways come with certificates of the authority, to renew them.
-	pool := ca.Pool()
-	believed := func() *x509.CertPool { return pool }
+	believed := ca.Pool
 	if c.TLS.ClientCA != "" {
-		if believed, err = credential.WatchPool(c.TLS.ClientCA, a.alarm("control.tls.client_ca"), ca.Certificate()); err != nil {
+		operators, err := credential.WatchPool(c.TLS.ClientCA, a.alarm("control.tls.client_ca"))
+		if err != nil {
 			return fmt.Errorf("control.tls.client_ca: %w", err)
 		}
-		cc.ClientCerts = true
+		believed, cc.ClientCerts = ca.With(operators), true
 	}
 	cc.TLS = credential.Server(from, tls.VerifyClientCertIfGiven, believed)
 	return nil
@@ -188,8 +207,7 @@ func (a *App) busOptions() (bus.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	pool := ca.Pool()
-	o.TLS = credential.Server(from, tls.VerifyClientCertIfGiven, func() *x509.CertPool { return pool })
+	o.TLS = credential.Server(from, tls.VerifyClientCertIfGiven, ca.Pool)
 	o.Shared = sharedPermissions()
 	o.Own = func(cert *x509.Certificate) (string, bus.Permissions, error) {
 		c := a.admits.Load()

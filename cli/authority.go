@@ -41,6 +41,7 @@ type actAnswer struct {
 	Yes    bool      `json:"yes"`
 	Reason string    `json:"reason"`
 	Counts bool      `json:"counts"`
+	Note   string    `json:"note,omitempty"`
 }
 
 // awaiting is a command that was taken and is not carried out before others agree.
@@ -62,6 +63,7 @@ type ratification struct {
 	Until     time.Time        `json:"until"`
 	Then      string           `json:"then"`
 	Share     *float64         `json:"share,omitempty"`
+	Notes     []string         `json:"notes,omitempty"`
 }
 
 // words says what is still asked of others; "" if nothing is.
@@ -103,6 +105,9 @@ func (c *command) printAct(a *act) {
 		note := ""
 		if !x.Counts {
 			note = " (does not count any more)"
+		}
+		if x.Note != "" {
+			note += " (" + strings.ToUpper(x.Note[:1]) + x.Note[1:] + ")"
 		}
 		c.printf("  %s %s %s: %s%s\n", c.person(x.By), word, until(x.At, c.Now()), x.Reason, note)
 	}

@@ -26,6 +26,8 @@ type client struct {
 	http  *http.Client
 	from  string // where address and token came from, for errors
 	slow  func() // called once an answer is late; nil: nobody listens
+
+	otherAuthority string // what to do if the control plane is known by another authority
 }
 
 // devFile is what `make run` leaves for tools.
@@ -109,6 +111,10 @@ func (c *command) reach() (*client, error) {
 		return nil, err
 	}
 	secured(cl.http, pool)
+	cl.otherAuthority = "--ca andon-data/ca.crt, or ANDON_CA: the authority's certificate, from the control plane's machine"
+	if pool != nil {
+		cl.otherAuthority = "the file of --ca or ANDON_CA does not hold the authority by which this control plane is known: if it was replaced (andon ca rotate), copy ca.crt anew from the data folder on its machine, which holds all that are believed; if not, somebody else answers there"
+	}
 	if scheme := "http://"; !strings.Contains(cl.base, "://") {
 		if pool != nil {
 			scheme = "https://"
@@ -225,7 +231,7 @@ func (cl *client) send(ctx context.Context, method, path string, header http.Hea
 	resp, err := cl.http.Do(req)
 	if err != nil {
 		if unknownAuthority(err) {
-			return nil, &hinted{fmt.Errorf("reach the control plane (from %s): %w", cl.from, err), "--ca andon-data/ca.crt, or ANDON_CA: the authority's certificate, from the control plane's machine"}
+			return nil, &hinted{fmt.Errorf("reach the control plane (from %s): %w", cl.from, err), cl.otherAuthority}
 		}
 		return nil, unreached(ctx, method, fmt.Errorf("reach the control plane (from %s): %w", cl.from, err))
 	}

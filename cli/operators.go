@@ -17,6 +17,7 @@ type operator struct {
 	Roles     []string  `json:"roles,omitempty"`
 	Held      []tenure  `json:"held,omitempty"`
 	Source    string    `json:"source,omitempty"`
+	Enrolled  *bool     `json:"enrolled,omitempty"` // missing: an earlier control plane
 	Factors   []string  `json:"factors,omitempty"`
 	Token     string    `json:"token,omitempty"` // shown once
 	CreatedAt time.Time `json:"created_at"`
@@ -32,13 +33,13 @@ type tenure struct {
 }
 
 func (c *command) operatorsCmd() *cobra.Command {
-	return group("operators", "Who may give commands", c.operatorsAddCmd(), c.operatorsListCmd(), c.operatorsRolesCmd(), c.operatorsPasswdCmd(), c.operatorsRemoveCmd())
+	return group("operators", "Who may give commands", c.operatorsAddCmd(), c.operatorsListCmd(), c.operatorsRolesCmd(), c.operatorsEnrolCmd(), c.operatorsPasswdCmd(), c.operatorsRemoveCmd())
 }
 
 func (c *command) operatorsAddCmd() *cobra.Command {
 	var roles []string
 	cmd := &cobra.Command{
-		Use: "add NAME", Short: "Make an operator; the token is shown once", Args: exactly(1),
+		Use: "add NAME", Short: "Make an operator; the secret to enrol with is shown once", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.client()
 			if err != nil {
@@ -51,12 +52,39 @@ func (c *command) operatorsAddCmd() *cobra.Command {
 			if c.output == "json" {
 				return c.json(op)
 			}
-			c.printf("%s  %s  %s\n%s\nthe token is not shown again\nundo: andon operators rm %s\n", op.ID, op.Name, op.Role, op.Token, op.ID)
+			c.printf("%s  %s  %s\n%s\nit is not shown again, and you have seen it: hand it over as a secret, to be replaced at once\nnext, there: ANDON_TOKEN=… andon operators enrol; until then nothing that %s approves counts\nundo: andon operators rm %s\n", op.ID, op.Name, op.Role, op.Token, op.Name, op.ID)
 			return nil
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "role", []string{"administrator"}, "what the operator may do: "+allRoles)
 	return cmd
+}
+
+// operatorsEnrolCmd replaces the token that one was let in with.
+func (c *command) operatorsEnrolCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "enrol", Short: "Replace the token that you were let in with by one that nobody else has seen", Args: cobra.NoArgs,
+		Long: `Replace the token that you were let in with by one of your own. Whoever let you in
+has seen the first one, so that nothing you approve, ratify or decide counts before.
+The first one ends, with whatever password, session and token there may be by then.
+If it says that you have enrolled already and it was not you, somebody else did.`,
+		Example: "  ANDON_TOKEN=op_… andon operators enrol",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			var op operator
+			if err := cl.do(cmd.Context(), http.MethodPost, "/enrol", nil, nil, &op); err != nil {
+				return err
+			}
+			if c.output == "json" {
+				return c.json(op)
+			}
+			c.printf("%s  %s  %s\n%s\nthis is your token; it is not shown again, and nobody else has seen it\nnext: ANDON_TOKEN=… andon operators passwd, then %s\n", op.ID, op.Name, op.Role, op.Token, quoteAll([]string{"login", "--name", op.Name}))
+			return nil
+		},
+	}
 }
 
 func (c *command) operatorsListCmd() *cobra.Command {
@@ -79,6 +107,9 @@ func (c *command) operatorsListCmd() *cobra.Command {
 			rows := [][]string{{"ID", "NAME", "ROLE", "FROM", "PROVES BY", "MADE", "BY", "STATE"}}
 			for _, op := range list.Operators {
 				state := "active"
+				if op.Enrolled != nil && !*op.Enrolled {
+					state = "not enrolled"
+				}
 				if !op.RemovedAt.IsZero() {
 					state = "removed " + until(op.RemovedAt, c.Now())
 				}

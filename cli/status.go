@@ -298,6 +298,11 @@ func (c *command) oneCorrection(ctx context.Context, cl *client, id string) erro
 	row("by", v.CreatedBy)
 	row("incident", v.Incident)
 	row("fallback", v.Fallback)
+	if v.Ratification != nil {
+		for _, n := range v.Ratification.Notes {
+			row("ratified by", n)
+		}
+	}
 	row("applied", at(v.AppliedAt))
 	row("starts", at(v.StartsAt))
 	row("review by", at(v.ReviewBy))

@@ -16,7 +16,7 @@ import (
 
 // todo is something that waits for a person, in one line.
 type todo struct {
-	Kind  string    `json:"kind"` // approval, ratification, review, run, decision, incident, gateway, on-call, plan, alerts
+	Kind  string    `json:"kind"` // approval, ratification, review, run, decision, incident, gateway, on-call, plan, alerts, authority
 	ID    string    `json:"id,omitempty"`
 	Says  string    `json:"says"`
 	Do    string    `json:"do,omitempty"` // the command
@@ -55,7 +55,7 @@ func (c *command) look(ctx context.Context, cl *client, o *overview) *outlook {
 		read func(context.Context, *client, *outlook, time.Time) ([]todo, []string, error)
 	}{
 		{"approvals", todoApprovals}, {"reviews", todoReviews}, {"decisions", todoDecisions}, {"runs", todoRuns},
-		{"incidents", todoIncidents}, {"rosters", todoOnCall}, {"the plan", todoPlan}, {"alerts", todoAlerts},
+		{"incidents", todoIncidents}, {"rosters", todoOnCall}, {"the plan", todoPlan}, {"alerts", todoAlerts}, {"the certificate authority", todoCA},
 	}
 	todos, names, errs := make([][]todo, len(rooms)), make([][]string, len(rooms)), make([]error, len(rooms))
 	var all sync.WaitGroup
@@ -154,7 +154,7 @@ func (c *command) printLook(o *outlook) {
 // allOf is the command that lists all of a kind.
 var allOf = map[string]string{
 	"approval": "andon approvals", "ratification": "andon corrections", "review": "andon pulls", "run": "andon runs", "decision": "andon decisions",
-	"incident": "andon incident ls", "gateway": "andon points", "on-call": "andon on-call", "plan": "andon plan show", "alerts": "andon alerts ls",
+	"incident": "andon incident ls", "gateway": "andon points", "on-call": "andon on-call", "plan": "andon plan show", "alerts": "andon alerts ls", "authority": "andon ca show",
 }
 
 func todoApprovals(ctx context.Context, cl *client, o *outlook, now time.Time) (out []todo, _ []string, err error) {

@@ -250,6 +250,16 @@ func (s *state) alertOf(e ledger.Entry) (event, says, about string) {
 	case typeOverdue:
 		b, _ := read[overdueBody](e.Body)
 		return eventOverdue, s.alarming(e), b.ID
+	case typeCarried:
+		if b, err := read[endedBody](e.Body); err == nil && s.authority.acts[b.ID] != nil {
+			return s.kinAlert(s.authority.acts[b.ID])
+		}
+	case typeRatified:
+		if b, err := read[changedBody](e.Body); err == nil && s.corrections[b.ID] != nil {
+			if note := s.kin(s.operators[e.Actor], e.At, s.corrections[b.ID].createdBy); note != "" {
+				return eventAlarm, b.ID + " was ratified by " + s.nameOf(e.Actor) + ", who was " + note, b.ID
+			}
+		}
 	case typeLapsed, typeReviewDue:
 		return eventOverdue, s.alarming(e), ""
 	case typeWitnessAlarmed:
@@ -262,6 +272,14 @@ func (s *state) alertOf(e ledger.Entry) (event, says, about string) {
 		}
 	case typeRosterGap:
 		return eventRosterGap, alarmText(e), ""
+	case typeCAOverdue:
+		return eventOverdue, alarmText(e), ""
+	case typeCAEnding:
+		return eventAlarm, alarmText(e), ""
+	case typeCAWithdrawn:
+		if b, err := read[caWithdrawn](e.Body); err == nil {
+			return s.revoked(e, "the certificate authority "+shortPrint(b.Authority), b.Reason)
+		}
 	case typeAlertOff:
 		return eventEndpoint, alarmText(e), ""
 	case typeRevoked:
@@ -338,6 +356,8 @@ func (s *state) pulls(how string, cs []correction.Correction) (event, says, abou
 // What gateways do is said in the log when it is seen.
 func alarmText(e ledger.Entry) string {
 	switch e.Type {
+	case typeCAOverdue, typeCAEnding:
+		return caAlarm(e)
 	case typeRosterGap:
 		if b, err := read[rosterGapBody](e.Body); err == nil {
 			return b.words()

@@ -80,6 +80,7 @@ type ruling struct {
 type ratified struct {
 	ruling
 	by      []string // operators that count
+	notes   []string // on those whom the author had let in a moment before
 	overdue bool
 }
 

@@ -43,8 +43,9 @@ func (s *state) actView(p *pendingAct, to *operator) actView {
 		State: p.state, Overdue: p.overdue, EndedAt: p.ended, Why: p.why, Takes: p.Takes, Evidence: p.Evidence, Answers: []answer{}, CanAnswer: []string{}}
 	answered, takes := map[string]bool{}, s.takesNow(p)
 	v.Takes = takes
+	kin := s.kinOfAct(p)
 	for _, a := range p.answers {
-		a.Counts = p.eligible(s.operators[a.By], takes) == ""
+		a.Counts, a.Note = p.eligible(s.operators[a.By], takes) == "", kin[a.By]
 		answered[a.By] = true
 		v.Answers = append(v.Answers, a)
 		if a.Counts && a.Yes {
@@ -266,13 +267,14 @@ type ratificationView struct {
 	Until     time.Time        `json:"until"`
 	Then      string           `json:"then"`
 	Share     *float64         `json:"share,omitempty"`
+	Notes     []string         `json:"notes,omitempty"` // who of by the author had let in a moment before
 }
 
 func (r *ratified) view() *ratificationView {
 	if r == nil {
 		return nil
 	}
-	v := &ratificationView{State: "pending", Rules: r.Rules, Approvals: r.Approvals, Approvers: r.Approvers, By: append([]string{}, r.by...), Until: r.Until, Then: r.Then, Share: r.Share}
+	v := &ratificationView{State: "pending", Rules: r.Rules, Approvals: r.Approvals, Approvers: r.Approvers, By: append([]string{}, r.by...), Until: r.Until, Then: r.Then, Share: r.Share, Notes: r.notes}
 	switch {
 	case !r.pending():
 		v.State = "ratified"

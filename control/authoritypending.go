@@ -79,7 +79,8 @@ type answer struct {
 	At     time.Time `json:"at"`
 	Yes    bool      `json:"yes"`
 	Reason string    `json:"reason"`
-	Counts bool      `json:"counts"` // still an operator with such a role
+	Counts bool      `json:"counts"`         // still an operator with such a role
+	Note   string    `json:"note,omitempty"` // who among those who act here let them in a moment before; only shown
 }
 
 // answeredBody is an approval, a refusal or a withdrawal.
@@ -100,7 +101,7 @@ type endedBody struct {
 func doers() map[string]doer {
 	return map[string]doer{
 		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive, doesDecide: doDecide, "roles": doRoles, "erase": doErase,
-		"withdraw": doWithdraw, "acknowledge": doAcknowledge, "app": doApp,
+		"withdraw": doWithdraw, "acknowledge": doAcknowledge, "app": doApp, doesAnnounceCA: doAnnounceCA, doesWithdrawCA: doWithdrawCA,
 	}
 }
 

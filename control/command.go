@@ -95,6 +95,7 @@ func (c *Control) take(entries []ledger.Entry) error {
 			c.publish(o)
 		}
 		c.turnedLocked(e)
+		c.heedCA(e)
 		c.hub.entry(e)
 		if text := cmp.Or(c.state.alarming(e), alarmText(e)); text != "" {
 			c.alert(e, text)

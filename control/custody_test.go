@@ -28,7 +28,7 @@ func (w *world) staff(names ...string) map[string]string {
 		if op.Token == "" || op.CreatedBy != "op-1" {
 			w.t.Fatalf("%+v", op)
 		}
-		tokens[n] = op.Token
+		tokens[n] = w.enrol(op.Token)
 	}
 	return tokens
 }

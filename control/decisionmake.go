@@ -119,6 +119,9 @@ func (c *Control) postDecide(cl *call) error {
 	if err := cl.op.may("decision.decide"); err != nil {
 		return err
 	}
+	if err := cl.op.enrolled(); err != nil {
+		return err
+	}
 	ask, err := decode[decideAsk](cl)
 	if err != nil {
 		return err

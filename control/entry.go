@@ -89,6 +89,7 @@ type operatorBody struct {
 
 	Roles   []string `json:"roles,omitempty"`   // beside role
 	Subject string   `json:"subject,omitempty"` // keyed hash of issuer and subject
+	Enrol   bool     `json:"enrol,omitempty"`   // its word does not count before it has replaced the token
 }
 
 // removedOperatorBody ends an operator. What the operator did stays in the record.

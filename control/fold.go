@@ -291,6 +291,9 @@ func (s *state) foldChanged(e ledger.Entry, o *order.Order) (func(), error) {
 		r.history = append(r.history, change{e.At.UTC(), e.Actor, action, b.Reason, e.Seq})
 		if op := s.operators[e.Actor]; e.Type == typeRatified && r.ratifies(op) {
 			r.ruling.by = append(r.ruling.by, op.id)
+			if note := s.kin(op, e.At, r.createdBy); note != "" {
+				r.ruling.notes = append(r.ruling.notes, op.name+": "+note)
+			}
 		}
 		s.weight -= r.weight
 		r.weight = 0

@@ -166,7 +166,7 @@ func (w *world) outsider(name, role string) (id, token string) {
 	if v.Token == "" {
 		w.t.Fatalf("%d %s", resp.StatusCode, data)
 	}
-	return v.ID, v.Token
+	return v.ID, w.enrol(v.Token)
 }
 
 // TestNothingLeaks: an incident, a case and a signal are for one person. Whoever

@@ -36,7 +36,7 @@ const (
 // Joining is what a control plane needs to let gateways join, and what it gives
 // them.
 type Joining struct {
-	CA  *credential.CA
+	CA  *credential.Authorities
 	Pin func() string // fingerprint of what vouches for the API's certificate; "": it has none
 
 	Control string // https://host:port that gateways reach; "": the one by which the operator came
@@ -44,9 +44,10 @@ type Joining struct {
 	Refused string // why nobody can join; "": gateways can
 
 	EmergencyTrust []string
-	PseudonymKey   string               // the secret that gateways share
-	Disconnect     func(gateway string) // breaks off who came in under the name
-	Trust          func() []string      // public keys of orders; nil: the signer's
+	PseudonymKey   string                      // the secret that gateways share
+	Disconnect     func(gateway string)        // breaks off who came in under the name
+	Trust          func() []string             // public keys of orders; nil: the signer's
+	Files          func() map[string]time.Time // listeners with certificates from files, and when those end; nil: there are none
 }
 
 type joinState struct {
@@ -82,6 +83,7 @@ type issuedBody struct {
 	Token     string    `json:"token,omitempty"` // id
 	Key       string    `json:"key_sha256"`      // of its public key
 	ExpiresAt time.Time `json:"expires_at"`
+	Authority string    `json:"authority,omitempty"` // fingerprint of the one that issued the first certificate; missing: the one that counted
 }
 
 type credRecord struct {
@@ -267,7 +269,7 @@ func (c *Control) Admits(cert *x509.Certificate) (gateway string, err error) {
 	if j == nil {
 		return "", problem("join_unavailable", "this control plane has issued no credentials")
 	}
-	id, err := j.CA.Holder(cert)
+	id, _, err := j.CA.Holder(cert)
 	if err != nil {
 		return "", problem("credential_refused", err.Error())
 	}

@@ -29,7 +29,7 @@ import (
 // joiners is a world whose gateways can join.
 type joiners struct {
 	*world
-	ca  *credential.CA
+	ca  *credential.Authorities
 	cut []string // gateways that were disconnected
 	mu  sync.Mutex
 }
@@ -38,7 +38,7 @@ func newJoiners(t *testing.T) *joiners {
 	t.Helper()
 	j := &joiners{}
 	var err error
-	j.ca, err = credential.LoadOrCreateCA(filepath.Join(t.TempDir(), "ca"), "test", time.Now)
+	j.ca, err = credential.OpenAuthorities(filepath.Join(t.TempDir(), "ca"), "test", time.Now)
 	must(t, err)
 	j.world = newWorld(t, func(c *Config) {
 		c.Local = "gw-local"
@@ -347,7 +347,7 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 func TestRenewal(t *testing.T) {
 	j := newJoiners(t)
 	g, key := j.join(j.make("gw-2", ""))
-	from, err := credential.NewIssued(j.ca, credential.Identity{Role: credential.RoleControl}, nil)
+	from, err := j.ca.Issued(credential.Identity{Role: credential.RoleControl}, nil)
 	must(t, err)
 	pool := j.ca.Pool()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", credential.Server(from, tls.VerifyClientCertIfGiven, func() *x509.CertPool { return pool }))
@@ -402,7 +402,7 @@ func TestRenewal(t *testing.T) {
 	}
 	stolen, err := credential.NewKey()
 	must(t, err)
-	_, minted, err := j.ca.Issue(credential.Identity{Role: credential.RoleGateway, Name: "gw-2", ID: "cr-1"}, stolen.Public(), nil)
+	_, minted, err := j.ca.Current().Issue(credential.Identity{Role: credential.RoleGateway, Name: "gw-2", ID: "cr-1"}, stolen.Public(), nil)
 	must(t, err)
 	if status, _ := renew(minted, stolen); status != 403 {
 		t.Errorf("another key: %d", status)
@@ -458,7 +458,7 @@ func TestOperatorsWithCertificates(t *testing.T) {
 	j.ok(201, "POST", "/join", joinText("gw-2", tok.Secret, req), nil)
 	key, err := credential.NewKey()
 	must(t, err)
-	_, gateway, err := j.ca.Issue(credential.Identity{Role: credential.RoleGateway, Name: "gw-2", ID: "cr-1"}, key.Public(), nil)
+	_, gateway, err := j.ca.Current().Issue(credential.Identity{Role: credential.RoleGateway, Name: "gw-2", ID: "cr-1"}, key.Public(), nil)
 	must(t, err)
 	for cert, want := range map[*x509.Certificate]bool{gateway: false, {Raw: []byte("an operator's")}: true} {
 		r := &http.Request{TLS: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}}

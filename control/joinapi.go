@@ -370,6 +370,9 @@ func (c *Control) postJoin(cl *call) error {
 	key := credential.KeyPrint(csr.RawSubjectPublicKeyInfo)
 	sum := sha256.Sum256([]byte(b.Secret))
 	hash := hex.EncodeToString(sum[:]) // the look-up is by hash: its timing says nothing of any token
+	if err := c.notTooOften(cl, &c.desk.joins, c.desk.source(cl.r)); err != nil {
+		return err
+	}
 	var grant credential.Grant
 	_, err = c.execute(cl.r.Context(), system, func(s *state, now time.Time) ([]draft, error) {
 		t := s.join.hashes[hash]
@@ -388,11 +391,12 @@ func (c *Control) postJoin(cl *call) error {
 		if !again {
 			id = "cr-" + strconv.Itoa(len(s.join.credList)+1)
 		}
-		chain, leaf, err := j.CA.Issue(credential.Identity{Role: credential.RoleGateway, Name: b.Gateway, ID: id}, csr.PublicKey, t.Hosts)
+		ca := j.issuer(s, now, func(string) bool { return true }) // it learns of it in the same answer
+		chain, leaf, err := ca.Issue(credential.Identity{Role: credential.RoleGateway, Name: b.Gateway, ID: id}, csr.PublicKey, t.Hosts)
 		if err != nil {
 			return nil, err
 		}
-		grant = c.grant(j, t.Control, b.Gateway, id, chain)
+		grant = c.grant(j, ca, t.Control, b.Gateway, id, chain)
 		if again {
 			return nil, nil
 		}
@@ -400,7 +404,7 @@ func (c *Control) postJoin(cl *call) error {
 		if cr.active() {
 			drafts = append(drafts, draft{typeCredRevoked, credRevokedBody{ID: cr.ID, Gateway: b.Gateway, Reason: "replaced by " + id}})
 		}
-		return append(drafts, draft{typeCredIssued, issuedBody{ID: id, Gateway: b.Gateway, Token: t.ID, Key: key, ExpiresAt: leaf.NotAfter.UTC()}}), nil
+		return append(drafts, draft{typeCredIssued, issuedBody{ID: id, Gateway: b.Gateway, Token: t.ID, Key: key, ExpiresAt: leaf.NotAfter.UTC(), Authority: credential.Fingerprint(ca.Certificate())}}), nil
 	})
 	if err != nil {
 		if p := asProblem(err); c.complaints.first(p.Detail) {
@@ -416,8 +420,8 @@ func (c *Control) postJoin(cl *call) error {
 }
 
 // grant is all that a gateway needs.
-func (c *Control) grant(j *Joining, control, gateway, id string, chain []byte) credential.Grant {
-	g := credential.Grant{Gateway: gateway, Credential: id, Certificate: string(chain), CA: string(j.CA.PEM()), Control: control,
+func (c *Control) grant(j *Joining, ca *credential.CA, control, gateway, id string, chain []byte) credential.Grant {
+	g := credential.Grant{Gateway: gateway, Credential: id, Certificate: string(chain), CA: string(ca.PEM()), Authorities: string(j.CA.PEM()), Control: control,
 		EmergencyTrust: j.EmergencyTrust, Lease: correction.Duration(c.cfg.Lease).String(), PseudonymKey: j.PseudonymKey}
 	if j.Trust != nil {
 		g.Trust = j.Trust()
@@ -434,48 +438,4 @@ func (c *Control) grant(j *Joining, control, gateway, id string, chain []byte) c
 		g.Bus = "tls://" + net.JoinHostPort(host, port)
 	}
 	return g
-}
-
-// renewPause is how long a renewal that is asked for again is not written down
-// again.
-const renewPause = time.Hour
-
-// postRenew gives a gateway a new certificate for its key. Its certificate is its
-// authority.
-func (c *Control) postRenew(cl *call) error {
-	j, err := c.joining()
-	if err != nil {
-		return err
-	}
-	if cl.r.TLS == nil || len(cl.r.TLS.PeerCertificates) == 0 {
-		return problem("credential_refused", "a gateway renews with the certificate that it has, over TLS")
-	}
-	cert := cl.r.TLS.PeerCertificates[0]
-	if _, err := c.Admits(cert); err != nil {
-		return err
-	}
-	id, err := credential.Of(cert)
-	if err != nil {
-		return problem("credential_refused", err.Error())
-	}
-	var grant credential.Grant
-	_, err = c.execute(cl.r.Context(), system, func(s *state, now time.Time) ([]draft, error) {
-		cr := s.join.credentials[id.Name]
-		if !cr.active() || cr.ID != id.ID {
-			return nil, problem("credential_refused", "the credential of "+id.Name+" was revoked")
-		}
-		chain, leaf, err := j.CA.Issue(id, cert.PublicKey, cr.hosts)
-		if err != nil {
-			return nil, err
-		}
-		grant = c.grant(j, cr.control, id.Name, id.ID, chain)
-		if now.Before(cr.renewed.Add(renewPause)) {
-			return nil, nil
-		}
-		return []draft{{typeCredRenewed, issuedBody{ID: id.ID, Gateway: id.Name, Token: cr.Token, Key: cr.Key, ExpiresAt: leaf.NotAfter.UTC()}}}, nil
-	})
-	if err != nil {
-		return err
-	}
-	return cl.reply(http.StatusOK, grant)
 }

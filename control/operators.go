@@ -40,6 +40,7 @@ type operatorView struct {
 	Roles     []string     `json:"roles"` // those of now
 	Held      []tenureView `json:"held"`  // those of each time
 	Source    string       `json:"source"`
+	Enrolled  bool         `json:"enrolled"`        // nobody else has seen what it comes in with
 	Factors   []string     `json:"factors"`         // by which it can prove who it is, beside a token
 	Token     string       `json:"token,omitempty"` // once, in the answer that makes it
 	CreatedAt time.Time    `json:"created_at"`
@@ -52,7 +53,7 @@ type operatorList struct {
 }
 
 func (op *operator) view() operatorView {
-	v := operatorView{ID: op.id, Name: op.name, Role: op.roles.String(), Roles: roleNames(op), Held: []tenureView{}, Source: "local", Factors: op.factors(),
+	v := operatorView{ID: op.id, Name: op.name, Role: op.roles.String(), Roles: roleNames(op), Held: []tenureView{}, Source: "local", Enrolled: !op.first, Factors: op.factors(),
 		CreatedAt: op.created, CreatedBy: op.by, RemovedAt: op.removed}
 	if !op.own() {
 		v.Source = "issuer"
@@ -100,7 +101,7 @@ func (c *Control) postOperator(cl *call) error {
 	if b.Role == "" && len(b.Roles) == 0 {
 		b.Role = string(authority.Administrator)
 	}
-	made := operatorBody{Name: b.Name, Role: b.Role, Roles: b.Roles}
+	made := operatorBody{Name: b.Name, Role: b.Role, Roles: b.Roles, Enrol: true}
 	roles, err := authority.ParseRoles(made.names()...)
 	if err != nil {
 		return badField("roles", err.Error(), authority.All.Names()...)

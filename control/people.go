@@ -50,6 +50,8 @@ type person struct {
 	passwordAt time.Time // when it was set
 	subject    string    // hash of issuer and subject, for who comes from an issuer
 	proved     time.Time // when it was last proved beside the token who it is
+	first      bool      // it comes in with the token that its maker saw
+	given      []granted // roles beyond those that it was made with
 	via        *caller   // of the copy that a request has; nil in the state
 }
 
@@ -84,6 +86,7 @@ var peopleTable = []route{
 	{"DELETE", "/api/v1/operators/{id}", "operator.remove", false, (*Control).deleteOperator},
 	{"POST", "/api/v1/operators/{id}/roles", "operator.roles", false, (*Control).postRoles},
 	{"DELETE", "/api/v1/operators/{id}/password", "operator.password_remove", false, (*Control).deletePassword},
+	{"POST", "/api/v1/enrol", "operator.enrol", false, (*Control).postEnrol},
 	{"GET", "/api/v1/whoami", "", false, (*Control).getWhoami},
 	{"PUT", "/api/v1/password", "operator.password", false, (*Control).putPassword},
 	{"POST", "/api/v1/step-up", "operator.step_up", false, (*Control).postStepUp},
@@ -104,7 +107,7 @@ var peopleTable = []route{
 // peoplePermits: what everybody may do, they may do to their own alone; the
 // administrator may to all. What is not listed is the administrator's.
 var peoplePermits = map[string]authority.Set{
-	"operator.read": authority.All, "operator.password": authority.All, "operator.step_up": authority.All,
+	"operator.read": authority.All, "operator.password": authority.All, "operator.step_up": authority.All, "operator.enrol": authority.All,
 	"token.create": authority.All, "token.read": authority.All, "token.revoke": authority.All,
 	"session.close": authority.All, "session.read": authority.All, "session.revoke": authority.All,
 }
@@ -114,6 +117,8 @@ var peopleCodes = map[string]code{
 	"step_up_needed":      {403, "Prove anew who you are"},
 	"cross_origin":        {403, "The request comes from another site"},
 	"operator_exists":     {409, "There is an operator of this name"},
+	"enrolled":            {409, "Enrolled already"},
+	"not_enrolled":        {403, "Enrol first"},
 	"last_operator":       {409, "Somebody has to remain"},
 	"too_many_api_tokens": {409, "Too many API tokens"},
 	"too_many_attempts":   {429, "Too many attempts"},
@@ -153,7 +158,7 @@ func (c *Control) over(k *badge, now time.Time) string {
 
 // irreversible is what takes a proof of everybody, whatever the configuration
 // says, and of accounts that have no way to give one, too.
-var irreversible = map[string]bool{typeSealed: true, typeDestroying: true, typeDestroyed: true, "personal.erase": true}
+var irreversible = map[string]bool{typeSealed: true, typeDestroying: true, typeDestroyed: true, "personal.erase": true, actWithdrawCA: true}
 
 // stepUp is asked for before what cannot be undone: who does it has proved anew,
 // within five minutes and by more than a token, who they are.

@@ -77,6 +77,7 @@ func (w *world) hire(name string, roles ...string) operatorView {
 	w.t.Helper()
 	var op operatorView
 	w.good(w.token, "POST", "/operators", jsonText(newOperator{Name: name, Roles: roles}), &op)
+	op.Token = w.enrol(op.Token)
 	return op
 }
 

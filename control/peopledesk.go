@@ -73,11 +73,12 @@ type desk struct {
 	byName   people.Throttle // (account, address), or (account, device)
 	bySource people.Throttle
 	devices  people.Meter // device log-ins begun, by address
+	joins    people.Meter // tokens that were handed in, by address
+	renewals people.Meter // of gateways
 	general  people.Meter
 	tighten  people.Meter
 	forAll   chan struct{}
 	forKnown chan struct{}
-	polls    chan struct{} // device log-ins that wait
 	past     chan struct{} // earlier states that are looked for, see Control.past
 
 	setting sync.Mutex // held while a password is on its way from its file to its entry
@@ -85,6 +86,7 @@ type desk struct {
 	mu    sync.Mutex
 	known map[string]bool      // account and address of log-ins that succeeded
 	used  map[string]time.Time // what may be used once → until when it could be
+	polls map[string]int       // device log-ins that wait, by address; "": of all
 }
 
 func (c *Control) newDesk() error {
@@ -104,10 +106,12 @@ func (c *Control) newDesk() error {
 		byName:   people.Throttle{Free: freeByAccount, First: firstDelay, Most: mostDelay, Room: throttleRoom},
 		bySource: people.Throttle{Free: freeBySource, First: firstDelay, Most: mostDelay, Room: throttleRoom},
 		devices:  people.Meter{PerSecond: 0.5, Burst: 20, Room: throttleRoom},
+		joins:    people.Meter{PerSecond: 5, Burst: 100, Room: throttleRoom},
+		renewals: people.Meter{PerSecond: 0.2, Burst: 30, Room: throttleRoom},
 		general:  people.Meter{PerSecond: requestsPerSecond, Burst: requestsAtOnce, Room: throttleRoom},
 		tighten:  people.Meter{PerSecond: requestsPerSecond, Burst: requestsAtOnce, Room: throttleRoom},
-		forAll:   make(chan struct{}, lanesForAll), forKnown: make(chan struct{}, lanesForKnown), polls: make(chan struct{}, maxPolls), past: make(chan struct{}, maxPasts),
-		known: map[string]bool{}, used: map[string]time.Time{},
+		forAll:   make(chan struct{}, lanesForAll), forKnown: make(chan struct{}, lanesForKnown), past: make(chan struct{}, maxPasts),
+		known: map[string]bool{}, used: map[string]time.Time{}, polls: map[string]int{},
 	}
 	d.actions = knownActions()
 	random := make([]byte, people.SaltBytes+32)
@@ -189,6 +193,26 @@ func (d *desk) once(id string, until, now time.Time) bool {
 	}
 	d.used[id] = until
 	return true
+}
+
+// poll takes a place among the device log-ins that wait; done gives it back, and is
+// nil if there is none. No address takes all of them.
+func (d *desk) poll(source string) (done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.polls[""] >= maxPolls || d.polls[source] >= maxPollsBySource {
+		return nil
+	}
+	d.polls[""]++
+	d.polls[source]++
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.polls[""]--
+		if d.polls[source]--; d.polls[source] == 0 {
+			delete(d.polls, source)
+		}
+	}
 }
 
 func (d *desk) remember(account, source string) {

@@ -46,6 +46,7 @@ const (
 	deviceTripPurpose = "oidc device"
 	pollFor           = 20 * time.Second // a poll waits so long
 	maxPolls          = 256              // at once
+	maxPollsBySource  = 8                // of them from one address
 	maxDeviceTrip     = 30 * time.Minute
 )
 
@@ -90,12 +91,11 @@ func (c *Control) postDeviceToken(cl *call) error {
 	if !c.desk.open(deviceTripPurpose, b.Handle, &t) || !c.late().Before(t.Until) {
 		return problem("login_failed", "the handle is not known, or the time is over; begin anew")
 	}
-	select {
-	case c.desk.polls <- struct{}{}:
-		defer func() { <-c.desk.polls }()
-	default:
-		return c.tooMany(cl, pollFor, "many log-ins wait already")
+	done := c.desk.poll(c.desk.source(cl.r))
+	if done == nil {
+		return c.tooMany(cl, pollFor, "many log-ins wait already; a password, a token or a browser (GET /api/v1/oidc/login) works on")
 	}
+	defer done()
 	p, conf, ctx, err := c.atIssuer(cl)
 	if err != nil {
 		return err

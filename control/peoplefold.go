@@ -88,7 +88,7 @@ type sessionEndedBody struct {
 var peopleFolds = map[string]foldFunc{
 	typeOperator: (*state).foldOperator, typeToken: (*state).foldOperator,
 	typeOpRemoved: (*state).foldOpRemoved, typeRoles: (*state).foldRoles, typePassword: (*state).foldPassword, typePasswordGone: (*state).foldPasswordGone,
-	typeProved: (*state).foldProved, typeAPIToken: (*state).foldAPIToken, typeAPIRevoked: (*state).foldAPIRevoked,
+	typeProved: (*state).foldProved, typeEnrolled: foldEnrolled, typeAPIToken: (*state).foldAPIToken, typeAPIRevoked: (*state).foldAPIRevoked,
 	typeSession: (*state).foldSession, typeSessionEnded: (*state).foldSessionEnded,
 }
 
@@ -118,7 +118,7 @@ func (s *state) foldOperator(e ledger.Entry, _ *order.Order) (func(), error) {
 			return nil, fmt.Errorf("operator %q: %w", b.ID, err)
 		}
 		op.tenures = op.tenures.Begin(op.roles, e.At.UTC())
-		op.subject = b.Subject
+		op.subject, op.first = b.Subject, b.Enrol
 	}
 	if b.Subject == "" || old != nil {
 		if op.token, err = tokenHash(b.Token); err != nil {
@@ -191,7 +191,12 @@ func (s *state) foldRoles(e ledger.Entry, _ *order.Order) (func(), error) {
 			return nil, fmt.Errorf("operator %q: %w", b.ID, err)
 		}
 	}
-	return func() { op.roles, op.tenures = roles, op.tenures.Begin(roles, e.At.UTC()) }, nil
+	return func() {
+		if grows(op.roles, roles) {
+			op.given = append(op.given, granted{e.Actor, e.At.UTC()})
+		}
+		op.roles, op.tenures = roles, op.tenures.Begin(roles, e.At.UTC())
+	}, nil
 }
 
 func (s *state) foldPassword(e ledger.Entry, _ *order.Order) (func(), error) {

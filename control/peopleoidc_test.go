@@ -8,10 +8,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	oidcsim "andon/sim/issuer"
 )
@@ -329,4 +334,71 @@ func TestWithoutTheIssuerTheRestGoesOn(t *testing.T) {
 	o.passwd(o.token, passphrase)
 	o.good("", "POST", "/session", login("ann", passphrase), nil)
 	o.create(stopLarge)
+}
+
+// A flood of device log-ins from one address fills nothing that the on-call, who
+// comes from another one, needs.
+func TestDeviceLogInsAreFlooded(t *testing.T) {
+	o := newOffice(t)
+	o.c.desk.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	from := func(ctx context.Context, addr, path, body string, out any) int {
+		req, err := http.NewRequestWithContext(ctx, "POST", "http://"+o.c.Addr()+api+path, strings.NewReader(body))
+		must(t, err)
+		req.Header.Set("X-Forwarded-For", addr)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			return 0 // ctx has ended
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err == nil && resp.StatusCode/100 == 2 && out != nil {
+			must(t, json.Unmarshal(data, out))
+		}
+		return resp.StatusCode
+	}
+	var flood []deviceView
+	refused := 0
+	for range 80 {
+		var d deviceView
+		switch status := from(t.Context(), "10.1.1.1", "/oidc/device", `{}`, &d); status {
+		case 200:
+			flood = append(flood, d)
+		case 429:
+			refused++
+		default:
+			t.Fatal(status)
+		}
+	}
+	if refused == 0 || len(flood) < maxPollsBySource {
+		t.Fatal(len(flood), "begun,", refused, "refused")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	var turned atomic.Int32
+	for i := range 200 {
+		waiting.Go(func() {
+			if from(ctx, "10.1.1.1", "/oidc/device/token", fmt.Sprintf(`{"handle":%q}`, flood[i%len(flood)].Handle), nil) == 429 {
+				turned.Add(1)
+			}
+		})
+	}
+	o.eventually(func() bool { return turned.Load() >= 200-2*maxPollsBySource }) // the others wait, or were told to be slower
+	var d deviceView
+	if status := from(t.Context(), "10.2.2.2", "/oidc/device", `{}`, &d); status != 200 {
+		t.Fatal("the on-call cannot begin:", status)
+	}
+	resp, err := http.PostForm(o.iss.URL()+"/device", url.Values{"user_code": {d.UserCode}, "user": {"cem"}})
+	must(t, err)
+	resp.Body.Close()
+	var s sessionView
+	if status := from(t.Context(), "10.2.2.2", "/oidc/device/token", fmt.Sprintf(`{"handle":%q}`, d.Handle), &s); status != 201 || s.Token == "" {
+		t.Error("the on-call cannot log in:", status)
+	}
+	cancel()
+	waiting.Wait()
+	o.eventually(func() bool {
+		o.c.desk.mu.Lock()
+		defer o.c.desk.mu.Unlock()
+		return len(o.c.desk.polls) == 1 && o.c.desk.polls[""] == 0
+	})
 }

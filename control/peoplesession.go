@@ -168,13 +168,14 @@ type whoamiView struct {
 	Scopes        []string  `json:"scopes,omitempty"`
 	ExpiresAt     time.Time `json:"expires_at,omitzero"`
 	IdleUntil     time.Time `json:"idle_until,omitzero"`
-	Factors       []string  `json:"factors"` // by which the account can prove who it is, beside a token
+	Factors       []string  `json:"factors"`  // by which the account can prove who it is, beside a token
+	Enrolled      bool      `json:"enrolled"` // nobody else has seen what it comes in with; before, its approvals do not count
 	SteppedUpTill time.Time `json:"stepped_up_until,omitzero"`
 }
 
 func (c *Control) getWhoami(cl *call) error {
 	op := cl.op // whatever the role: it says which one it is
-	v := whoamiView{ID: op.id, Name: op.name, Role: op.roles.String(), Roles: roleNames(op), Factors: op.factors()}
+	v := whoamiView{ID: op.id, Name: op.name, Role: op.roles.String(), Roles: roleNames(op), Enrolled: !op.first, Factors: op.factors()}
 	if via := op.via; via != nil {
 		k := via.cred
 		v.Credential, v.Kind, v.Method, v.Scopes, v.ExpiresAt = k.id, k.kind, k.method, k.scopes, k.expires

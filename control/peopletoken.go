@@ -76,6 +76,9 @@ func (cl *call) notByToken(what string) error {
 // ownHand refuses a word that counts as a person's where somebody else made the
 // token that it comes with: who makes a token has seen it.
 func (op *operator) ownHand() error {
+	if err := op.enrolled(); err != nil {
+		return err
+	}
 	if op.via == nil || op.via.cred.kind != kindAPI || op.via.cred.by == op.id {
 		return nil
 	}

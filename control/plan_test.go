@@ -71,7 +71,7 @@ func (w *world) member(name, role string) (token string) {
 	w.t.Helper()
 	var op operatorView
 	w.ok(201, "POST", "/operators", `{"name":"`+name+`","role":"`+role+`"}`, &op)
-	return op.Token
+	return w.enrol(op.Token)
 }
 
 func TestAPlanIsPutInForce(t *testing.T) {

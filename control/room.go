@@ -21,26 +21,26 @@ import (
 // clocks bring about; here they are put together.
 
 // table is the whole API. The OpenAPI document says the same; a test compares.
-var table = slices.Concat(coreTable, authorityTable, planTable, readinessTable, peopleTable, joinTable, signingTable, incidentTable,
+var table = slices.Concat(coreTable, authorityTable, planTable, readinessTable, peopleTable, joinTable, caTable, signingTable, incidentTable,
 	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable, exchangeTable, alertTable)
 
 // permits says which roles may do what. An action that is not listed is the
 // administrator's alone.
-var permits = joined(corePermits, authorityPermits, planPermits, readinessPermits, peoplePermits, joinPermits, signingPermits, incidentPermits,
+var permits = joined(corePermits, authorityPermits, planPermits, readinessPermits, peoplePermits, joinPermits, caPermits, signingPermits, incidentPermits,
 	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits, exchangePermits, alertPermits)
 
 // codes are the problems' stable codes.
-var codes = joined(coreCodes, authorityCodes, planCodes, readinessCodes, peopleCodes, joinCodes, signingCodes, incidentCodes,
+var codes = joined(coreCodes, authorityCodes, planCodes, readinessCodes, peopleCodes, joinCodes, caCodes, signingCodes, incidentCodes,
 	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes, exchangeCodes, alertCodes)
 
 // folds read entries, by their type. See state.prepare.
-var folds = joined(authorityFolds, planFolds, readinessFolds, peopleFolds, joinFolds, signingFolds, incidentFolds,
+var folds = joined(authorityFolds, planFolds, readinessFolds, peopleFolds, joinFolds, caFolds, signingFolds, incidentFolds,
 	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds, exchangeFolds, alertFolds)
 
 // clocks say what is to be written because time has passed. Each runs as a
 // command decides: the state has no other writer. They must not wait.
 var clocks = []func(c *Control, s *state, early time.Time) []draft{
-	authorityClock, planClock, readinessClock, peopleClock, joinClock, incidentClock, decisionClock, playbookClock, evidenceClock, termsClock, restoreClock, alertClock,
+	authorityClock, planClock, readinessClock, peopleClock, joinClock, caClock, incidentClock, decisionClock, playbookClock, evidenceClock, termsClock, restoreClock, alertClock,
 }
 
 // code is a problem's status and title.
@@ -60,6 +60,7 @@ type parts struct {
 	readiness readinessState
 	people    peopleState
 	join      joinState
+	ca        caState
 	signing   signingState
 	incident  incidentState
 	decision  decisionState

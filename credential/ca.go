@@ -42,22 +42,40 @@ type CA struct {
 // once, one wins and both get it. A file that others can read is refused. The
 // certificate alone is kept beside it, in a file that ends in .crt, for clients.
 func LoadOrCreateCA(file, name string, now func() time.Time) (*CA, error) {
+	ca, err := loadOrCreate(file, name, now)
+	if err == nil {
+		err = ca.ended(file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ca, publish(file, ca.PEM())
+}
+
+func loadOrCreate(file, name string, now func() time.Time) (*CA, error) {
 	ca, err := loadCA(file, now)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = createCA(file, name, now); err == nil {
 			ca, err = loadCA(file, now)
 		}
 	}
-	if err != nil {
-		return nil, err
+	return ca, err
+}
+
+// publish keeps the certificates that clients believe beside the file of keys.
+func publish(file string, certs []byte) error {
+	if old, err := os.ReadFile(file + ".crt"); err == nil && bytes.Equal(old, certs) {
+		return nil
 	}
-	public := file + ".crt"
-	if old, err := os.ReadFile(public); err != nil || !bytes.Equal(old, ca.PEM()) {
-		if err := WriteFile(public, ca.PEM(), 0o644); err != nil {
-			return nil, err
-		}
+	return WriteFile(file+".crt", certs, 0o644)
+}
+
+// ended says that the authority of a file is over, and what to do then.
+func (ca *CA) ended(file string) error {
+	if ca.now().After(ca.cert.NotAfter) {
+		return fmt.Errorf("read certificate authority %s: it ended on %s; move the file away, and let every gateway join again", file, ca.cert.NotAfter.Format(time.DateOnly))
 	}
-	return ca, nil
+	return nil
 }
 
 func createCA(file, name string, now func() time.Time) error {
@@ -105,9 +123,6 @@ func loadCA(file string, now func() time.Time) (*CA, error) {
 	if err == nil && (key == nil || len(certs) != 1 || !certs[0].IsCA || !key.PublicKey.Equal(certs[0].PublicKey)) {
 		err = errors.New("it has to hold one private key and its certificate")
 	}
-	if err == nil && now().After(certs[0].NotAfter) {
-		err = fmt.Errorf("it ended on %s; move the file away, and let every gateway join again", certs[0].NotAfter.Format(time.DateOnly))
-	}
 	if err != nil {
 		return nil, fmt.Errorf("read certificate authority %s: %w", file, err)
 	}
@@ -130,11 +145,28 @@ func (ca *CA) Pool() *x509.CertPool {
 // Derive makes a secret of the installation for a purpose, 32 bytes in hex. It
 // tells nothing of the authority's key.
 func (ca *CA) Derive(purpose string) (string, error) {
+	seed, err := ca.seed()
+	if err != nil {
+		return "", err
+	}
+	return derive(seed, purpose)
+}
+
+// seed is what Derive derives from, one way from the key.
+func (ca *CA) seed() ([]byte, error) {
 	raw, err := ca.key.Bytes()
 	if err != nil {
-		return "", fmt.Errorf("derive secret: %w", err)
+		return nil, fmt.Errorf("derive secret: %w", err)
 	}
-	out, err := hkdf.Key(sha256.New, raw, nil, "andon "+purpose, 32)
+	seed, err := hkdf.Extract(sha256.New, raw, nil)
+	if err != nil {
+		return nil, fmt.Errorf("derive secret: %w", err)
+	}
+	return seed, nil
+}
+
+func derive(seed []byte, purpose string) (string, error) {
+	out, err := hkdf.Expand(sha256.New, seed, "andon "+purpose, 32)
 	if err != nil {
 		return "", fmt.Errorf("derive secret: %w", err)
 	}
@@ -174,20 +206,6 @@ func (ca *CA) Issue(id Identity, public crypto.PublicKey, hosts []string) (chain
 		return nil, nil, fmt.Errorf("issue certificate for %s %s: %w", id.Role, id.Name, err)
 	}
 	return append(certPEM(der), ca.PEM()...), leaf, nil
-}
-
-// Holder says whose client certificate it is, if this authority issued it and it
-// counts now.
-func (ca *CA) Holder(cert *x509.Certificate) (Identity, error) {
-	_, err := cert.Verify(x509.VerifyOptions{Roots: ca.Pool(), CurrentTime: ca.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	if err != nil {
-		return Identity{}, fmt.Errorf("verify certificate: %w", clocked(err))
-	}
-	id, err := Of(cert)
-	if err == nil && (id.Role != RoleGateway || id.ID == "") {
-		err = errors.New("the certificate is not that of a gateway")
-	}
-	return id, err
 }
 
 // ReadRequest reads a certificate request in PEM and checks that who made it

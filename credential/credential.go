@@ -124,13 +124,18 @@ type Believed struct {
 // there is one, is presented to it. seen, if there is one, is given the chain that
 // was believed.
 func (b Believed) Client(own func() (*tls.Certificate, error), seen func(chain []*x509.Certificate)) *tls.Config {
+	return ClientOf(func() Believed { return b }, own, seen)
+}
+
+// ClientOf is Believed.Client for what may change: it is asked at each handshake.
+func ClientOf(believed func() Believed, own func() (*tls.Certificate, error), seen func(chain []*x509.Certificate)) *tls.Config {
 	c := &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// What follows takes the place of the usual check, which looks at the host's name alone.
 		InsecureSkipVerify: true,
 	}
 	c.VerifyConnection = func(s tls.ConnectionState) error {
-		chain, err := b.verify(s.PeerCertificates, s.ServerName)
+		chain, err := believed().verify(s.PeerCertificates, s.ServerName)
 		if err == nil && seen != nil {
 			seen(chain)
 		}
@@ -185,14 +190,29 @@ func (b Believed) verify(presented []*x509.Certificate, host string) ([]*x509.Ce
 		first = err
 	}
 	if others == nil && b.CA != nil && b.Pin == "" {
-		return nil, fmt.Errorf("verify control plane: %w", clocked(first))
+		return nil, fmt.Errorf("verify control plane: %w", replaced(first, leaf))
 	}
 	opts.Roots, opts.DNSName = others, host
 	chains, err := leaf.Verify(opts)
 	if err != nil {
-		return nil, fmt.Errorf("verify control plane: %w", clocked(errors.Join(first, err)))
+		return nil, fmt.Errorf("verify control plane: %w", replaced(errors.Join(first, err), leaf))
 	}
 	return chains[0], nil
+}
+
+// ErrAuthority means that a control plane shows a certificate of an installation's
+// authority that is not believed: another installation's, or the one that has
+// taken the place of the one that is.
+var ErrAuthority = errors.New("its certificate is of an authority of Andon's that is not believed here; the installation's own may have been replaced (andon ca show)")
+
+// replaced adds what a certificate out of its time, or of another authority, often
+// means.
+func replaced(err error, leaf *x509.Certificate) error {
+	var unknown x509.UnknownAuthorityError
+	if _, wrong := Of(leaf); wrong == nil && errors.As(err, &unknown) {
+		return fmt.Errorf("%w: %w", ErrAuthority, err)
+	}
+	return clocked(err)
 }
 
 // clocked adds what a certificate out of its time often means.

@@ -167,8 +167,10 @@ func TestHolder(t *testing.T) {
 	}
 	gw := Identity{RoleGateway, "gw-1", "cr-1"}
 	good := issue(ca, gw)
-	if id, err := ca.Holder(good); err != nil || id != gw {
-		t.Fatal(id, err)
+	all := &Authorities{now: clock}
+	all.set.Store((&authorities{current: ca}).ready())
+	if id, by, err := all.Holder(good); err != nil || id != gw || by != Fingerprint(ca.Certificate()) {
+		t.Fatal(id, by, err)
 	}
 	for name, c := range map[string]*x509.Certificate{
 		"another authority":  issue(other, gw),
@@ -177,7 +179,7 @@ func TestHolder(t *testing.T) {
 		"a name that is two": issue(ca, Identity{RoleGateway, "gw-1/cr-9", "cr-1"}),
 		"the authority":      ca.Certificate(),
 	} {
-		if id, err := ca.Holder(c); err == nil {
+		if id, _, err := all.Holder(c); err == nil {
 			t.Errorf("%s passes as %v", name, id)
 		}
 	}
@@ -188,7 +190,7 @@ func TestHolder(t *testing.T) {
 		ok bool
 	}{{-23 * time.Hour, true}, {-25 * time.Hour, false}, {LeafLife - time.Hour, true}, {LeafLife + time.Hour, false}} {
 		now = start.Add(tc.d)
-		if _, err := ca.Holder(good); (err == nil) != tc.ok {
+		if _, _, err := all.Holder(good); (err == nil) != tc.ok {
 			t.Errorf("%s: %v", tc.d, err)
 		} else if !tc.ok && !strings.Contains(err.Error(), "clock") {
 			t.Errorf("%s: %v says nothing of clocks", tc.d, err)

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"github.com/go-json-experiment/json"
@@ -24,11 +26,12 @@ const (
 // Grant is what the control plane gives a gateway that joins.
 type Grant struct {
 	Gateway     string `json:"gateway"`
-	Credential  string `json:"credential"`  // id
-	Certificate string `json:"certificate"` // PEM, with the authority's
-	CA          string `json:"ca"`          // PEM
-	Control     string `json:"control"`     // https://host:port
-	Bus         string `json:"bus"`         // tls://host:port
+	Credential  string `json:"credential"`            // id
+	Certificate string `json:"certificate"`           // PEM, with the authority's
+	CA          string `json:"ca"`                    // PEM: the authority that issued it
+	Authorities string `json:"authorities,omitempty"` // PEM: all that the control plane may be known by; missing: CA alone
+	Control     string `json:"control"`               // https://host:port
+	Bus         string `json:"bus"`                   // tls://host:port
 
 	Trust          []string `json:"trust"`                     // public keys whose orders are obeyed
 	EmergencyTrust []string `json:"emergency_trust,omitempty"` // public keys whose emergency orders are obeyed
@@ -42,9 +45,15 @@ type Joined struct {
 	dir    string
 	kept   kept
 	key    *ecdsa.PrivateKey
-	ca     *x509.Certificate
-	vouch  []*x509.Certificate
-	latest atomic.Pointer[tls.Certificate]
+	latest atomic.Pointer[taken]
+}
+
+// taken is what a handshake needs of what is kept; it is never changed.
+type taken struct {
+	own      *tls.Certificate
+	believed Believed
+	known    map[string]bool // fingerprints of the authorities that are believed
+	issuer   string          // fingerprint of the one that issued own
 }
 
 type kept struct {
@@ -135,9 +144,32 @@ func (j *Joined) take() error {
 	if err != nil {
 		return fmt.Errorf("ca: %w", err)
 	}
+	all := cas[:1]
+	if j.kept.Authorities != "" {
+		if all, err = ReadCertificates([]byte(j.kept.Authorities)); err != nil {
+			return fmt.Errorf("authorities: %w", err)
+		}
+	}
+	t := &taken{believed: Believed{CA: x509.NewCertPool()}, known: map[string]bool{}, issuer: Fingerprint(cas[0])}
+	for _, c := range all {
+		if !c.IsCA {
+			return errors.New("authorities: a certificate among them is not an authority's")
+		}
+		t.believed.CA.AddCert(c)
+		t.known[Fingerprint(c)] = true
+	}
+	if t.believed.Others, err = x509.SystemCertPool(); err != nil {
+		t.believed.Others = x509.NewCertPool()
+	}
 	if j.kept.Vouch != "" {
-		if j.vouch, err = ReadCertificates([]byte(j.kept.Vouch)); err != nil {
+		vouch, err := ReadCertificates([]byte(j.kept.Vouch))
+		if err != nil {
 			return fmt.Errorf("vouched: %w", err)
+		}
+		if t.known[Fingerprint(vouch[0])] || t.issuer == Fingerprint(vouch[0]) {
+			j.kept.Vouch = "" // an authority is believed as long as it is one, and no longer
+		} else {
+			t.believed.Others.AddCert(vouch[0])
 		}
 	}
 	id, err := Of(certs[0])
@@ -152,8 +184,8 @@ func (j *Joined) take() error {
 	if err := certs[0].CheckSignatureFrom(cas[0]); err != nil {
 		return errors.New("the certificate is not of the authority beside it")
 	}
-	j.ca = cas[0]
-	j.latest.Store(&tls.Certificate{Certificate: [][]byte{certs[0].Raw, cas[0].Raw}, PrivateKey: j.key, Leaf: certs[0]})
+	t.own = &tls.Certificate{Certificate: [][]byte{certs[0].Raw, cas[0].Raw}, PrivateKey: j.key, Leaf: certs[0]}
+	j.latest.Store(t)
 	return nil
 }
 
@@ -172,30 +204,58 @@ func (j *Joined) Grant() Grant { return j.kept.Grant }
 func (j *Joined) By(t Token) bool { return j.kept.Token == t.Hash() }
 
 // Certificate is the gateway's own, as client and towards callers.
-func (j *Joined) Certificate() (*tls.Certificate, error) { return j.latest.Load(), nil }
+func (j *Joined) Certificate() (*tls.Certificate, error) { return j.latest.Load().own, nil }
 
 // Believed says whom the gateway believes to be its control plane.
-func (j *Joined) Believed() Believed {
-	b := Believed{CA: x509.NewCertPool()}
-	b.CA.AddCert(j.ca)
-	if b.Others, _ = x509.SystemCertPool(); b.Others == nil {
-		b.Others = x509.NewCertPool()
+func (j *Joined) Believed() Believed { return j.latest.Load().believed }
+
+// Client is a TLS configuration for dialling the control plane or its bus, by what
+// is believed at each handshake.
+func (j *Joined) Client() *tls.Config { return ClientOf(j.Believed, j.Certificate, nil) }
+
+// Issuer is the fingerprint of the authority that issued the certificate.
+func (j *Joined) Issuer() string { return j.latest.Load().issuer }
+
+// Knows are the fingerprints of the authorities that are believed.
+func (j *Joined) Knows() []string { return slices.Sorted(maps.Keys(j.latest.Load().known)) }
+
+// Learn has the control plane be known by other authorities, in PEM, from now on;
+// who says so was believed. It is durable when Learn returns. One goroutine at a
+// time, as for Renewed.
+func (j *Joined) Learn(authorities string) error {
+	g := j.kept.Grant
+	if g.Authorities == authorities || g.Authorities == "" && g.CA == authorities {
+		return nil
 	}
-	for _, c := range j.vouch {
-		if !c.Equal(j.ca) {
-			b.Others.AddCert(c)
-		}
-	}
-	return b
+	g.Authorities = authorities
+	return j.change(g)
 }
 
-// Renewed takes in a new certificate for the same key, and keeps it. One goroutine
-// at a time.
+// Renewed takes in a new certificate for the same key, and keeps it. It may be of
+// another authority, if that was believed before.
 func (j *Joined) Renewed(g Grant) error {
 	before := j.kept
-	if g.Gateway != before.Gateway || g.Credential != before.Credential || g.CA != before.CA {
+	if g.Gateway != before.Gateway || g.Credential != before.Credential {
 		return errors.New("take in credential: it is another one's")
 	}
+	if g.CA != before.CA {
+		cas, err := ReadCertificates([]byte(g.CA))
+		if err != nil {
+			return fmt.Errorf("take in credential: ca: %w", err)
+		}
+		if !j.latest.Load().known[Fingerprint(cas[0])] {
+			return errors.New("take in credential: it is of an authority that is not believed here")
+		}
+	}
+	if g.Authorities == "" && before.Authorities != "" {
+		g.Authorities = before.Authorities
+	}
+	return j.change(g)
+}
+
+// change puts a grant in the place of the one that is kept.
+func (j *Joined) change(g Grant) error {
+	before := j.kept
 	j.kept.Grant = g
 	if err := j.take(); err != nil {
 		j.kept = before

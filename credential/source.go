@@ -177,18 +177,12 @@ func (f *Files) Pin() string {
 	return Fingerprint(c)
 }
 
-// WatchPool reads a file of certificates that are believed, beside those given,
-// again when it changes.
-func WatchPool(file string, alarm func(error), more ...*x509.Certificate) (func() *x509.CertPool, error) {
-	w, err := watch(func() (*x509.CertPool, error) {
-		pool, err := ReadPool(file)
-		for _, c := range more {
-			if err == nil {
-				pool.AddCert(c)
-			}
-		}
-		return pool, err
-	}, alarm, file)
+// Ends is when the certificate in force ends.
+func (f *Files) Ends() time.Time { return f.w.get().Leaf.NotAfter }
+
+// WatchPool reads a file of certificates that are believed, again when it changes.
+func WatchPool(file string, alarm func(error)) (func() *x509.CertPool, error) {
+	w, err := watch(func() (*x509.CertPool, error) { return ReadPool(file) }, alarm, file)
 	if err != nil {
 		return nil, err
 	}
@@ -198,18 +192,19 @@ func WatchPool(file string, alarm func(error), more ...*x509.Certificate) (func(
 // Issued is a certificate that the authority in the same process issues, and
 // issues anew once a third of its life is over.
 type Issued struct {
-	ca    *CA
+	ca    func() *CA // that issues now
 	id    Identity
 	hosts []string
 
 	mu    sync.Mutex
 	cert  *tls.Certificate
+	by    *CA // that issued it
 	renew time.Time
 }
 
 // NewIssued makes the first one.
 func NewIssued(ca *CA, id Identity, hosts []string) (*Issued, error) {
-	s := &Issued{ca: ca, id: id, hosts: hosts}
+	s := &Issued{ca: func() *CA { return ca }, id: id, hosts: hosts}
 	_, err := s.Certificate()
 	return s, err
 }
@@ -218,20 +213,21 @@ func NewIssued(ca *CA, id Identity, hosts []string) (*Issued, error) {
 func (s *Issued) Certificate() (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.ca.now()
-	if s.cert != nil && now.Before(s.renew) && now.After(s.cert.Leaf.NotBefore) {
+	ca := s.ca()
+	now := ca.now()
+	if s.cert != nil && s.by == ca && now.Before(s.renew) && now.After(s.cert.Leaf.NotBefore) {
 		return s.cert, nil
 	}
 	key, err := NewKey()
 	if err != nil {
 		return nil, fmt.Errorf("issue certificate: %w", err)
 	}
-	_, leaf, err := s.ca.Issue(s.id, key.Public(), s.hosts)
+	_, leaf, err := ca.Issue(s.id, key.Public(), s.hosts)
 	if err != nil {
 		return nil, err
 	}
-	s.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw, s.ca.cert.Raw}, PrivateKey: key, Leaf: leaf}
-	s.renew = RenewAt(leaf)
+	s.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw, ca.cert.Raw}, PrivateKey: key, Leaf: leaf}
+	s.renew, s.by = RenewAt(leaf), ca
 	return s.cert, nil
 }
 
