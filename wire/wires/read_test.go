@@ -2,6 +2,8 @@ package wires
 
 import (
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -246,6 +248,9 @@ func TestReadPassesTheUnknown(t *testing.T) {
 }
 
 func TestReadDoesNotAllocate(t *testing.T) {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("the race detector has pools forget at random")
+	}
 	for _, c := range bodies {
 		if strings.Contains(c.body, `\u`) || strings.Contains(c.body, "someNewTool") || strings.Contains(c.body, `_`) && strings.HasPrefix(c.target, "/v1beta") {
 			continue // escapes and unusual spellings may cost
