@@ -141,7 +141,7 @@ func (c *command) root() *cobra.Command {
 	for id, cmds := range map[string][]*cobra.Command{
 		groupIncident: slices.Concat(c.incidentCmds(), c.decisionCmds(), c.playbookCmds(), c.evidenceCmds(), c.restoreCmds(), c.authorityCmds()),
 		groupPrepare:  slices.Concat(c.planCmds(), c.peopleCmds(), c.joinCmds(), c.caCmds(), c.signingCmds(), c.termsCmds(), c.concernCmds()),
-		groupRecord:   slices.Concat(c.witnessCmds(), c.exchangeCmds(), c.alertCmds()),
+		groupRecord:   slices.Concat(c.witnessCmds(), c.exchangeCmds(), c.alertCmds(), c.retentionCmds()),
 	} {
 		for _, cmd := range cmds {
 			cmd.GroupID = id

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"andon/app/config"
+	"andon/correction"
 	"andon/ledger"
 )
 
@@ -46,8 +47,23 @@ type evidenceText struct {
 		What  string `json:"what"`
 		Why   string `json:"why"`
 	} `json:"missing"`
-	Entry  uint64 `json:"entry"`
-	Stored string `json:"stored"`
+	Entry    uint64       `json:"entry"`
+	Stored   string       `json:"stored"`
+	Erased   *erasureText `json:"erased"`
+	Redacted *erasureText `json:"prompts_erased"`
+}
+
+// erasureText is what retention erased, and under which rule.
+type erasureText struct {
+	Class   string              `json:"class"`
+	Keep    correction.Duration `json:"keep"`
+	Basis   string              `json:"basis"`
+	Version int                 `json:"plan_version"`
+	At      time.Time           `json:"at"`
+}
+
+func (x *erasureText) words() string {
+	return fmt.Sprintf("erased under retention %s (kept %s, plan version %d: %s) on %s", x.Class, x.Keep, x.Version, x.Basis, x.At.UTC().Format(time.RFC3339))
 }
 
 // evidenceFlags say whether evidence is taken before a command alters the system.
@@ -179,7 +195,11 @@ func (v *evidenceText) row() []string {
 	}
 	if v.State == "sealed" {
 		points, size = fmt.Sprintf("%d/%d", v.Answered, v.Asked), strconv.FormatInt(v.Size, 10)
-		if v.Stored != "intact" {
+		switch v.Stored {
+		case "intact":
+		case "erased":
+			state = "erased"
+		default:
 			state = "LOST"
 		}
 	}
@@ -229,6 +249,13 @@ func (c *command) printEvidence(raw jsontext.Value, next string) error {
 			point = "control"
 		}
 		c.printf("  missing: %s: %s: %s\n", point, m.What, m.Why)
+	}
+	if v.Redacted != nil {
+		c.printf("  system prompts %s\n", v.Redacted.words())
+	}
+	if v.Erased != nil {
+		c.printf("  %s\n", v.Erased.words())
+		return nil
 	}
 	if v.Stored != "intact" {
 		c.printf("  THE DOCUMENT IS NOT ON THE DISK AS IT WAS SEALED: restore it from a backup\n")
@@ -402,7 +429,7 @@ func checkEvidence(content, beside []byte, out *sealedText) error {
 		Type string     `json:"type"`
 		Body sealedText `json:"body"`
 	}
-	if err := json.Unmarshal([]byte(p.Entry), &e); err != nil || e.Type != "evidence.sealed" {
+	if err := json.Unmarshal([]byte(p.Entry), &e); err != nil || e.Type != "evidence.sealed" && e.Type != "evidence.redacted" {
 		return errors.New("the entry beside it has sealed no evidence")
 	}
 	sum := sha256.Sum256(content)

@@ -101,7 +101,7 @@ type endedBody struct {
 func doers() map[string]doer {
 	return map[string]doer{
 		"lift": doLift, "unlink": doUnlink, "list": doList, "restore": doRestore, "plan": doPlan, "rekey": doRekey, "waive": doWaive, doesDecide: doDecide, "roles": doRoles, "erase": doErase,
-		"withdraw": doWithdraw, "acknowledge": doAcknowledge, "app": doApp, doesAnnounceCA: doAnnounceCA, doesWithdrawCA: doWithdrawCA,
+		"withdraw": doWithdraw, "acknowledge": doAcknowledge, "app": doApp, "release": doRelease, doesAnnounceCA: doAnnounceCA, doesWithdrawCA: doWithdrawCA,
 	}
 }
 

@@ -289,6 +289,7 @@ type saidView struct {
 	By     string    `json:"by,omitempty"`
 	Text   string    `json:"text,omitempty"`
 	Erased bool      `json:"erased,omitempty"`
+	Under  string    `json:"erased_under,omitempty"` // the retention that erased it, in words
 	State  string    `json:"state,omitempty"`
 }
 
@@ -346,6 +347,7 @@ func (c *Control) said(cl *call, ms []concernMessage, desk bool) ([]saidView, er
 			if v.Text, v.Erased, err = c.personal(cl.r.Context(), m.text); err != nil {
 				return nil, err
 			}
+			v.Under = c.erasedUnder(m.text)
 		}
 		out = append(out, v)
 	}

@@ -23,6 +23,7 @@ type concernView struct {
 	About    string     `json:"about,omitempty"`
 	Contact  string     `json:"contact,omitempty"`
 	Erased   bool       `json:"erased,omitempty"`
+	Under    string     `json:"erased_under,omitempty"` // the retention that erased it, in words
 	Messages []saidView `json:"messages"`
 	Personal []string   `json:"personal,omitempty"` // commitments: what an erasure names
 	Entry    uint64     `json:"entry"`
@@ -131,6 +132,7 @@ func (c *Control) replyConcern(cl *call, id string) error {
 		*f.to, v.Erased = text, v.Erased || erased
 		v.Personal = append(v.Personal, f.name)
 	}
+	v.Under = c.erasedUnder(v.Personal...)
 	for _, m := range copied.messages {
 		if m.text != "" {
 			v.Personal = append(v.Personal, m.text)

@@ -26,7 +26,9 @@ type evidenceAsk struct {
 // evidenceView is an evidence as the API shows it.
 type evidenceView struct {
 	evidence
-	Stored string `json:"stored,omitempty"` // of one that is sealed: intact as far as its size goes, or lost
+	Stored   string   `json:"stored,omitempty"`         // of one that is sealed: intact as far as its size goes, erased, or lost
+	Erased   *erasure `json:"erased,omitempty"`         // under retention; the document is gone
+	Redacted *erasure `json:"prompts_erased,omitempty"` // likewise; the document is what it was without the texts of prompts
 }
 
 type evidenceList struct {
@@ -152,7 +154,12 @@ func (s *state) evidenceFor(op *operator, id string) (*evidence, error) {
 
 func (c *Control) viewEvidence(x *evidence) evidenceView {
 	v := evidenceView{evidence: *x}
-	if x.State == evidenceIsSealed {
+	c.mu.RLock()
+	v.Erased, v.Redacted = c.state.retention.erased[x.ID], c.state.retention.redacted[x.ID]
+	c.mu.RUnlock()
+	if v.Erased != nil {
+		v.Stored = "erased"
+	} else if x.State == evidenceIsSealed {
 		v.Stored = "lost"
 		if c.evidence.store != nil {
 			if size, err := c.evidence.store.Stat(x.SHA256); err == nil && size == x.Size {
@@ -257,6 +264,9 @@ func (c *Control) getEvidenceContent(cl *call) error {
 	v, err := c.sealedEvidence(cl)
 	if err != nil {
 		return err
+	}
+	if v.Erased != nil {
+		return problem("evidence_erased", v.ID+" was "+v.Erased.words()+"; its entry and proof stand")
 	}
 	if c.evidence.store == nil {
 		return problem("unavailable", "no folder for evidence is configured")

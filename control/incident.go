@@ -120,6 +120,7 @@ func metaOf(e ledger.Entry) incident.Meta {
 // of a correction's incident, and of the incident that a body names. An entry
 // whose body names none can be put there by its own fold: see concerns.
 func (s *state) follow(e ledger.Entry) {
+	s.retention.see(s, e)
 	if s.incident.entries == nil {
 		s.incident.told = len(s.list)
 		return // there is no incident

@@ -139,6 +139,8 @@ func (c *Control) getAttachment(cl *call) error {
 	switch {
 	case err != nil:
 		return err
+	case v.Under != "":
+		return problem("attachment_gone", v.ID+" was "+v.Under)
 	case !v.RemovedAt.IsZero():
 		return problem("attachment_gone", v.ID+" was removed at "+v.RemovedAt.Format(time.RFC3339)+" by "+v.RemovedBy+"; the timeline says why")
 	case c.files == nil:

@@ -28,6 +28,7 @@ type timelineEntry struct {
 	Personal   bool         `json:"personal,omitempty"`
 	Commitment string       `json:"commitment,omitempty"` // of a text with personal data; it can be erased
 	Erased     bool         `json:"erased,omitempty"`
+	Under      string       `json:"erased_under,omitempty"` // the retention that erased it, in words
 }
 
 type timelinePage struct {
@@ -139,6 +140,7 @@ func (c *Control) tellEntry(ctx context.Context, e ledger.Entry, v *timelineEntr
 		v.Text, v.Refs, v.Personal, v.Commitment = t.Text, t.Refs, t.Personal, t.Commitment
 		if t.Commitment != "" {
 			v.Text, v.Erased, err = c.personal(ctx, t.Commitment)
+			v.Under = c.erasedUnder(t.Commitment)
 		}
 		return err
 	case room == "decision":
@@ -146,6 +148,9 @@ func (c *Control) tellEntry(ctx context.Context, e ledger.Entry, v *timelineEntr
 		t := incident.TellDecision(e.Type, e.Body, c.state.decision.all.Get(peek(e).ID))
 		c.mu.RUnlock()
 		v.Text, v.Refs = t.Text, t.Refs
+		return nil
+	case room == "retention" || e.Type == typeEvidenceRedacted:
+		tellRetention(e, v)
 		return nil
 	case room == "evidence":
 		tellEvidence(e, v)

@@ -89,7 +89,8 @@ type planBody struct {
 	Addresses string         `json:"addresses,omitempty"` // commitment to the addresses of contacts, see planAddresses
 	By        string         `json:"by"`                  // operator who asked for it; others may have agreed
 	Reason    string         `json:"reason"`
-	Plan      jsontext.Value `json:"plan"` // without addresses
+	Plan      jsontext.Value `json:"plan"`             // without addresses
+	Erases    bool           `json:"erases,omitempty"` // its retention is carried out, with notice from here on
 }
 
 // planAddresses is what stands beside the tree: addresses by contact, and the

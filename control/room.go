@@ -22,20 +22,20 @@ import (
 
 // table is the whole API. The OpenAPI document says the same; a test compares.
 var table = slices.Concat(coreTable, authorityTable, planTable, readinessTable, peopleTable, joinTable, caTable, signingTable, incidentTable,
-	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable, exchangeTable, alertTable)
+	decisionTable, playbookTable, evidenceTable, termsTable, witnessTable, restoreTable, concernTable, exchangeTable, alertTable, retentionTable)
 
 // permits says which roles may do what. An action that is not listed is the
 // administrator's alone.
 var permits = joined(corePermits, authorityPermits, planPermits, readinessPermits, peoplePermits, joinPermits, caPermits, signingPermits, incidentPermits,
-	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits, exchangePermits, alertPermits)
+	decisionPermits, playbookPermits, evidencePermits, termsPermits, witnessPermits, restorePermits, concernPermits, exchangePermits, alertPermits, retentionPermits)
 
 // codes are the problems' stable codes.
 var codes = joined(coreCodes, authorityCodes, planCodes, readinessCodes, peopleCodes, joinCodes, caCodes, signingCodes, incidentCodes,
-	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes, exchangeCodes, alertCodes)
+	decisionCodes, playbookCodes, evidenceCodes, termsCodes, witnessCodes, restoreCodes, concernCodes, exchangeCodes, alertCodes, retentionCodes)
 
 // folds read entries, by their type. See state.prepare.
 var folds = joined(authorityFolds, planFolds, readinessFolds, peopleFolds, joinFolds, caFolds, signingFolds, incidentFolds,
-	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds, exchangeFolds, alertFolds)
+	decisionFolds, playbookFolds, evidenceFolds, termsFolds, witnessFolds, restoreFolds, concernFolds, exchangeFolds, alertFolds, retentionFolds)
 
 // clocks say what is to be written because time has passed. Each runs as a
 // command decides: the state has no other writer. They must not wait.
@@ -71,6 +71,7 @@ type parts struct {
 	restore   restoreState
 	concern   concernState
 	alert     alertState
+	retention retentionState
 }
 
 // joined puts maps together. The same key twice is a programming error.

@@ -267,6 +267,7 @@ type Attachment struct {
 	Entry     uint64    `json:"entry"`
 	RemovedAt time.Time `json:"removed_at,omitzero"`
 	RemovedBy string    `json:"removed_by,omitempty"`
+	Under     string    `json:"erased_under,omitempty"` // the retention that removed it, in words
 }
 
 // Attached adds a file.
@@ -337,6 +338,20 @@ func (x Detached) step(_ *Book, in *Incident, m Meta) (func(), error) {
 		a.RemovedAt, a.RemovedBy = m.At, m.Actor
 		in.stored -= a.Size
 	}, nil
+}
+
+// Expired says that the time to keep a file was over, under which retention in
+// words. It does nothing if there is no such file. A merged or closed incident
+// takes it, too: nobody says it in the incident.
+func (b *Book) Expired(id, attachment, under string, m Meta) {
+	in := b.incidents[id]
+	if in == nil {
+		return
+	}
+	if a := in.Attachment(attachment); a != nil && a.RemovedAt.IsZero() {
+		a.RemovedAt, a.RemovedBy, a.Under = m.At, m.Actor, under
+		in.stored -= a.Size
+	}
 }
 
 // Attachment is a file by its id; nil if there is none.
