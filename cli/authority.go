@@ -33,6 +33,10 @@ type act struct {
 	Counted   int              `json:"counted"`
 	CanAnswer []string         `json:"can_answer"`
 	YourWord  string           `json:"your_word,omitempty"`
+	Evidence  *struct {
+		Take   string `json:"take"`
+		Reason string `json:"reason"`
+	} `json:"evidence,omitempty"`
 }
 
 type actAnswer struct {
@@ -97,6 +101,11 @@ func (c *command) authorityCmds() []*cobra.Command {
 func (c *command) printAct(a *act) {
 	c.printf("%s  %s  %s\n", a.ID, a.State, a.Says)
 	c.printf("  asked by %s %s: %s\n", c.person(a.AskedBy), until(a.AskedAt, c.Now()), a.Reason)
+	if e := a.Evidence; e != nil && e.Take == "skip" {
+		c.printf("  WITHOUT EVIDENCE of what stands before it, by %s: %s\n", c.person(a.AskedBy), e.Reason)
+	} else if e != nil {
+		c.printf("  evidence of what stands before it is taken\n")
+	}
 	for _, x := range a.Answers {
 		word := "agreed"
 		if !x.Yes {

@@ -20,6 +20,8 @@ import (
 // decided is a decision as the control plane shows it.
 type decided struct {
 	ID         string    `json:"id"`
+	Run        string    `json:"run"`
+	Step       string    `json:"step"`
 	Incident   string    `json:"incident"`
 	TLP        string    `json:"tlp"`
 	Restricted bool      `json:"restricted"`
@@ -41,6 +43,7 @@ type decided struct {
 		N int `json:"n"`
 		incident.Option
 		Seen incident.Comparison `json:"seen"`
+		Then []string            `json:"then"`
 	} `json:"options"`
 	Decided *struct {
 		Option      int            `json:"option"`
@@ -240,9 +243,11 @@ func (c *command) decisionDoCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "do ID OPTION --reason TEXT", Short: "Choose an option, and carry it out in the same moment", Args: exactly(2),
 		Long: `Chooses an option. What it applies and lifts, and the record of the decision, are one: both stand, or neither. What
-tightens is in force at once; what gives something back waits for those who have to agree.`,
+tightens is in force at once; what gives something back waits for those who have to agree. What a playbook's run asks
+is decided in the same way, by the id that andon decide ls shows: r-3.2 is the second step of r-3, and r-3 its stop-gap.`,
 		Example: `  andon decide do d-1 2 --reason "stops the leak" --not-broader "three orgs depend on it" --criterion "no leak for a day" --review 4h
-  andon decide do d-1 1 --reason "a false alarm: the log shows our own test"`,
+  andon decide do d-1 1 --reason "a false alarm: the log shows our own test"
+  andon decide do r-3.2 2 --reason "still three orgs an hour"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := optionNumber("an option", args[1])
 			if err != nil {
@@ -307,6 +312,9 @@ func (c *command) decide(cmd *cobra.Command, path string, body any, limit time.D
 	}
 	if err := c.printQuestion(&d); err != nil {
 		return err
+	}
+	if d.Decided == nil { // a stop-gap was extended
+		return nil
 	}
 	var late error
 	for _, a := range d.Decided.Applied {

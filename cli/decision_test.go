@@ -143,13 +143,33 @@ func TestDecisionVerbsThatAreNotUnderstood(t *testing.T) {
 func TestTheListOfDecisions(t *testing.T) {
 	f := newFake(t).on("GET /decisions", 200, `{"decisions":[{"id":"d-2","incident":"i-3","question":"`+strings.Repeat("long ", 30)+`","state":"open","opened_at":"2026-11-20T11:50:00Z","opened_by":"op-1","deadline":"2026-11-20T11:20:00Z","overdue":true,"options":3,"default":"stop"},
 		{"id":"d-1","question":"q","state":"defaulted","opened_at":"2026-11-20T11:50:00Z","opened_by":"op-1","deadline":"2026-11-20T11:20:00Z","options":3,"default":"limit","chosen":"limit","by":"control","at":"2026-11-20T11:20:01Z"}],
-		"choices":[{"run":"r-1","step":"ask","question":"go on?","options":["yes","no"],"default":"no","due":"2026-11-20T12:10:00Z"},{"run":"r-2","question":"what follows the stop-gap of p","options":["extend","lapse"],"due":"2026-11-20T11:10:00Z","late":true}]}`)
+		"choices":[{"id":"r-1.4","run":"r-1","step":"ask","question":"go on?","options":["yes","no"],"default":"no","due":"2026-11-20T12:10:00Z"},{"id":"r-2","run":"r-2","question":"what follows the stop-gap of p","options":["extend","lapse"],"due":"2026-11-20T11:10:00Z","late":true}]}`)
 	r := f.run(t, "decide", "ls")
-	r.want(t, 0, "d-2  OVERDUE", "d-1  defaulted", "limit (control)", "asked by playbooks:", "r-1 ask  go on? (yes | no; default no), in 10 min", `andon runs decide r-1 ask CHOICE --reason "…"`, "r-2  what follows", "OVERDUE")
+	r.want(t, 0, "d-2  OVERDUE", "d-1  defaulted", "limit (control)", "asked by playbooks:", "r-1 ask  go on? (1 yes | 2 no; default no), in 10 min", `andon decide do r-1.4 N --reason "…"`, "stop-gap r-2  what follows", "andon decide do r-2 N", "OVERDUE")
 	for _, line := range strings.Split(r.out, "\n") {
 		if len([]rune(line)) > 120 {
 			t.Errorf("%d wide: %q", len([]rune(line)), line)
 		}
 	}
 	newFake(t).on("GET /decisions", 200, `{"decisions":[],"choices":[]}`).run(t, "decide", "ls", "--state", "open").want(t, 0, "there is nothing to decide")
+}
+
+// TestWhatARunAsks is shown with what follows from each answer, and decided by its id.
+func TestWhatARunAsks(t *testing.T) {
+	open := `{"id":"r-1.4","run":"r-1","step":"ask","question":"contained?","state":"open","opened_at":"2026-11-20T11:50:00Z","opened_by":"op-1","deadline":"2026-11-20T12:10:00Z","default":2,
+		"options":[{"n":1,"title":"yes","seen":{}},{"n":2,"title":"no","seen":{},"then":["stop L3: model sim-large\u001b[2J"]}],"criteria":[],"dissents":[]}`
+	made := strings.Replace(open, `"state":"open"`, `"state":"decided","decided":{"option":2,"by":"op-1","at":"2026-11-20T11:59:00Z","rationale":"still going"}`, 1)
+	gap := `{"id":"r-2","run":"r-2","question":"What follows the stop-gap of leak?","state":"open","opened_at":"2026-11-20T11:50:00Z","opened_by":"op-1","deadline":"2026-11-20T12:10:00Z","default":0,
+		"options":[{"n":1,"title":"extend","seen":{}},{"n":2,"title":"lapse","seen":{}}],"criteria":[],"dissents":[]}`
+	f := newFake(t).on("GET /decisions/r-1.4", 200, open).on("POST /decisions/r-1.4/decide", 200, made).on("POST /decisions/r-2/decide", 200, gap)
+	r := f.run(t, "decide", "show", "r-1.4")
+	r.want(t, 0, "r-1.4  OPEN  contained?", "asked by   r-1, step ask", "then holds: no", " 1  yes", " 2* no then: stop L3: model sim-large", `andon decide do r-1.4 N --reason "…"`)
+	if strings.ContainsRune(r.out, 0x1b) || strings.Contains(r.out, "NOBODY") {
+		t.Error(r.out)
+	}
+	f.run(t, "decide", "do", "r-1.4", "2", "--reason", "still going").want(t, 0, "r-1.4  DECIDED", "decided    option 2, no, by op-1", "because    still going", " 2< no")
+	if b := f.sent("POST /decisions/r-1.4/decide")[0].body; b["option"] != 2.0 || b["rationale"] != "still going" {
+		t.Error(b)
+	}
+	f.run(t, "decide", "do", "r-2", "1", "--reason", "a fix is near").want(t, 0, "r-2  OPEN", "stands on, overdue, until somebody decides")
 }

@@ -69,6 +69,7 @@ func (c *command) printDecisions(raw jsontext.Value) error {
 			At       time.Time `json:"at"`
 		} `json:"decisions"`
 		Choices []struct {
+			ID       string    `json:"id"`
 			Run      string    `json:"run"`
 			Step     string    `json:"step"`
 			Question string    `json:"question"`
@@ -113,13 +114,15 @@ func (c *command) printDecisions(raw jsontext.Value) error {
 		if x.Late {
 			late = "  OVERDUE"
 		}
-		what := x.Run
-		how := "andon runs decide " + x.Run
-		if x.Step != "" {
-			what += " " + x.Step
-			how += " " + x.Step
+		what := x.Run + " " + x.Step
+		if x.Step == "" {
+			what = "stop-gap " + x.Run
 		}
-		c.printf("  %s  %s (%s; default %s), %s%s\n    %s CHOICE --reason \"…\"\n", what, shorten(x.Question, 60), strings.Join(x.Options, " | "), or(x.Default, "none"), until(x.Due, c.Now()), late, how)
+		var options []string
+		for n, o := range x.Options {
+			options = append(options, strconv.Itoa(n+1)+" "+o)
+		}
+		c.printf("  %s  %s (%s; default %s), %s%s\n    andon decide do %s N --reason \"…\"\n", what, shorten(x.Question, 60), strings.Join(options, " | "), or(x.Default, "none"), until(x.Due, c.Now()), late, x.ID)
 	}
 	return nil
 }
@@ -151,9 +154,16 @@ func (c *command) printQuestion(d *decided) error {
 		}
 		row("incident", text)
 	}
+	if d.Step != "" {
+		row("asked by", d.Run+", step "+d.Step)
+	} else if d.Run != "" {
+		row("asked by", d.Run+", a stop-gap")
+	}
 	if d.State == incident.DecisionOpen {
 		then := "then holds: " + d.title(d.Default)
 		switch {
+		case d.Run != "" && d.Default == 0:
+			then = "then it stands on, overdue, until somebody decides"
 		case d.Overdue != "":
 			then = "nobody decided, and the default (" + d.title(d.Default) + ") is not carried out: " + d.Overdue
 		case d.Manual != "":
@@ -213,7 +223,11 @@ func (c *command) printMade(d *decided, row func(name, text string)) {
 	case m.Glass:
 		how = ", with the glass broken"
 	}
-	row("decided", fmt.Sprintf("option %d, %s, by %s %s%s (entry %d; rule %s)", m.Option, d.title(m.Option), c.person(m.By), until(m.At, c.Now()), how, m.Entry, strings.Join(m.Takes.Rules, ", ")))
+	text := fmt.Sprintf("option %d, %s, by %s %s%s", m.Option, d.title(m.Option), c.person(m.By), until(m.At, c.Now()), how)
+	if d.Run == "" {
+		text += fmt.Sprintf(" (entry %d; rule %s)", m.Entry, strings.Join(m.Takes.Rules, ", "))
+	}
+	row("decided", text)
 	row("because", m.Rationale)
 	row("narrower", m.NotNarrower)
 	row("broader", m.NotBroader)
@@ -230,8 +244,29 @@ func (c *command) printMade(d *decided, row func(name, text string)) {
 	}
 }
 
+// printChoices prints what a run asks: words of a playbook, and what follows.
+func (c *command) printChoices(d *decided) {
+	for _, o := range d.Options {
+		mark := " "
+		if d.Decided != nil && d.Decided.Option == o.N {
+			mark = "<"
+		} else if d.Decided == nil && d.Default == o.N {
+			mark = "*"
+		}
+		then := ""
+		if len(o.Then) > 0 {
+			then = "  then: " + strings.Join(o.Then, "; ")
+		}
+		c.wrapped(fmt.Sprintf("%2d%s ", o.N, mark), "    ", o.Title+then)
+	}
+}
+
 // printOptions prints the options side by side, then what a table has no room for.
 func (c *command) printOptions(d *decided) {
+	if d.Run != "" {
+		c.printChoices(d)
+		return
+	}
 	rows := [][]string{{"", "OPTION", "NARROWNESS", "TRAFFIC", "USERS", "RUNNING", "SERVED/MIN", "IN EFFECT p50/p99", "TAKES"}}
 	for i := range d.Options {
 		o := &d.Options[i]

@@ -34,6 +34,7 @@ type evidenceText struct {
 	Models      []string  `json:"models"`
 	Corrections []string  `json:"corrections"`
 	Before      uint64    `json:"before_revision"`
+	Ends        time.Time `json:"before_end"`
 	Reason      string    `json:"reason"`
 	By          string    `json:"by"`
 	At          time.Time `json:"at"`
@@ -137,7 +138,7 @@ incident, and alter the system, have theirs taken by themselves.`,
 func (c *command) evidenceListCmd() *cobra.Command {
 	var incident, state string
 	cmd := &cobra.Command{
-		Use: "ls", Short: "Evidence that was taken, is due, or was skipped", Args: cobra.NoArgs,
+		Use: "ls", Short: "Evidence that was taken, is due, was skipped, or was missed", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{"limit": {"500"}}
 			if incident != "" {
@@ -184,7 +185,7 @@ func (c *command) evidenceListCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&incident, "incident", "", "of this incident alone")
-	cmd.Flags().StringVar(&state, "state", "", "due, sealed or skipped")
+	cmd.Flags().StringVar(&state, "state", "", "due, sealed, skipped or missed")
 	return cmd
 }
 
@@ -238,6 +239,9 @@ func (c *command) printEvidence(raw jsontext.Value, next string) error {
 	c.printf("%s  %s  %s\n  of %s, by %s\n  %s\n", v.ID, v.State, v.At.UTC().Format(time.RFC3339), of, v.By, v.Reason)
 	if v.Before > 0 {
 		c.printf("  as it stood before revision %d (%s)\n", v.Before, strings.Join(v.Corrections, ", "))
+	}
+	if !v.Ends.IsZero() {
+		c.printf("  before the end, by itself, of %s at %s\n", strings.Join(v.Corrections, ", "), v.Ends.UTC().Format(time.RFC3339))
 	}
 	if v.State != "sealed" {
 		return nil

@@ -60,3 +60,13 @@ func TestPlaybooksAreStarted(t *testing.T) {
 	}
 	f.run(t, "playbook", "run", "--file", file, "--reason", "r").want(t, 1, "stepz")
 }
+
+// TestARunThatWaitsForItsSnapshot says why, and how to go on without.
+func TestARunThatWaitsForItsSnapshot(t *testing.T) {
+	const steps = `{"id":"r-1","playbook":"leak","state":"running","started_at":"2026-11-20T11:48:00Z","by":"op-1","reason":"seen","steps":[
+	 {"name":"first","kind":"evidence","state":"done","what":"take a snapshot","who":"the run","auto":true,"by":"control","evidence":"e-7","settled_at":"2026-11-20T11:49:00Z"},
+	 {"name":"keep","kind":"evidence","state":"ready","what":"take a snapshot","who":"the run"},
+	 {"name":"again","kind":"evidence","state":"ready","what":"take a snapshot","who":"the run","held":"the disk refused it"}],"exit":[],"corrections":[],
+	 "pending":[{"run":"r-1","step":"again","do":"skip","what":"the snapshot was not taken, and is tried again by itself: the disk refused it","who":"somebody"}]}`
+	newFake(t).on("GET /runs/r-1", 200, steps).run(t, "runs", "show", "r-1").want(t, 0, "[x]  first", "e-7, by itself", "[>]  keep", "is being taken", "[!]  again", "not taken: the disk refused it", `andon runs skip r-1 again --reason '…'`)
+}

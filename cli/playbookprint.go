@@ -57,6 +57,9 @@ func (c *command) printRun(raw jsontext.Value) error {
 			if s.Correction != "" {
 				where = s.Correction + " " + states[s.Correction] + ", " + where
 			}
+			if s.Evidence != "" {
+				where = s.Evidence + ", " + where
+			}
 			where += " " + until(s.SettledAt, now)
 		case "skipped":
 			mark, where = "[-]", "left out: "+s.Note
@@ -68,7 +71,12 @@ func (c *command) printRun(raw jsontext.Value) error {
 			where = "after " + strings.Join(s.Before, ", ")
 		case "ready":
 			mark, where = "[>]", "waits for "+s.Who
-			if s.Held != "" {
+			switch {
+			case s.Kind == "evidence" && s.Held != "":
+				mark, where = "[!]", "not taken: "+s.Held
+			case s.Kind == "evidence":
+				where = "is being taken"
+			case s.Held != "":
 				mark, where = "[!]", "held: "+s.Held
 			}
 			if !s.Due.IsZero() {

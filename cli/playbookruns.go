@@ -37,6 +37,7 @@ type shownRun struct {
 		By         string    `json:"by"`
 		Before     []string  `json:"before"`
 		Correction string    `json:"correction"`
+		Evidence   string    `json:"evidence"`
 		Choice     string    `json:"choice"`
 		Note       string    `json:"note"`
 		Held       string    `json:"held"`
@@ -90,6 +91,8 @@ func (p *pendingRun) command(options []string) string {
 		a = append(a, strings.Join(options, "|"), "--reason", "…")
 	case "done":
 		a = append(a, "--note", "…")
+	case "skip":
+		a = append(a, "--reason", "…")
 	case "met":
 		a = append(a, "N", "--note", "…")
 	}
@@ -117,7 +120,7 @@ type runVerb struct {
 var runVerbs = []runVerb{
 	{name: "advance", short: "Take the steps whose turn it is and that need no confirmation, in your name", flag: "reason", help: "why"},
 	{name: "confirm", short: "Apply a correction that waits for somebody's yes", step: true, flag: "note", help: "what speaks for it"},
-	{name: "done", short: "Say that a task, a notice or a snapshot is done", step: true, flag: "note", help: "what was done", required: true},
+	{name: "done", short: "Say that a task or a notice is done", step: true, flag: "note", help: "what was done", required: true},
 	{name: "skip", short: "Leave a step out", step: true, flag: "reason", help: "why", required: true},
 	{name: "retry", short: "Make a step ready again that failed", step: true, flag: "reason", help: "what is different now"},
 	{name: "met", short: "Say that an exit criterion is met", criterion: true, flag: "note", help: "what shows it", required: true},

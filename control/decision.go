@@ -92,6 +92,14 @@ func (s *state) seesDecision(op *operator, d *incident.Decision) bool {
 func (s *state) seenDecision(op *operator, id string) (*incident.Decision, error) {
 	d := s.decision.all.Get(id)
 	if !s.seesDecision(op, d) {
+		if r, _, _, err := s.runChoice(op, id); err == nil {
+			p := problem("run_state", id+" is asked by a run of a playbook: it is shown and decided, and nothing else")
+			p.Hint = "andon decide show " + id
+			if r.Incident != "" {
+				p.Hint += "; andon incident note " + r.Incident + " keeps what else there is to say"
+			}
+			return nil, p
+		}
 		return nil, problem("not_found", "there is no decision "+strconv.Quote(short(id)))
 	}
 	return d, nil

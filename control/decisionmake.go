@@ -126,6 +126,9 @@ func (c *Control) postDecide(cl *call) error {
 	if err != nil {
 		return err
 	}
+	if id := cl.r.PathValue("id"); strings.HasPrefix(id, "r-") {
+		return c.decideRunChoice(cl, id, &ask)
+	}
 	glass, err := cl.breakGlass(evidenceQuery...)
 	if err != nil {
 		return err

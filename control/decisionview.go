@@ -14,6 +14,8 @@ import (
 // decisionView is a decision as the API shows it.
 type decisionView struct {
 	ID         string                   `json:"id"`
+	Run        string                   `json:"run,omitempty"`  // of a playbook, that asks it
+	Step       string                   `json:"step,omitempty"` // of the run; missing: the stop-gap
 	Incident   string                   `json:"incident,omitempty"`
 	TLP        incident.TLP             `json:"tlp,omitempty"` // of its incident
 	Restricted bool                     `json:"restricted,omitzero"`
@@ -22,7 +24,7 @@ type decisionView struct {
 	State      string                   `json:"state"` // open, decided, defaulted
 	OpenedAt   time.Time                `json:"opened_at"`
 	OpenedBy   string                   `json:"opened_by"`
-	Entry      uint64                   `json:"entry"`
+	Entry      uint64                   `json:"entry,omitzero"`
 	Deadline   time.Time                `json:"deadline"`
 	Default    int                      `json:"default"`
 	Manual     string                   `json:"default_manual,omitempty"` // why the default is not carried out by itself
@@ -43,6 +45,7 @@ type optionView struct {
 	N int `json:"n"`
 	incident.Option
 	Seen incident.Comparison `json:"seen"`
+	Then []string            `json:"then,omitempty"` // steps that a run goes on with
 }
 
 // madeView is who chose, and what came of it.
@@ -50,7 +53,7 @@ type madeView struct {
 	Option      int            `json:"option"`
 	By          string         `json:"by"`
 	At          time.Time      `json:"at"`
-	Entry       uint64         `json:"entry"`
+	Entry       uint64         `json:"entry,omitzero"`
 	Auto        bool           `json:"auto,omitzero"`
 	Glass       bool           `json:"break_glass,omitzero"`
 	Rationale   string         `json:"rationale"`
@@ -62,7 +65,7 @@ type madeView struct {
 	Takes       incident.Takes `json:"takes"`
 	Applied     []decidedOn    `json:"applied,omitempty"`
 	Lifted      []string       `json:"lifted,omitempty"`
-	SeenIn      uint64         `json:"compared_in"` // entry with the comparison that was seen
+	SeenIn      uint64         `json:"compared_in,omitzero"` // entry with the comparison that was seen
 }
 
 // decidedOn is a correction that a decision applied, as it stands now.
@@ -82,7 +85,7 @@ func (c *Control) viewDecision(d *incident.Decision) decisionView {
 		v.TLP, v.Restricted = in.Marking.Label(), s.restricted(d)
 	}
 	for i := range d.Options {
-		v.Options = append(v.Options, optionView{i + 1, d.Options[i], d.Compared[i]})
+		v.Options = append(v.Options, optionView{N: i + 1, Option: d.Options[i], Seen: d.Compared[i]})
 	}
 	if d.State == incident.DecisionOpen {
 		v.Manual = d.Option(d.Default).Manual()
@@ -143,6 +146,9 @@ func (c *Control) getDecision(cl *call) error {
 	if err := cl.op.may("decision.read"); err != nil {
 		return err
 	}
+	if id := cl.r.PathValue("id"); strings.HasPrefix(id, "r-") {
+		return c.showRunChoice(cl, id)
+	}
 	return c.showDecision(cl, http.StatusOK, cl.r.PathValue("id"))
 }
 
@@ -167,9 +173,9 @@ type decisionLine struct {
 	Dissents int       `json:"dissents,omitzero"`
 }
 
-// openChoice is what a playbook's run asks, or what follows its stop-gap: it is
-// decided there.
+// openChoice is what a playbook's run asks, or what follows its stop-gap.
 type openChoice struct {
+	ID       string    `json:"id"` // by which it can be decided
 	Run      string    `json:"run"`
 	Step     string    `json:"step,omitempty"` // missing: the stop-gap
 	Incident string    `json:"incident,omitempty"`
@@ -257,14 +263,12 @@ func (c *Control) openChoices(op *operator, in string) []openChoice {
 			if p.Do != "decide" {
 				continue
 			}
-			x := openChoice{Run: id, Step: p.Step, Incident: r.Incident, Question: p.What, Due: p.Due, Late: p.Late, Options: playbook.GapChoices}
+			n := slices.IndexFunc(r.Steps, func(s playbook.StepState) bool { return s.Name == p.Step }) + 1
+			x := openChoice{ID: runChoiceID(id, n), Run: id, Step: p.Step, Incident: r.Incident, Question: p.What, Due: p.Due, Late: p.Late}
 			if _, step := r.Step(p.Step); step != nil && step.Decision != nil {
 				x.Question, x.Options, x.Default = step.Decision.Question, step.Decision.Options, step.Decision.Default
 			} else if r.Gap != nil {
-				x.Default = r.Gap.Then
-				if len(r.Playbook.Steps) == 0 {
-					x.Options = []string{playbook.Extend, playbook.LetGo}
-				}
+				x.Default, x.Options = r.Gap.Then, gapOptions(r)
 			}
 			out = append(out, x)
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"andon/playbook"
@@ -348,36 +347,12 @@ func (c *Control) postRunDecide(cl *call) error {
 	if err := reasonGiven(b.Reason); err != nil {
 		return err
 	}
-	id := cl.r.PathValue("id")
-	if b.Step == "" {
-		return c.decideGap(cl, id, &b)
-	}
-	if b.For != "" {
+	if b.Step != "" && b.For != "" {
 		return badField("for", "is for the extension of a stop-gap")
 	}
-	_, err = c.execute(cl.r.Context(), cl.op.id, func(s *state, now time.Time) ([]draft, error) {
-		r, err := s.runFor(cl.op, id)
-		if err != nil {
-			return nil, err
-		}
-		st, step := r.Step(b.Step)
-		switch {
-		case st == nil:
-			return nil, fail404(r, b.Step)
-		case step.Decision == nil:
-			return nil, problem("run_state", fmt.Sprintf("step %q is a %s; nothing is decided there", st.Name, st.Kind))
-		case !slices.Contains(step.Decision.Options, b.Choice):
-			return nil, badField("choice", strconv.Quote(short(b.Choice))+" is not an option of step "+strconv.Quote(st.Name), step.Decision.Options...)
-		}
-		e := playbook.Event{Run: id, Step: b.Step, Choice: b.Choice, Note: b.Reason}
-		if _, err := happens(r, playbook.StepDone, e, now, cl.op.id); err != nil {
-			return nil, err
-		}
-		return []draft{{playbook.StepDone, e}}, nil
-	})
+	id, err := c.decideInRun(cl, cl.r.PathValue("id"), &b)
 	if err != nil {
 		return err
 	}
-	c.goOn(cl, id)
 	return c.replyRun(cl, http.StatusOK, id)
 }

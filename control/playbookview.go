@@ -102,10 +102,7 @@ func (c *Control) viewRun(r *playbook.Run) runView {
 		}
 	}
 	if r.Gap != nil {
-		v.StopGap = &gapView{Gap: *r.Gap, Overdue: r.Gap.Overdue(), Options: playbook.GapChoices}
-		if len(r.Playbook.Steps) == 0 {
-			v.StopGap.Options = []string{playbook.Extend, playbook.LetGo}
-		}
+		v.StopGap = &gapView{Gap: *r.Gap, Overdue: r.Gap.Overdue(), Options: gapOptions(r)}
 		v.StopGap.Corrections = slices.Clone(r.Gap.Corrections)
 	}
 	if r.Live() {

@@ -100,15 +100,15 @@ type StepState struct {
 	Code       string    `json:"code,omitempty"` // of Held, or of the failure
 }
 
-// stands says where a step is, and of one that was decided by whom, when and how.
-func (s *StepState) stands() string {
+// Stands says where a step is, and of one that was decided by whom, when and how.
+func (s *StepState) Stands() string {
 	switch {
 	case s.State != Done || s.Choice == "":
 		return s.State
 	case s.Auto:
-		return fmt.Sprintf("decided since %s: %s, its default, since nobody had answered", s.SettledAt.Format(time.RFC3339), strconv.Quote(s.Choice))
+		return fmt.Sprintf("decided at %s: %s, its default, since nobody had answered", s.SettledAt.Format(time.RFC3339), strconv.Quote(s.Choice))
 	}
-	return fmt.Sprintf("decided since %s, by %s: %s", s.SettledAt.Format(time.RFC3339), s.By, strconv.Quote(s.Choice))
+	return fmt.Sprintf("decided at %s by %s: %s", s.SettledAt.Format(time.RFC3339), s.By, strconv.Quote(s.Choice))
 }
 
 // settled says whether the steps after it may go on.
@@ -319,7 +319,11 @@ func (r *Run) takeStep(kind string, e Event, at time.Time, by string) error {
 	}
 	// What waits for others may be left out ahead of time, and what failed, too.
 	if st.State != want && !(kind == StepSkipped && (st.State == Waiting || st.State == Failed)) {
-		return disorder("step %s is %s", strconv.Quote(st.Name), st.stands())
+		is := "is"
+		if st.Choice != "" {
+			is = "was"
+		}
+		return disorder("step %s %s %s", strconv.Quote(st.Name), is, st.Stands())
 	}
 	switch kind {
 	case StepHeld:
