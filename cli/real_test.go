@@ -71,7 +71,7 @@ func (r *real) start() {
 }
 
 func (r *real) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := r.c.Stop(ctx); err != nil {
 		r.t.Error(err)

@@ -96,7 +96,7 @@ func TestStopEndsStreamsAndRefusesCommands(t *testing.T) {
 	w := newWorld(t, nil)
 	events, _ := w.watch("")
 	c := w.c
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	must(t, c.Stop(ctx))
 	for range events { // ends

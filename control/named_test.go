@@ -57,7 +57,7 @@ func (g *gate) fetch(digest order.Hash) (*named.Set, order.ListAnswer) {
 	g.w.t.Helper()
 	ask := func(chunk int) []byte {
 		q, _ := json.Marshal(order.ListRequest{Digest: digest, Chunk: chunk})
-		ctx, cancel := context.WithTimeout(g.w.t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(g.w.t.Context(), 30*time.Second)
 		defer cancel()
 		data, err := g.bus.Request(ctx, order.SubjectList, q)
 		must(g.w.t, err)

@@ -280,7 +280,7 @@ func TestAnAliasBombIsSmall(t *testing.T) {
 	}
 	began := time.Now()
 	_, err := Load(folder("a.yaml", b.String()))
-	if err == nil || time.Since(began) > 5*time.Second {
+	if err == nil || time.Since(began) > 30*time.Second {
 		t.Fatal(err, time.Since(began))
 	}
 	b.Reset()
@@ -333,7 +333,7 @@ func TestValidationIsBounded(t *testing.T) {
 	}
 	began := time.Now()
 	faults := p.Validate().(Faults)
-	if took := time.Since(began); took > 10*time.Second || len(faults) != maxFaults {
+	if took := time.Since(began); took > time.Minute || len(faults) != maxFaults {
 		t.Errorf("%v for %d faults", took, len(faults))
 	}
 	t.Log(time.Since(began))
