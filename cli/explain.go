@@ -16,12 +16,13 @@ type explanation struct {
 	RequestID   string           `json:"request_id"`
 	Decisions   []order.Decision `json:"decisions"`
 	Corrections []view           `json:"corrections"`
+	Silent      []string         `json:"silent"`
 }
 
 func (c *command) explainCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain REQUEST", Short: "Why a request was refused, cut or changed",
-		Long:    "Why a request was refused, cut or changed. REQUEST is the andon-request-id of the answer.",
+		Long:    "Why a request was refused, cut or changed. REQUEST is the andon-request-id of the answer. All live gateways are asked; if one that may know is silent, that is said.",
 		Example: "  andon explain r-0a1b2c3d-1",
 		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,6 +39,9 @@ func (c *command) explainCmd() *cobra.Command {
 			}
 			for _, d := range e.Decisions {
 				c.printDecision(&d)
+			}
+			if len(e.Silent) > 0 {
+				c.printf("  not answered by %s\n", shorten(strings.Join(e.Silent, ", "), 200))
 			}
 			if len(e.Corrections) > 0 {
 				c.printf("\n")

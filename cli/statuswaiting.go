@@ -16,7 +16,7 @@ import (
 
 // todo is something that waits for a person, in one line.
 type todo struct {
-	Kind  string    `json:"kind"` // approval, ratification, review, run, decision, incident, gateway, on-call, plan, alerts, authority
+	Kind  string    `json:"kind"` // ledger, approval, ratification, review, run, decision, incident, gateway, on-call, plan, alerts, authority
 	ID    string    `json:"id,omitempty"`
 	Says  string    `json:"says"`
 	Do    string    `json:"do,omitempty"` // the command
@@ -54,7 +54,7 @@ func (c *command) look(ctx context.Context, cl *client, o *overview) *outlook {
 		what string
 		read func(context.Context, *client, *outlook, time.Time) ([]todo, []string, error)
 	}{
-		{"approvals", todoApprovals}, {"reviews", todoReviews}, {"decisions", todoDecisions}, {"runs", todoRuns},
+		{"witnesses", todoLedger}, {"approvals", todoApprovals}, {"reviews", todoReviews}, {"decisions", todoDecisions}, {"runs", todoRuns},
 		{"incidents", todoIncidents}, {"rosters", todoOnCall}, {"the plan", todoPlan}, {"alerts", todoAlerts}, {"the certificate authority", todoCA},
 	}
 	todos, names, errs := make([][]todo, len(rooms)), make([][]string, len(rooms)), make([]error, len(rooms))
@@ -69,7 +69,7 @@ func (c *command) look(ctx context.Context, cl *client, o *overview) *outlook {
 		}
 		out.OnCall = append(out.OnCall, names[i]...)
 		out.Waiting = append(out.Waiting, todos[i]...)
-		if i == 0 {
+		if rooms[i].what == "approvals" {
 			out.Waiting = append(out.Waiting, todoRatify(o, out.me.ID, now)...)
 		}
 	}
@@ -153,8 +153,23 @@ func (c *command) printLook(o *outlook) {
 
 // allOf is the command that lists all of a kind.
 var allOf = map[string]string{
-	"approval": "andon approvals", "ratification": "andon corrections", "review": "andon pulls", "run": "andon runs", "decision": "andon decisions",
+	"ledger": "andon ledger witnesses", "approval": "andon approvals", "ratification": "andon corrections", "review": "andon pulls", "run": "andon runs", "decision": "andon decisions",
 	"incident": "andon incident ls", "gateway": "andon points", "on-call": "andon on-call", "plan": "andon plan show", "alerts": "andon alerts ls", "authority": "andon ca show",
+}
+
+// todoLedger is first: while the record shows two histories, nothing that it says
+// is certain.
+func todoLedger(ctx context.Context, cl *client, _ *outlook, _ time.Time) (out []todo, _ []string, err error) {
+	var got struct {
+		Forks []ledgerFork `json:"forks"`
+	}
+	err = cl.do(ctx, http.MethodGet, "/ledger/witnesses", nil, nil, &got)
+	for _, f := range got.Forks {
+		if len(f.SaidBy) > 0 {
+			out = append(out, todo{Kind: "ledger", Late: true, Says: f.Says, Do: "andon ledger witnesses"})
+		}
+	}
+	return out, nil, err
 }
 
 func todoApprovals(ctx context.Context, cl *client, o *outlook, now time.Time) (out []todo, _ []string, err error) {

@@ -113,6 +113,24 @@ type witnessList struct {
 		Size uint64   `json:"size"`
 		By   []string `json:"by"`
 	} `json:"cosigned"`
+	Forks []ledgerFork `json:"forks"`
+}
+
+// ledgerFork is evidence that two gateways were shown different histories.
+type ledgerFork struct {
+	Says   string    `json:"says"`
+	Detail string    `json:"detail"`
+	Proven bool      `json:"proven"`
+	Entry  *uint64   `json:"entry,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+	SaidBy []string  `json:"said_by"`
+	Sides  []struct {
+		Gateway   string `json:"gateway"`
+		Key       string `json:"key"`
+		LedgerKey string `json:"ledger_key"`
+		Note      string `json:"note"`
+	} `json:"sides"`
+	Statements []string `json:"statements,omitempty"`
 }
 
 func (c *command) ledgerWitnessesCmd() *cobra.Command {
@@ -148,10 +166,11 @@ func (c *command) ledgerWitnessesCmd() *cobra.Command {
 }
 
 func (c *command) printWitnesses(l *witnessList) error {
+	forked := c.printForks(l.Forks)
 	c.printf("the record has %s\n", entries(l.Size))
 	if len(l.Witnesses) == 0 {
 		c.printf("nobody vouches for it yet: gateways do once they have a lease; control.witnesses names outside ones\n")
-		return nil
+		return forked
 	}
 	rows := [][]string{{"WITNESS", "KIND", "VOUCHES FOR", "BEHIND", "COSIGNED", "LAST SEEN"}}
 	for _, w := range l.Witnesses {
@@ -175,7 +194,36 @@ func (c *command) printWitnesses(l *witnessList) error {
 		c.printf("compare with a checkpoint kept elsewhere: andon ledger verify --checkpoint FILE; gateways enforce on\n")
 		return &reported{exitFailed, "a witness has seen a record that does not go with this one"}
 	}
-	return nil
+	return forked
+}
+
+// printForks shows the evidence, and is an error while a gateway stands by it.
+func (c *command) printForks(forks []ledgerFork) (err error) {
+	for _, f := range forks {
+		head := "ALARM " + f.Says
+		if len(f.SaidBy) == 0 {
+			head = "in the record, and said by no gateway any more: " + f.Says
+		} else {
+			err = &reported{exitFailed, "the ledger forks"}
+		}
+		c.printf("%s\n  %s\n", head, f.Detail)
+		if f.Proven {
+			c.printf("  the two notes prove it: whoever holds the ledger's key has signed both\n")
+		} else {
+			c.printf("  both are signed by the ledger's key, and this record holds only one of them\n")
+		}
+		if f.Entry != nil {
+			c.printf("  entry %d, %s\n", *f.Entry, until(f.At, c.Now()))
+		}
+		for _, s := range f.Sides {
+			c.printf("  %s vouches, by %s, for\n    %s\n", s.Gateway, s.Key, strings.ReplaceAll(strings.TrimSpace(s.Note), "\n", "\n    "))
+		}
+		if len(f.SaidBy) > 0 {
+			c.printf("  find the other copy of the control plane, and stop it. Gateways enforce on. Once it is settled, remove witness/forks.json\n  in the data folder of %s and restart there\n", strings.Join(f.SaidBy, " and "))
+		}
+		c.printf("\n")
+	}
+	return err
 }
 
 func (c *command) ledgerCheckpointCmd() *cobra.Command {

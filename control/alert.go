@@ -266,6 +266,10 @@ func (s *state) alertOf(e ledger.Entry) (event, says, about string) {
 		if b, err := read[alarmedBody](e.Body); err == nil {
 			return eventSplitView, b.Gateway + " has seen a ledger that does not go with this one: " + b.Detail, ""
 		}
+	case typeWitnessForked:
+		if b, err := read[forkedBody](e.Body); err == nil {
+			return eventSplitView, b.says() + " (" + b.detail() + ")", ""
+		}
 	case typeGatewayAlarmed:
 		if b, err := read[gatewayBody](e.Body); err == nil {
 			return eventGateway, b.words(), ""

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -60,10 +62,48 @@ type requestView struct {
 	RequestID   string           `json:"request_id"`
 	Decisions   []order.Decision `json:"decisions"`
 	Corrections []correctionView `json:"corrections"`
+	Silent      []string         `json:"silent"` // live gateways that have not answered
 }
 
+// liveFor are the live points, and whose a request is by its id; "" if none of
+// them made it since it started.
+func (c *Control) liveFor(request string) (names []string, owner string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	now, owners := c.cfg.Now(), 0
+	for name, p := range c.points {
+		if !now.Before(p.lease) {
+			continue
+		}
+		names = append(names, name)
+		if strings.HasSuffix(p.boot, "-") && strings.HasPrefix(request, p.boot) {
+			owner = name
+			owners++
+		}
+	}
+	slices.Sort(names)
+	if owners != 1 { // two say that they are the same process: neither is believed
+		owner = ""
+	}
+	return names, owner
+}
+
+// someOf are the first names of a list, and how many more there are.
+func someOf(names []string, most int) []string {
+	if len(names) <= most {
+		return names
+	}
+	return append(slices.Clone(names[:most]), fmt.Sprintf("and %d more", len(names)-most))
+}
+
+// explainTime bounds how long gateways are asked for a request. Nobody waits so
+// long unless one of them is silent.
+const explainTime = 2 * time.Second
+
 // getRequest asks the gateways: they remember their last decisions, nobody else
-// does. A request has one gateway, so the first answer is the whole one.
+// does. A request has one gateway, whose boot its id begins with. All that are live
+// are asked, and each says that it remembers the request, or that it does not; so
+// nobody is told that a request is not known while the one that knows is silent.
 func (c *Control) getRequest(cl *call) error {
 	if err := cl.op.may("request.explain"); err != nil {
 		return err
@@ -72,20 +112,40 @@ func (c *Control) getRequest(cl *call) error {
 	if err := checkLine("id", id, 200); err != nil {
 		return err
 	}
-	ask, err := json.Marshal(order.ExplainRequest{RequestID: id})
+	ask, err := json.Marshal(order.ExplainRequest{RequestID: id, All: true})
 	if err != nil {
 		return err
 	}
-	v := requestView{RequestID: id, Decisions: []order.Decision{}, Corrections: []correctionView{}}
-	live := c.livePoints()
-	for _, data := range c.gather(cl.r.Context(), order.SubjectExplain, ask, min(live, 1)) {
+	v := requestView{RequestID: id, Decisions: []order.Decision{}, Corrections: []correctionView{}, Silent: []string{}}
+	live, owner := c.liveFor(id)
+	answered := map[string]bool{}
+	for _, data := range c.gatherWithin(cl.r.Context(), explainTime, order.SubjectExplain, ask, len(live)) {
 		var d order.Decision
-		if err := json.Unmarshal(data, &d); err == nil && d.RequestID == id {
+		if json.Unmarshal(data, &d) != nil || d.Gateway == "" {
+			continue
+		}
+		answered[d.Gateway] = true
+		// What another gateway says of a request that is not its own is nothing.
+		if d.RequestID == id && (owner == "" || d.Gateway == owner) {
 			v.Decisions = append(v.Decisions, d)
 		}
 	}
-	if len(v.Decisions) == 0 {
-		return problem("not_found", fmt.Sprintf("no live gateway (of %d) remembers request %s. They remember requests that a correction touched, the latest ones, until they restart; the id is in the answer's header andon-request-id.", live, short(id)))
+	for _, name := range live {
+		if !answered[name] {
+			v.Silent = append(v.Silent, name)
+		}
+	}
+	switch {
+	case len(v.Decisions) > 0:
+	case owner != "" && !answered[owner]:
+		return problem("not_answered", fmt.Sprintf("request %s came to %s, which has not answered within %s: it is not known what became of it. Ask again.", short(id), short(owner), explainTime))
+	case owner == "" && len(v.Silent) > 0:
+		return problem("not_answered", fmt.Sprintf("%d of %d live gateways have not answered within %s (%s): it is not known what became of request %s. Ask again.",
+			len(v.Silent), len(live), explainTime, strings.Join(someOf(v.Silent, 10), ", "), short(id)))
+	case owner != "":
+		return problem("not_found", fmt.Sprintf("request %s came to %s, which does not remember it: a gateway remembers requests that a correction touched, the latest ones, until it restarts.", short(id), short(owner)))
+	default:
+		return problem("not_found", fmt.Sprintf("no live gateway (of %d) remembers request %s. They remember requests that a correction touched, the latest ones, until they restart; the id is in the answer's header andon-request-id.", len(live), short(id)))
 	}
 	c.mu.Lock()
 	seen := map[string]bool{}

@@ -99,8 +99,10 @@ func (c *Control) onBeat(m bus.Msg) {
 		return
 	}
 	c.sighted(b.Gateway, b.Witness)
+	c.forks(b.Gateway, b.Witness.Key, b.Forks)
 	lease := c.beat(b)
 	c.attest(&lease)
+	lease.Witnesses = c.namedWitnesses(b.Peers)
 	signed, err := order.Sign(lease, c.signer())
 	if err != nil {
 		c.log.Error("a lease cannot be signed", "error", err)

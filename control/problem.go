@@ -42,6 +42,7 @@ var coreCodes = map[string]code{
 	"forbidden":            {403, "Your role does not allow this"},
 	"unknown_route":        {404, "There is nothing at this address"},
 	"not_found":            {404, "Not found"},
+	"not_answered":         {504, "Not every gateway has answered"},
 	"method_not_allowed":   {405, "The method is not allowed here"},
 	"idempotency_conflict": {409, "The idempotency key was used for another request"},
 	"not_in_force":         {409, "The correction is no longer in force"},

@@ -10,9 +10,10 @@ import (
 // beside it.
 
 type witnessState struct {
-	erased map[string]uint64 // by commitment: the entry that says so
-	keys   map[string]string // by gateway: what it cosigns with
-	alarms map[string]string // by gateway: what it last raised an alarm about
+	erased map[string]uint64     // by commitment: the entry that says so
+	keys   map[string]string     // by gateway: what it cosigns with
+	alarms map[string]string     // by gateway: what it last raised an alarm about
+	forks  map[string]forkRecord // by pair of gateways
 }
 
 var witnessTable = []route{
@@ -31,4 +32,5 @@ var witnessFolds = map[string]foldFunc{
 	ledger.TypeErased:  foldErased,
 	typeWitnessKnown:   foldKnown,
 	typeWitnessAlarmed: foldAlarmed,
+	typeWitnessForked:  foldForked,
 }

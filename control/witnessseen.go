@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,10 +72,11 @@ const (
 // nothing that waits, and nothing else is locked under it.
 type witnesses struct {
 	mu      sync.Mutex
-	seen    map[string]*sighting // gateways, by name
-	outside map[string]*sighting // outside witnesses, by name
-	pending map[uint64]string    // cosigned notes that are not kept yet, by size
-	proofs  map[[2]uint64][]byte // the last answers to gateways: many ask for the same
+	seen    map[string]*sighting    // gateways, by name
+	outside map[string]*sighting    // outside witnesses, by name
+	forks   map[string][]forkedBody // by gateway: what it says now
+	pending map[uint64]string       // cosigned notes that are not kept yet, by size
+	proofs  map[[2]uint64][]byte    // the last answers to gateways: many ask for the same
 
 	attested attested
 }
@@ -252,6 +254,7 @@ func (c *Control) keepSeen(ctx context.Context) {
 	for name, s := range c.seen.seen {
 		said[name] = *s
 	}
+	forks := maps.Clone(c.seen.forks)
 	c.seen.mu.Unlock()
 	for _, size := range slices.Sorted(maps.Keys(pending)) {
 		if err := c.cfg.Log.Cosigned(ctx, []byte(pending[size])); err != nil && c.complaints.first(err.Error()) {
@@ -274,10 +277,10 @@ func (c *Control) keepSeen(ctx context.Context) {
 				out = append(out, draft{typeWitnessAlarmed, alarmedBody{name, text, w.said.Shown}})
 			}
 		}
-		return out
+		return append(out, s.forkDrafts(forks)...)
 	}
 	c.mu.RLock()
-	nothing := true
+	nothing := len(c.state.forkDrafts(forks)) == 0
 	for name, w := range said {
 		text := w.alarm()
 		nothing = nothing && (w.at.IsZero() || c.state.witness.keys[name] == w.said.Key) && (text == "" || c.state.witness.alarms[name] == text)
@@ -407,8 +410,9 @@ func (c *Control) witnessOf(name string) (size uint64, alarm string) {
 	c.seen.mu.Lock()
 	defer c.seen.mu.Unlock()
 	s := c.seen.seen[name]
+	fork := c.seen.forkOf(name)
 	if s == nil {
-		return 0, ""
+		return 0, fork
 	}
-	return s.size, s.alarm()
+	return s.size, cmp.Or(fork, s.alarm())
 }

@@ -87,6 +87,7 @@ type witnessesView struct {
 	Size      uint64         `json:"size"` // entries in the ledger
 	Witnesses []witnessView  `json:"witnesses"`
 	Cosigned  []cosignedView `json:"cosigned"` // the newest first, at most 10
+	Forks     []forkView     `json:"forks"`    // two gateways that were shown different histories
 }
 
 const shownCosigned = 10
@@ -96,7 +97,7 @@ func (c *Control) getWitnesses(cl *call) error {
 	if err := cl.op.may("witness.read"); err != nil {
 		return err
 	}
-	v := witnessesView{Size: c.cfg.Log.Size(), Witnesses: []witnessView{}, Cosigned: []cosignedView{}}
+	v := witnessesView{Size: c.cfg.Log.Size(), Witnesses: []witnessView{}, Cosigned: []cosignedView{}, Forks: c.forkViews()}
 	c.mu.RLock()
 	keys := maps.Clone(c.state.witness.keys)
 	c.mu.RUnlock()

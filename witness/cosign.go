@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -203,6 +204,13 @@ func GatewayName(gateway string) string {
 		b.WriteByte(c)
 	}
 	return "andon/gateway/" + b.String()
+}
+
+// Gateway is the gateway that cosigns by a name; ok is false if none does.
+func Gateway(name string) (gateway string, ok bool) {
+	escaped, ok := strings.CutPrefix(name, "andon/gateway/")
+	gateway, err := url.PathUnescape(escaped)
+	return gateway, ok && err == nil && gateway != "" && GatewayName(gateway) == name
 }
 
 // replaceFile replaces a file by new contents, durably, or leaves it as it was.
