@@ -425,7 +425,7 @@ func (t *autonomy) watch(g *Gateway) {
 	if len(over) > 0 {
 		wakeAll(over)
 		g.metrics.cuts.Add(float64(len(over)))
-		time.AfterFunc(patience, g.force)
+		time.AfterFunc(g.patience, g.force)
 	}
 }
 

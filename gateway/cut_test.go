@@ -138,6 +138,7 @@ func TestClientThatGoesAwayEndsTheProvidersSide(t *testing.T) {
 // A client that reads nothing must not keep the provider generating after a stop.
 func TestClientThatDoesNotReadIsCutToo(t *testing.T) {
 	p := newPlane(t)
+	p.patience = patience
 	s := startSim(t)
 	g := p.start(s, nil)
 	conn := rawPost(t, g, "/v1/chat/completions", chat("sim-large", "sim: tokens=100000", `,"stream":true`))

@@ -54,6 +54,7 @@ type Gateway struct {
 	clock         *clock
 	lease         lease
 	live          registry
+	patience      time.Duration // see the constant
 	limits        *limit.Limiter
 	counted       usage
 	autonomy      autonomy
@@ -87,7 +88,7 @@ func New(cfg Config) (*Gateway, error) {
 	var id [4]byte
 	rand.Read(id[:])
 	g := &Gateway{cfg: cfg, log: cfg.Logger.With("gateway", cfg.Name), boot: "r-" + hex.EncodeToString(id[:]) + "-",
-		models: map[string]*model{}, names: map[string]*model{}, accounts: map[string]*model{}, hosts: map[string]*upstream.Host{}, limits: limit.New(), sessions: newSessions()}
+		models: map[string]*model{}, names: map[string]*model{}, accounts: map[string]*model{}, hosts: map[string]*upstream.Host{}, limits: limit.New(), sessions: newSessions(), patience: patience}
 	g.promptRoom.Store(maxPromptBytes)
 	if err := g.addModels(); err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ import (
 
 	"andon/bus"
 	"andon/correction"
+	"andon/gateway/limit"
 	"andon/order"
 	"andon/sim"
 )
@@ -43,11 +44,15 @@ type plane struct {
 	onBeat func(order.Beat, *order.Lease)
 	silent bool // answers nothing: as a control plane that is down
 	news   chan struct{}
+
+	patience time.Duration // of its gateways: a slow machine tells nobody within the one that they have
+	gateways []*Gateway
+	rates    bool // have been applied
 }
 
 func newPlane(t testing.TB) *plane {
 	t.Helper()
-	p := &plane{t: t, news: make(chan struct{}, 1)}
+	p := &plane{t: t, news: make(chan struct{}, 1), patience: generous}
 	var err error
 	if p.signer, err = order.GenerateSigner(); err != nil {
 		t.Fatal(err)
@@ -150,9 +155,28 @@ func (p *plane) apply(n int, text string) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	if c.Kind == correction.Rate {
+		p.rates = true
+		p.settled()
+	}
 	p.issue(order.Order{Put: []correction.Correction{c}})
 	p.enforced(n)
 	return fmt.Sprintf("c-%d", p.revision())
+}
+
+// settled waits until each gateway knows that it is alone, or hears others: before,
+// it leaves others a part of each limit, and refuses a call that waits too long for it.
+func (p *plane) settled() {
+	p.t.Helper()
+	for i, g := range p.gateways {
+		tries := 0
+		p.await("a gateway that knows who shares limits", func() bool {
+			tries++
+			probe := limit.Key{Rule: fmt.Sprintf("probe %d of %d", tries, i)}
+			_, _, all := g.limits.Reserve(probe, limit.Spec{Limit: 2, Window: time.Hour}, g.limits.Now(g.clock.mono()), 2, false)
+			return all || g.counted.peers.Load() > 0
+		})
+	}
 }
 
 func (p *plane) lift(n int, id string) {
@@ -255,11 +279,16 @@ func (p *plane) launch(s *sim.Sim, change func(*Config)) (*Gateway, func()) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	g.patience = p.patience
 	if err := g.Start(context.Background()); err != nil {
 		p.t.Fatal(err)
 	}
 	if cfg.Bus != nil {
 		p.await("the first lease", func() bool { return p.silent || !g.lease.over(g.clock.mono()) })
+		p.gateways = append(p.gateways, g)
+		if p.rates {
+			p.settled()
+		}
 	}
 	once := sync.Once{}
 	return g, func() {
@@ -268,6 +297,7 @@ func (p *plane) launch(s *sim.Sim, change func(*Config)) (*Gateway, func()) {
 			defer cancel()
 			g.Stop(ctx)
 			own.Close()
+			p.gateways = slices.DeleteFunc(p.gateways, func(o *Gateway) bool { return o == g })
 		})
 	}
 }

@@ -97,6 +97,7 @@ func TestRealtimeProviderEnds(t *testing.T) {
 // session from its end.
 func TestRealtimeStuckSidesAreCut(t *testing.T) {
 	p, s := newPlane(t), startSim(t)
+	p.patience = patience
 	ended := make(chan struct{}, 2)
 	g := p.start(s, socketProvider(t, func(conn *websocket.Conn) {
 		defer func() { ended <- struct{}{} }()

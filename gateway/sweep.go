@@ -12,7 +12,7 @@ import (
 )
 
 // patience is how long a cut call may take to end by itself before its
-// connections are closed under it.
+// connections are closed under it, at every gateway but those of tests.
 const patience = 100 * time.Millisecond
 
 // sweep looks at every running call under what is in force now, and ends those
@@ -57,7 +57,7 @@ func (g *Gateway) sweep(rl *ruling) int {
 	g.metrics.sweep.Observe(took.Seconds())
 	if n > 0 {
 		g.metrics.cuts.Add(float64(n))
-		time.AfterFunc(patience, g.force)
+		time.AfterFunc(g.patience, g.force)
 	}
 	if took < time.Millisecond {
 		wakeAll(told)

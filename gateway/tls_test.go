@@ -96,6 +96,7 @@ func TestStopCutsStreamsOverTLS(t *testing.T) {
 // A client that reads nothing cannot keep a cut stream, nor the sweep, waiting.
 func TestAClientOverTLSThatDoesNotReadIsForced(t *testing.T) {
 	p, s := newPlane(t), startSim(t)
+	p.patience = patience
 	change, client := protected(t)
 	g := p.start(s, change)
 	roots := client(false).Transport.(*http.Transport).TLSClientConfig.RootCAs
