@@ -286,7 +286,7 @@ func TestWhoMayComeIn(t *testing.T) {
 
 // ofOneself are the commands that everybody gives, about nothing but their own
 // account; that it is their own is tested with each.
-var ofOneself = map[string]bool{"operator.password": true, "operator.step_up": true, "token.create": true, "token.revoke": true, "session.close": true, "session.revoke": true}
+var ofOneself = map[string]bool{"operator.password": true, "operator.step_up": true, "operator.enrol": true, "token.create": true, "token.revoke": true, "session.close": true, "session.revoke": true}
 
 // sample is a body that the route can read.
 func sample(rt *route) string {

@@ -382,7 +382,11 @@ func doWithdrawCA(_ *Control, s *state, _ *operator, what jsontext.Value, now ti
 		return nil, p
 	}
 	w.CutOff = gateways
-	return []draft{{typeCAWithdrawn, w}}, nil
+	drafts := []draft{{typeCAWithdrawn, w}}
+	for _, id := range tokens { // nobody could join by them any more
+		drafts = append(drafts, draft{typeJoinRevoked, revokedBody{ID: id, Reason: "the authority that vouches for it was withdrawn"}})
+	}
+	return drafts, nil
 }
 
 var caPermits = map[string]authority.Set{"ca.read": readers}

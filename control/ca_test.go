@@ -195,6 +195,8 @@ func TestAnotherAuthority(t *testing.T) {
 		defer w.mu.Unlock()
 		return slices.Contains(w.cut, "gw-2")
 	})
+	_, req := request(t)
+	w.bad(403, "join_token_revoked", "POST", "/join", joinText("gw-5", open.Secret, req))
 	there.round()
 	late.round()
 	if len(there.Knows()) != 1 {

@@ -22,7 +22,7 @@ func (w *world) enrol(token string) string {
 func TestEnrolment(t *testing.T) {
 	w := newWorld(t, nil)
 	tokens := w.rules(house, nil)
-	w.good(tokens["res"], "POST", "/corrections", stopLarge, nil)
+	w.create(stopLarge)
 	id := w.asked(tokens["com"], "/corrections/c-1/lift", `{"reason":"over"}`).ID
 	var op operatorView
 	made := operatorView{}
@@ -31,7 +31,7 @@ func TestEnrolment(t *testing.T) {
 	if op.Enrolled {
 		t.Error("it counts as enrolled")
 	}
-	w.good(tokens["res"], "POST", "/corrections", strings.Replace(stopLarge, "sim-large", "sim-small", 1), nil)
+	w.create(strings.Replace(stopLarge, "sim-large", "sim-small", 1))
 	second := w.asked(tokens["com"], "/corrections/c-2/lift", `{"reason":"over"}`).ID
 	p := w.fails("not_enrolled", first, "POST", "/approvals/"+second+"/approve", `{"reason":"fine"}`)
 	if !strings.Contains(p.Hint, "andon operators enrol") {

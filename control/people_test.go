@@ -567,6 +567,7 @@ func TestAnAttackerDoesNotLockOutTheOnCall(t *testing.T) {
 func TestRequestsAreCountedAndTighteningApart(t *testing.T) {
 	w := clocked(t)
 	op := w.hire("bea", "responder")
+	w.clock.advance(time.Minute) // what hiring took is forgotten
 	w.c.desk.general.Burst, w.c.desk.general.PerSecond = 3, 1
 	for range 3 {
 		w.good(op.Token, "GET", "/corrections", "", nil)
