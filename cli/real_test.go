@@ -107,6 +107,14 @@ func TestCustodyByCommands(t *testing.T) {
 			t.Fatal(out)
 		}
 		r.tokens[name] = op.Token
+		r.as("ann", "operators", "ls").want(t, 0, name, "not enrolled")
+		out = r.as(name, "operators", "enrol", "-o", "json")
+		first := op.Token
+		if err := json.Unmarshal([]byte(out.out), &op); err != nil || op.Token == first {
+			t.Fatal(out)
+		}
+		r.as(name, "operators", "enrol").want(t, 1, "not known") // the maker's copy is dead
+		r.tokens[name] = op.Token
 	}
 	r.as("ann", "operators", "ls").want(t, 0, "op-2", "bea", "active")
 	r.as("ann", "operators", "add").want(t, 2, "1 argument")
