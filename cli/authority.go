@@ -493,9 +493,9 @@ func (c *command) authorityAskCmd() *cobra.Command {
 			case got.Takes.Approvals == 0:
 				c.printf("nobody else has to agree\n")
 			case args[0] == string(authority.Tighten):
-				c.printf("at once; %d others ratify within %s, else it %ss (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, got.Takes.Then, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
+				c.printf("at once; others who have to ratify: %d, within %s, else it %ss (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, got.Takes.Then, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
 			default:
-				c.printf("%d others agree first, within %s (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
+				c.printf("others who have to agree first: %d, within %s (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
 			}
 			c.printf("rule %s\n", strings.Join(got.Takes.Rules, ", "))
 			return nil

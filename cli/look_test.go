@@ -30,6 +30,9 @@ func TestStatusShowsDesiredAgainstObserved(t *testing.T) {
 	f.run(t, "points").want(t, 0, "gw-1")
 	f.on("GET /corrections/c-1", 200, effectOf("synced", "2026-11-20T12:00:01Z"))
 	f.run(t, "corrections", "c-1").want(t, 0, "reaches        model sim-large", "in effect      after 3.2 ms")
+	g := newFake(t).on("GET /operators", 200, `{"operators":[{"id":"op-2","name":"ann"}]}`).on("GET /corrections/c-1", 200, `{"id":"c-1","state":"active","kind":"stop","params":{"level":"L3"},"scope":{"all":true},"reason":"r","created_by":"op-2",
+		"history":[{"at":"2026-11-20T11:00:00Z","by":"op-2","action":"created","reason":"r"}],"ratification":{"state":"pending","approvals":1,"approvers":["approver"],"by":[],"until":"2026-11-20T13:00:00Z","then":"stay"}}`)
+	g.run(t, "corrections", "c-1").want(t, 0, "by             ann", "ratification   to be ratified by 1 more (approver), due in 60 min: andon ratify c-1", "created by ann: r")
 }
 
 func TestStatusWithNothing(t *testing.T) {

@@ -295,9 +295,12 @@ func (c *command) oneCorrection(ctx context.Context, cl *client, id string) erro
 	row("reason", v.Reason)
 	row("public reason", v.PublicReason)
 	row("legal order", v.LegalOrder)
-	row("by", v.CreatedBy)
+	row("by", c.person(v.CreatedBy))
 	row("incident", v.Incident)
 	row("fallback", v.Fallback)
+	if v.State == "active" || v.State == "scheduled" {
+		row("ratification", v.Ratification.words(v.ID, now))
+	}
 	if v.Ratification != nil {
 		for _, n := range v.Ratification.Notes {
 			row("ratified by", n)
@@ -322,7 +325,7 @@ func (c *command) oneCorrection(ctx context.Context, cl *client, id string) erro
 		}
 	}
 	for _, h := range v.History {
-		text := h.At.Format(time.RFC3339) + " " + h.Action + " by " + h.By
+		text := h.At.Format(time.RFC3339) + " " + h.Action + " by " + c.person(h.By)
 		if h.Reason != "" {
 			text += ": " + h.Reason
 		}
