@@ -320,9 +320,31 @@ func undoOpen(id string, exercise bool, facts []incident.Fact) string {
 	return undo + "andon incident close " + id + ` false_positive --text "opened by mistake"`
 }
 
+// incidentFound is where a search has found its words.
+type incidentFound struct {
+	Incident string    `json:"incident"`
+	Seq      uint64    `json:"seq"`
+	At       time.Time `json:"at"`
+	Type     string    `json:"type"`
+	Text     string    `json:"text"`
+}
+
+// printFound shows where words stand, and up to where was looked.
+func (c *command) printFound(found []incidentFound, cut []string, searched int, after string) {
+	for _, f := range found {
+		c.printf("  %s, entry %d, %s, %s: %s\n", f.Incident, f.Seq, until(f.At, c.Now()), f.Type, shorten(f.Text, 120))
+	}
+	if len(cut) > 0 {
+		c.printf("only the youngest entries were looked at of %s\n", shorten(strings.Join(cut, ", "), 200))
+	}
+	if after != "" {
+		c.printf("%d entries looked at, down to %s; older ones: --after %s\n", searched, after, after)
+	}
+}
+
 func (c *command) incidentListCmd() *cobra.Command {
 	var status, severity, model, words, after, limit string
-	var all, exercises bool
+	var all, exercises, texts bool
 	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "Incidents that are not closed, the youngest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -333,6 +355,12 @@ func (c *command) incidentListCmd() *cobra.Command {
 			if exercises {
 				q.Set("kind", "all")
 			}
+			if texts {
+				if words == "" {
+					return usagef(`andon incident ls --texts --search "wrong dose"`, "--texts says where --search looks")
+				}
+				q.Set("in", "texts")
+			}
 			for name, v := range map[string]string{"status": status, "severity": severityFlag(severity), "model": model, "q": words, "after": after, "limit": limit} {
 				if v != "" {
 					q.Set(name, v)
@@ -342,11 +370,17 @@ func (c *command) incidentListCmd() *cobra.Command {
 				Total     int              `json:"total"`
 				Incidents []jsontext.Value `json:"incidents"`
 				After     string           `json:"after"`
+				Searched  int              `json:"searched"`
+				Found     []incidentFound  `json:"found"`
+				Cut       []string         `json:"cut"`
 			}
 			if err := c.fetch(cmd, "/incidents?"+q.Encode(), &list); err != nil {
 				return err
 			}
-			if c.output == "json" {
+			switch {
+			case c.output == "json" && texts:
+				return c.json(list)
+			case c.output == "json":
 				return c.json(list.Incidents)
 			}
 			rows := [][]string{{"ID", "STATUS", "SEVERITY", "TITLE", "LED BY", "IN FORCE", "OPENED"}}
@@ -362,6 +396,10 @@ func (c *command) incidentListCmd() *cobra.Command {
 				rows = append(rows, []string{v.ID, v.Status, v.severityText(), title, dash(v.Lead), strconv.Itoa(v.InForce), until(v.OpenedAt, c.Now())})
 			}
 			table(c.Stdout, rows)
+			if texts {
+				c.printFound(list.Found, list.Cut, list.Searched, list.After)
+				return nil
+			}
 			if list.After != "" {
 				c.printf("%d of %d; more: --after %s\n", len(list.Incidents), list.Total, list.After)
 			}
@@ -374,6 +412,7 @@ func (c *command) incidentListCmd() *cobra.Command {
 	f.StringVar(&status, "status", "", "only in this status")
 	f.StringVar(&severity, "severity", "", "only of this severity")
 	f.StringVar(&model, "model", "", "only about this model")
+	f.BoolVar(&texts, "texts", false, "look for the words of --search in notes, hypotheses, evidence and the rest of the timeline, too")
 	f.StringVarP(&words, "search", "q", "", "`words` that stand in title or subject")
 	f.StringVar(&after, "after", "", "`id` that the last page ended with")
 	f.StringVar(&limit, "limit", "", "at most so many")

@@ -13,7 +13,7 @@ var incidentSchemas = map[string]reflect.Type{
 	"SignalOutcome": reflect.TypeFor[incident.Outcome](), "SignalOutcomes": reflect.TypeFor[outcomeList](), "NewTriageCase": reflect.TypeFor[incident.CaseSpec](),
 	"TriageCase": reflect.TypeFor[triageView](), "TriageCaseList": reflect.TypeFor[triageList](), "TriageSignals": reflect.TypeFor[caseSignals](), "TriageAssessment": reflect.TypeFor[caseAssessment](),
 	"TriageClosing": reflect.TypeFor[caseClosing](), "TriageJoining": reflect.TypeFor[caseJoining](), "NewIncident": reflect.TypeFor[incident.OpenSpec](), "NewSplit": reflect.TypeFor[incident.SplitSpec](),
-	"IncidentNearMiss": reflect.TypeFor[incident.NearMiss](), "IncidentRow": reflect.TypeFor[incidentRow](), "IncidentList": reflect.TypeFor[incidentList](), "IncidentRole": reflect.TypeFor[incident.RoleHeld](),
+	"IncidentNearMiss": reflect.TypeFor[incident.NearMiss](), "IncidentRow": reflect.TypeFor[incidentRow](), "IncidentList": reflect.TypeFor[incidentList](), "IncidentFound": reflect.TypeFor[foundText](), "IncidentRole": reflect.TypeFor[incident.RoleHeld](),
 	"IncidentTimeSet": reflect.TypeFor[incident.TimeSet](), "IncidentTime": reflect.TypeFor[incident.TimeHeld](), "Evidence": reflect.TypeFor[incident.Evidence](), "Hypothesis": reflect.TypeFor[incident.Hypothesis](),
 	"IncidentTask": reflect.TypeFor[incident.Task](), "Attachment": reflect.TypeFor[attachmentView](), "IncidentCorrection": reflect.TypeFor[incidentCorrection](), "Incident": reflect.TypeFor[incidentView](),
 	"TimelineEntry": reflect.TypeFor[timelineEntry](), "TimelinePage": reflect.TypeFor[timelinePage](), "NewNote": reflect.TypeFor[newNote](), "StatusChange": reflect.TypeFor[incident.StatusChange](),

@@ -207,6 +207,11 @@ type incidentList struct {
 	ByStatus  map[string]int `json:"by_status"`
 	Incidents []incidentRow  `json:"incidents"`
 	After     string         `json:"after,omitempty"` // ask with this for the rest
+
+	// Of a search in texts alone; total and by_status are this page's then.
+	Searched *int        `json:"searched,omitempty"` // entries that were looked at
+	Found    []foundText `json:"found,omitempty"`    // where the words stand, of incidents whose header does not hold them
+	Cut      []string    `json:"cut,omitempty"`      // incidents with more entries than are looked at: the oldest were not
 }
 
 var listedKinds = []string{string(incident.Real), string(incident.Exercise), "all"}
@@ -217,7 +222,7 @@ func (c *Control) getIncidents(cl *call) error {
 	if err := cl.op.may("incident.read"); err != nil {
 		return err
 	}
-	q, err := cl.query("status", "severity", "kind", "model", "org", "commander", "near_miss", "open", "q", "after", "limit")
+	q, err := cl.query("status", "severity", "kind", "model", "org", "commander", "near_miss", "open", "q", "in", "after", "limit")
 	if err != nil {
 		return err
 	}
@@ -244,12 +249,33 @@ func (c *Control) getIncidents(cl *call) error {
 	if err != nil {
 		return err
 	}
+	where, err := q.choice("in", "headers", "texts")
+	if err != nil {
+		return err
+	}
 	words := strings.Fields(strings.ToLower(q.Get("q")))
+	texts := where == "texts"
+	if texts && len(words) == 0 {
+		return badQuery("q", "missing: the words that are looked for in texts")
+	}
 	fits := func(in *incident.Incident) bool {
 		return (status == "" || string(in.Status) == status) && (severity == "" || string(in.Severity) == severity) && (kind == "all" || string(in.Kind) == kind) &&
 			(near == "" || (in.NearMiss != nil) == (near == "true")) && (open == "" || (in.Status != incident.StatusClosed) == (open == "true")) &&
 			(!q.Has("model") || slices.Contains(in.Subject.Models, q.Get("model"))) && (!q.Has("org") || slices.Contains(in.Subject.Orgs, q.Get("org"))) &&
-			(!q.Has("commander") || in.Lead() == q.Get("commander")) && in.Matches(words)
+			(!q.Has("commander") || in.Lead() == q.Get("commander")) && (texts || in.Matches(words))
+	}
+	if texts {
+		c.mu.RLock()
+		p, err := q.page(len(c.state.book().Incidents()))
+		c.mu.RUnlock()
+		if err != nil {
+			return err
+		}
+		list, err := c.searchTexts(cl.r.Context(), cl.op, words, p, fits)
+		if err != nil {
+			return err
+		}
+		return cl.reply(http.StatusOK, list)
 	}
 	c.mu.RLock()
 	s := c.state
