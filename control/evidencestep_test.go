@@ -87,7 +87,7 @@ func TestAnEvidenceStepSettlesItself(t *testing.T) {
 	if len(d.Corrections) != 0 || len(d.Runs) != 1 || d.Runs[0].ID != "r-1" {
 		t.Errorf("it was not taken before the ladder went on: %s", jsonText(d.Corrections))
 	}
-	if told := jsonText(w.timeline("i-1", "")); !strings.Contains(told, `evidence e-1 is due: step`) || !strings.Contains(told, "evidence e-1 sealed") {
+	if told := jsonText(w.timeline("i-1", "")); !strings.Contains(told, `evidence e-1 is due: step`) || !strings.Contains(told, "evidence e-1 sealed") || !strings.Contains(told, `r-1: step done \"keep\": e-1: 1 of 2 points`) {
 		t.Error(told)
 	}
 	was := jsonText(v)

@@ -12,6 +12,7 @@ import (
 	"andon/correction"
 	"andon/incident"
 	"andon/ledger"
+	"andon/playbook"
 )
 
 // timelineEntry is an entry of the ledger as a timeline shows it.
@@ -154,6 +155,9 @@ func (c *Control) tellEntry(ctx context.Context, e ledger.Entry, v *timelineEntr
 		return nil
 	case room == "evidence":
 		tellEvidence(e, v)
+		return nil
+	case room == "run" && e.Type != playbook.Started:
+		tellRun(e, v)
 		return nil
 	case e.Type == typeCreated:
 		var b struct {

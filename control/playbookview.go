@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"andon/ledger"
 	"andon/playbook"
 )
 
@@ -172,6 +173,30 @@ func (c *Control) pending(r *playbook.Run, now time.Time) []pendingView {
 		return -1
 	})
 	return out
+}
+
+// tellRun says in words what happened to a run.
+func tellRun(e ledger.Entry, v *timelineEntry) {
+	b, err := read[playbook.Event](e.Body)
+	_, what, _ := strings.Cut(e.Type, ".")
+	if v.Text = "run " + strings.ReplaceAll(what, "_", " "); err != nil {
+		return
+	}
+	v.Text = b.Run + ": " + strings.ReplaceAll(what, "_", " ")
+	if b.Step != "" {
+		v.Text += " " + strconv.Quote(b.Step)
+	}
+	for _, more := range []string{b.Choice, b.Correction, b.Evidence, b.Note} {
+		if more != "" {
+			v.Text += ": " + more
+		}
+	}
+	v.Refs = []string{b.Run}
+	for _, id := range append([]string{b.Correction, b.Evidence}, b.Others...) {
+		if id != "" {
+			v.Refs = append(v.Refs, id)
+		}
+	}
 }
 
 // sees says whether an operator may know of a run: whoever may not know of its
