@@ -207,7 +207,7 @@ func TestAPlanIsReviewedLikeAChange(t *testing.T) {
 		t.Errorf("%s", jsonText(list))
 	}
 	w.ok(200, "GET", "/plan/versions/1", "", &v)
-	if v.InForce || len(v.Plan.Retention) != 5 || v.Plan.Contacts[0].Channels[0].Address != "+49 30 555 0100" {
+	if v.InForce || len(v.Plan.Retention) != 6 || v.Plan.Contacts[0].Channels[0].Address != "+49 30 555 0100" {
 		t.Errorf("%s", jsonText(v))
 	}
 	for _, n := range []string{"0", "4", "-1", "01", "x"} {
