@@ -99,14 +99,16 @@ func (p *Pseudonyms) Addr(a netip.Addr) netip.Addr {
 		in = a.As16()
 	}
 	out = in
-	var plain, sealed [16]byte
+	var plain [16]byte
 	copy(plain[:], in[:from/8])
+	var room [32]byte // one that goes to the heap, and not two for each bit
+	block, sealed := room[:16], room[16:]
 	for i := from; i < bits; i++ {
 		// The first i bits of the address, a bit that ends them, and how many they are.
 		at, mask := i/8, byte(0x80)>>(i%8)
-		block := plain
+		copy(block, plain[:])
 		block[15] ^= byte(i)
-		p.block.Encrypt(sealed[:], block[:])
+		p.block.Encrypt(sealed, block)
 		if sealed[0]&1 != 0 {
 			out[at] ^= mask
 		}
