@@ -16,7 +16,7 @@ import (
 // screens are the detectors of the corrections in force, compiled when their
 // order arrives, and the guards that calls share. They belong to one ruling.
 type screens struct {
-	rules map[*correction.Correction]*screen
+	rules map[*correction.Correction]*screen // nobody writes to it: rulings share it
 
 	mu     sync.Mutex // taken once for each combination of rules, then the guard is found without it
 	guards sync.Map   // string of ids → *filter.Guard
@@ -30,38 +30,47 @@ type screen struct {
 }
 
 // newScreens compiles what is new, and takes over the rest from the ruling
-// before.
+// before: all of it at once where nothing that looks has come or gone, as under
+// most orders.
 func (g *Gateway) newScreens(rl, before *ruling) *screens {
-	s := &screens{}
+	var old map[*correction.Correction]*screen
+	if before != nil && before.screens != nil {
+		old = before.screens.rules
+	}
+	var looking []*correction.Rule
+	kept := 0
 	rl.policy.Each(func(r *correction.Rule) bool {
-		c := r.Correction
-		f := r.Filter()
-		disables := len(c.Params.Disable) > 0
-		if f == nil && !disables {
-			return true
-		}
-		if s.rules == nil {
-			s.rules = map[*correction.Correction]*screen{}
-		}
-		if before != nil && before.screens != nil {
-			if old := before.screens.rules[c]; old != nil {
-				s.rules[c] = old
-				return true
+		if r.Filter() != nil || r.DisabledFeatures()&wire.AllTools != 0 || len(r.DisabledTools()) > 0 {
+			looking = append(looking, r)
+			if old[r.Correction] != nil {
+				kept++
 			}
 		}
-		sc := &screen{filter: f}
-		if f == nil {
-			sc.rule = filter.Rule{ID: c.ID, Tools: r.DisabledFeatures() & wire.AllTools, ToolNames: r.DisabledTools(), Action: filter.Cut}
-			if sc.rule.Tools == 0 && len(sc.rule.ToolNames) == 0 {
-				return true
-			}
-		} else if sc.rule, sc.err = g.look(c.ID, f); sc.err != nil {
-			g.log.Error("a filter can not look for what it should: what it reaches is refused", "correction", c.ID, "error", sc.err)
-		}
-		s.rules[c] = sc
 		return true
 	})
+	if kept == len(looking) && kept == len(old) {
+		return &screens{rules: old}
+	}
+	s := &screens{rules: make(map[*correction.Correction]*screen, len(looking))}
+	for _, r := range looking {
+		sc := old[r.Correction]
+		if sc == nil {
+			sc = g.newScreen(r)
+		}
+		s.rules[r.Correction] = sc
+	}
 	return s
+}
+
+func (g *Gateway) newScreen(r *correction.Rule) *screen {
+	id := r.Correction.ID
+	sc := &screen{filter: r.Filter()}
+	if sc.filter == nil {
+		sc.rule = filter.Rule{ID: id, Tools: r.DisabledFeatures() & wire.AllTools, ToolNames: r.DisabledTools(), Action: filter.Cut}
+	} else if sc.rule, sc.err = g.look(id, sc.filter); sc.err != nil {
+		g.log.Error("a filter can not look for what it should: what it reaches is refused", "correction", id, "error", sc.err)
+	}
+	return sc
 }
 
 var filterActions = map[string]filter.Action{"block": filter.Block, "redact": filter.Redact, "cut": filter.Cut, "reroute": filter.Reroute, "hold": filter.Hold}
