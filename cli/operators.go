@@ -39,8 +39,11 @@ func (c *command) operatorsCmd() *cobra.Command {
 func (c *command) operatorsAddCmd() *cobra.Command {
 	var roles []string
 	cmd := &cobra.Command{
-		Use: "add NAME", Short: "Make an operator; the secret to enrol with is shown once", Args: exactly(1),
+		Use: "add NAME --role ROLE", Short: "Make an operator; the secret to enrol with is shown once", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(roles) == 0 {
+				return usagef("--role responder; there are "+allRoles, "no role is given")
+			}
 			cl, err := c.client()
 			if err != nil {
 				return err
@@ -56,7 +59,7 @@ func (c *command) operatorsAddCmd() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&roles, "role", []string{"administrator"}, "what the operator may do: "+allRoles)
+	cmd.Flags().StringSliceVar(&roles, "role", nil, "what the operator may do: "+allRoles+" (required)")
 	return cmd
 }
 

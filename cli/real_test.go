@@ -101,7 +101,7 @@ func (r *real) prove(who string) {
 func TestCustodyByCommands(t *testing.T) {
 	r := newReal(t)
 	for _, name := range []string{"bea", "cem"} {
-		out := r.as("ann", "operators", "add", name, "-o", "json")
+		out := r.as("ann", "operators", "add", name, "--role", "administrator", "-o", "json")
 		var op operator
 		if err := json.Unmarshal([]byte(out.out), &op); err != nil || op.Token == "" {
 			t.Fatal(out)
@@ -118,6 +118,7 @@ func TestCustodyByCommands(t *testing.T) {
 	}
 	r.as("ann", "operators", "ls").want(t, 0, "op-2", "bea", "active")
 	r.as("ann", "operators", "add").want(t, 2, "1 argument")
+	r.as("ann", "operators", "add", "dan").want(t, 2, "no role is given", "--role responder")
 	r.as("ann", "operators", "rm", "op-2").want(t, 2, "--reason")
 	r.as("ann", "custody", "open", "--reason", "r", "--legal-basis", "l").want(t, 2, "which model")
 	r.as("ann", "custody", "open", "sim-large", "--reason", "r").want(t, 2, "--legal-basis")
