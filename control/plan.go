@@ -184,7 +184,7 @@ func doPlan(_ *Control, s *state, op *operator, what jsontext.Value, now time.Ti
 // draftPlan drafts a version of the plan, if the one that it replaces is in force
 // still. No draft means that it is in force already.
 func (s *state) draftPlan(op *operator, b *planWhat) ([]draft, error) {
-	body := planBody{Version: s.plan.version() + 1, Digest: b.Digest, Addresses: b.Addresses, By: op.id, Reason: b.Reason, Plan: b.Plan}
+	body := planBody{Version: s.plan.version() + 1, Digest: b.Digest, Addresses: b.Addresses, By: op.id, Reason: b.Reason, Plan: b.Plan, Erases: true}
 	last := s.plan.last()
 	if last != nil {
 		body.Previous = last.Digest
