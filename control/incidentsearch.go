@@ -56,7 +56,7 @@ func (c *Control) searchTexts(ctx context.Context, op *operator, words []string,
 		x := sought{in: in}
 		if !in.Matches(words) {
 			for j := len(in.Entries) - 1; j >= 0; j-- {
-				if seq := in.Entries[j]; in.Reads(r, seq) {
+				if seq := in.Entries[j]; s.book().Tells(r, in, seq) {
 					if len(x.want) == searchOfOne {
 						list.Cut = append(list.Cut, in.ID)
 						break
