@@ -159,3 +159,14 @@ func (f *Fleet) forget(p *peer) {
 		return true
 	})
 }
+
+// forgetOne makes room for a gateway by forgetting one that is lost.
+func (f *Fleet) forgetOne() bool {
+	for name, p := range f.peers {
+		if !p.live && p.heard == 0 {
+			delete(f.peers, name)
+			return true
+		}
+	}
+	return false
+}

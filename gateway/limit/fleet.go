@@ -74,6 +74,8 @@ type turn struct {
 }
 
 // Fleet is a gateway's part in what several do together. One goroutine uses it.
+// How long others are silent is counted in time that this gateway lived: while it
+// stood still (a paused machine) it could not hear them.
 //
 // A gateway's claim on a bucket is what it has counted and what it may still
 // count (rest). In a round it may raise the claim once, by its part of
@@ -98,7 +100,9 @@ type turn struct {
 //     heard for [Silent], they divide differently in that round: by no more than was left.
 //   - All words come. After 300 ms a round goes on without a gateway that is not
 //     heard, and counts what it said last. Groups that hear nothing of each
-//     other for a window admit one limit each: in the worst case N.
+//     other for a window admit one limit each: in the worst case N. A gateway that
+//     stood still gives nothing more before it has closed its round and heard the
+//     others; what it took in that round and had not said is the excess.
 //   - All enforce the same limit. While an order that changes it is on its
 //     way, the larger limit holds.
 //
@@ -113,8 +117,12 @@ type Fleet struct {
 	peers      map[string]*peer
 	round      uint64
 	closed     bool
+	last       int64 // when it was called last
+	lived      int64 // time without standstills; what follows is told in it
 	since      int64 // when the round was opened or closed
 	asked      int64 // when a word that did not come was asked for
+	caughtUp   int64 // before which no round is opened
+	stale      bool  // what may still be taken is from before a standstill
 	serial     uint64
 	spoken     uint64 // the round spoken of last
 	closings   uint64
@@ -131,8 +139,10 @@ type Fleet struct {
 // NewFleet begins a gateway's part, at time now. Until it knows better it
 // reckons with one other gateway.
 func NewFleet(l *Limiter, name, boot string, now int64) *Fleet {
-	f := &Fleet{l: l, name: name, boot: boot, peers: map[string]*peer{}, started: now, since: now}
-	f.open(now)
+	const began = int64(time.Second)
+	f := &Fleet{l: l, name: name, boot: boot, peers: map[string]*peer{}, last: now, lived: began, started: began, since: began}
+	l.alive.Store(now)
+	f.open()
 	return f
 }
 
@@ -153,7 +163,7 @@ func (f *Fleet) Peers() (n int) {
 func (f *Fleet) Hello() Word { return Word{Gateway: f.name, Boot: f.boot, Parts: 1} }
 
 // open lets every bucket take its part anew.
-func (f *Fleet) open(now int64) {
+func (f *Fleet) open() {
 	t := &turn{round: f.round, n: 1, open: true}
 	for _, p := range f.peers {
 		if p.live {
@@ -163,7 +173,7 @@ func (f *Fleet) open(now int64) {
 			}
 		}
 	}
-	if t.n == 1 && now-f.started < int64(alone) {
+	if t.n == 1 && f.lived-f.started < int64(alone) {
 		t.n = 2
 	}
 	f.serial++
@@ -174,28 +184,29 @@ func (f *Fleet) open(now int64) {
 // Tick goes on as far as time allows, and returns what to say. It is called at
 // least every [Pace], and every 10 ms while [Fleet.Busy].
 func (f *Fleet) Tick(now int64, hungry bool) (words []Word) {
+	words = f.live(now)
 	lonely := true
 	for _, p := range f.peers {
-		if p.live && now-p.heard > int64(Silent) {
+		if p.live && f.lived-p.heard > int64(Silent) {
 			p.live = false
 		}
 		if p.live {
 			lonely = false
-		} else if p.heard != 0 && now-p.heard > int64(lost) {
+		} else if p.heard != 0 && f.lived-p.heard > int64(lost) {
 			f.forget(p)
 		}
 	}
-	if !f.begun && now-f.started >= int64(alone) {
+	if !f.begun && f.lived-f.started >= int64(alone) {
 		f.begun = true
-		f.open(now)
+		f.open()
 	}
 	if lonely {
 		if t := f.l.turn.Load(); f.begun && t.n > 1 {
-			f.open(now)
+			f.open()
 		}
 	}
 	if !f.closed {
-		age := now - f.since
+		age := f.lived - f.since
 		due := age >= int64(pause) || age >= int64(Pace) && (f.retell || f.l.dirty.Load() != nil)
 		if !lonely {
 			due = due || age >= int64(hurry) && (hungry || f.retell || f.ahead())
@@ -206,19 +217,19 @@ func (f *Fleet) Tick(now int64, hungry bool) (words []Word) {
 			words = append(words, f.close(now)...)
 		}
 	}
-	if f.closed && now-f.since >= int64(patience) {
+	if f.closed && f.lived-f.since >= int64(patience) {
 		for _, p := range f.peers {
 			p.late = p.late || p.live && p.round < f.round
 		}
 	}
-	if f.closed && f.heardAll() {
-		f.closed, f.since = false, now
+	if f.closed && f.lived >= f.caughtUp && f.heardAll() {
+		f.closed, f.since = false, f.lived
 		f.round++
-		f.open(now)
+		f.open()
 		return words
 	}
-	if f.closed && now-f.since >= int64(again) && now-f.asked >= int64(again) {
-		f.asked = now
+	if f.closed && f.lived-f.since >= int64(again) && f.lived-f.asked >= int64(again) {
+		f.asked = f.lived
 		for _, p := range f.peers {
 			if p.live && !p.late && p.round < f.round {
 				words = append(words, f.ask(p))
@@ -278,7 +289,7 @@ func (f *Fleet) close(now int64) []Word {
 	was := *f.l.turn.Load()
 	was.open = false
 	f.l.turn.Store(&was)
-	f.closed, f.since, f.asked = true, now, now
+	f.closed, f.since, f.asked = true, f.lived, f.lived
 	f.closings++
 	f.round = max(f.round, 1)
 
@@ -297,7 +308,7 @@ func (f *Fleet) close(now int64) []Word {
 		}
 		b.said = f.closings
 		b.advanceLocked(at)
-		if b.round == was.serial {
+		if b.round == was.serial && !f.stale {
 			b.rest = min(b.rest, b.used)
 		} else {
 			b.rest = 0
@@ -411,6 +422,7 @@ func (f *Fleet) Take(w Word, now int64) (words []Word) {
 	if w.Gateway == f.name && w.Boot == f.boot || !w.sound() {
 		return nil
 	}
+	words = f.live(now)
 	name := w.Gateway
 	if name == f.name {
 		name += "/" + w.Boot // another one of this name
@@ -419,22 +431,22 @@ func (f *Fleet) Take(w Word, now int64) (words []Word) {
 		switch {
 		case w.To != f.name:
 		case w.Ask:
-			return f.answer(w.Round)
-		case now-f.started < int64(recovers):
+			return append(words, f.answer(w.Round)...)
+		case f.lived-f.started < int64(recovers):
 			f.recover(w.Counts, now)
 		}
-		return nil
+		return words
 	}
 	p := f.peers[name]
 	if p == nil {
 		if len(f.peers) >= maxPeers && !f.forgetOne() {
-			return nil
+			return words
 		}
 		p = &peer{name: name}
 		f.peers[name] = p
 	}
-	if w.Round > f.round+maxJump && now-f.started > int64(recovers) {
-		return nil
+	if w.Round > f.round+maxJump && f.lived-f.started > int64(recovers) {
+		return words
 	}
 	if p.boot != w.Boot {
 		if p.boot != "" {
@@ -446,11 +458,11 @@ func (f *Fleet) Take(w Word, now int64) (words []Word) {
 	if !p.live {
 		p.live, f.retell = true, true
 	}
-	p.heard = now
+	p.heard = f.lived
 	if w.Round > p.round {
 		if w.Prev > p.round && !w.All {
-			if now-p.asked >= int64(hurry) { // something before it was lost
-				p.asked = now
+			if f.lived-p.asked >= int64(hurry) { // something before it was lost
+				p.asked = f.lived
 				words = append(words, f.ask(p))
 			}
 			return append(words, f.Tick(now, false)...)
@@ -479,15 +491,4 @@ func (f *Fleet) Take(w Word, now int64) (words []Word) {
 func (w *Word) sound() bool {
 	return w.Gateway != "" && len(w.Gateway) <= 64 && len(w.Boot) <= 64 && w.Parts > 0 && w.Parts <= maxParts && w.Part >= 0 && w.Part < w.Parts &&
 		w.Round < math.MaxUint64/2 && len(w.Counts) <= wordCounts
-}
-
-// forgetOne makes room for a gateway by forgetting one that is lost.
-func (f *Fleet) forgetOne() bool {
-	for name, p := range f.peers {
-		if !p.live && p.heard == 0 {
-			delete(f.peers, name)
-			return true
-		}
-	}
-	return false
 }

@@ -19,6 +19,7 @@ type world struct {
 	loss  float64
 	delay time.Duration
 	cut   func(from, to int) bool
+	hold  func(letter) // takes what comes for a gateway that is down
 	words int
 }
 
@@ -94,8 +95,12 @@ func (w *world) pass(d time.Duration, each func()) {
 	for end := w.now + int64(d); w.now < end; w.now += int64(time.Millisecond) {
 		for len(w.mail) > 0 && w.mail[0].at <= w.now {
 			l := heap.Pop(&w.mail).(letter)
-			if l.to == w.gws[l.to.i] && !l.to.down {
+			switch {
+			case l.to != w.gws[l.to.i]:
+			case !l.to.down:
 				w.send(l.to, l.to.f.Take(l.w, w.now))
+			case w.hold != nil:
+				w.hold(l)
 			}
 		}
 		for _, g := range w.gws {

@@ -84,6 +84,7 @@ type Limiter struct {
 	hashed  *xsync.Map[Hash, *bucket] // the same, and those that only others or an earlier life have counted
 	offset  atomic.Int64              // of the time line
 	turn    atomic.Pointer[turn]      // nil: this gateway has never heard of another
+	alive   atomic.Int64              // monotonic time at which its Fleet was called last
 	dirty   atomic.Pointer[bucket]    // touched since the last round
 	hungry  chan struct{}             // a call waits for the next round
 	changed atomic.Bool               // since it was last kept
@@ -218,8 +219,10 @@ func (b *bucket) takeLocked(l *Limiter, spec Spec, now int64, a Ask) (g Grant, n
 	left := spec.Limit - b.sum - b.othersLocked(now)
 	avail := left
 	if t := l.turn.Load(); t != nil && t.n > 1 {
-		b.openLocked(t, left)
-		avail = min(left, b.rest)
+		if avail = 0; now-l.offset.Load()-l.alive.Load() <= int64(stood) { // else it stood still, and the others have gone on
+			b.openLocked(t, left)
+			avail = min(left, b.rest)
+		}
 		if avail < min(n, left) && left > 0 && (n <= left || a.AtMost) && !(a.Last && a.AtMost && avail > 0) {
 			b.used = max(b.used, min(n, left)) // so that it grows over rounds
 			return g, Denial{Wait: shareWait, Share: true}, false
