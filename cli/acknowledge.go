@@ -28,11 +28,7 @@ func (c *command) acknowledgementsCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "acknowledgements ID", Short: "Who has acknowledged a use, and who has not", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var v struct {
+			type answer struct {
 				Correction   string    `json:"correction"`
 				UseCase      string    `json:"use_case"`
 				By           time.Time `json:"acknowledge_by"`
@@ -44,41 +40,37 @@ func (c *command) acknowledgementsCmd() *cobra.Command {
 				} `json:"missing"`
 				Notes []string `json:"notes"`
 			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/corrections/"+url.PathEscape(args[0])+"/acknowledgements", nil, nil, &v); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(v)
-			}
-			c.printf("%s  %s  by %s (%s)\n", v.Correction, v.UseCase, v.By.UTC().Format(time.RFC3339), until(v.By, c.Now()))
-			rows := [][]string{{"WHO", "STATE", "WHEN", "RECEIPT", "ENTRY", "STATEMENT"}}
-			for _, a := range v.Acknowledged {
-				who, said := a.Org, a.Statement
-				if who == "" {
-					who = "key " + a.Key
+			return show(c, cmd, "/corrections/"+url.PathEscape(args[0])+"/acknowledgements", func(v *answer) error {
+				c.printf("%s  %s  by %s (%s)\n", v.Correction, v.UseCase, v.By.UTC().Format(time.RFC3339), until(v.By, c.Now()))
+				rows := [][]string{{"WHO", "STATE", "WHEN", "RECEIPT", "ENTRY", "STATEMENT"}}
+				for _, a := range v.Acknowledged {
+					who, said := a.Org, a.Statement
+					if who == "" {
+						who = "key " + a.Key
+					}
+					if a.By != "" {
+						said = "on behalf, by " + a.By + ": " + said
+					}
+					rows = append(rows, []string{who, "acknowledged", until(a.At, c.Now()), a.ID, strconv.FormatUint(a.Entry, 10), shorten(said, 60)})
 				}
-				if a.By != "" {
-					said = "on behalf, by " + a.By + ": " + said
+				for _, m := range v.Missing {
+					who, why := m.Org, []string{}
+					if who == "" {
+						who = "key " + strings.Join(m.Keys, " ")
+					} else if len(m.Keys) > 0 {
+						why = append(why, "keys "+strings.Join(m.Keys, " "))
+					}
+					if m.Requests > 0 {
+						why = append(why, plural(m.Requests, "recorded request"))
+					}
+					rows = append(rows, []string{who, "missing", "-", "-", "-", strings.Join(why, ", ")})
 				}
-				rows = append(rows, []string{who, "acknowledged", until(a.At, c.Now()), a.ID, strconv.FormatUint(a.Entry, 10), shorten(said, 60)})
-			}
-			for _, m := range v.Missing {
-				who, why := m.Org, []string{}
-				if who == "" {
-					who = "key " + strings.Join(m.Keys, " ")
-				} else if len(m.Keys) > 0 {
-					why = append(why, "keys "+strings.Join(m.Keys, " "))
+				table(c.Stdout, rows)
+				for _, n := range v.Notes {
+					c.printf("note: %s\n", n)
 				}
-				if m.Requests > 0 {
-					why = append(why, plural(m.Requests, "recorded request"))
-				}
-				rows = append(rows, []string{who, "missing", "-", "-", "-", strings.Join(why, ", ")})
-			}
-			table(c.Stdout, rows)
-			for _, n := range v.Notes {
-				c.printf("note: %s\n", n)
-			}
-			return nil
+				return nil
+			})
 		},
 	}
 }
@@ -95,25 +87,16 @@ func (c *command) acknowledgeCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "letter of …"`, "a reason is required: how it was given")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			body := map[string]string{"reason": reason}
 			if org != "" {
 				body["org"] = org
 			} else {
 				body["key"] = key
 			}
-			var r receipt
-			if err := cl.do(cmd.Context(), http.MethodPost, "/corrections/"+url.PathEscape(args[0])+"/acknowledge", nil, body, &r); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(r)
-			}
-			c.printf("%s  %s acknowledged by %s%s  entry %d\n", r.ID, r.Correction, r.Org, r.Key, r.Entry)
-			return nil
+			return send(c, cmd, http.MethodPost, "/corrections/"+url.PathEscape(args[0])+"/acknowledge", body, func(r *receipt) error {
+				c.printf("%s  %s acknowledged by %s%s  entry %d\n", r.ID, r.Correction, r.Org, r.Key, r.Entry)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&org, "org", "", "organisation that has acknowledged")

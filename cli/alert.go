@@ -72,25 +72,7 @@ func (c *command) alertsListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "The endpoints, and how each does", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var got struct {
-				Alerts []alertEndpoint `json:"alerts"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/alerts", nil, nil, &got); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(got.Alerts)
-			}
-			if len(got.Alerts) == 0 {
-				c.printf("nobody is told: no endpoint is configured (control.alerts)\n")
-				return nil
-			}
-			rows := [][]string{{"NAME", "STATE", "WAITING", "LAST DELIVERED", "EVENTS", "NOTE"}}
-			for _, e := range got.Alerts {
+			return list(c, cmd, "/alerts", "alerts", "nobody is told: no endpoint is configured (control.alerts)", []string{"NAME", "STATE", "WAITING", "LAST DELIVERED", "EVENTS", "NOTE"}, func(e *alertEndpoint) []string {
 				last, waiting, events := "-", fmt.Sprint(e.Waiting), strings.Join(e.Events, " ")
 				if e.Last != nil {
 					last = fmt.Sprintf("entry %d, %s", e.Last.Entry, until(e.Last.At, c.Now()))
@@ -105,10 +87,8 @@ func (c *command) alertsListCmd() *cobra.Command {
 				if e.State == "failing" {
 					note = fmt.Sprintf("since %s, next %s: %s", until(e.Failing, c.Now()), until(e.Next, c.Now()), e.Error)
 				}
-				rows = append(rows, []string{e.Name, e.State, waiting, last, shorten(events, 30), shorten(note, 200)})
-			}
-			table(c.Stdout, rows)
-			return nil
+				return []string{e.Name, e.State, waiting, last, shorten(events, 30), shorten(note, 200)}
+			})
 		},
 	}
 }
@@ -154,19 +134,10 @@ func (c *command) onCallCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "on-call", Short: "Who is on call now, who follows, and when nobody is", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var o onCall
-			if err := cl.do(cmd.Context(), http.MethodGet, "/on-call", nil, nil, &o); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(o)
-			}
-			c.printOnCall(&o)
-			return nil
+			return show(c, cmd, "/on-call", func(o *onCall) error {
+				c.printOnCall(o)
+				return nil
+			})
 		},
 	}
 }

@@ -41,21 +41,12 @@ func (c *command) appsRegisterCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "as agreed"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var a registeredApp
-			if err := cl.do(cmd.Context(), http.MethodPut, "/apps/"+url.PathEscape(args[0]), nil, map[string]any{"use_cases": uses, "reason": reason}, &a); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(a)
-			}
-			c.printf("%s  %s  %s\n", a.Name, strings.Join(a.UseCases, " "), plural(int64(a.Keys), "key"))
-			c.unknownUses(a.UseCases)
-			c.printf("undo: andon apps remove %s --reason …\n", a.Name)
-			return nil
+			return send(c, cmd, http.MethodPut, "/apps/"+url.PathEscape(args[0]), map[string]any{"use_cases": uses, "reason": reason}, func(a *registeredApp) error {
+				c.printf("%s  %s  %s\n", a.Name, strings.Join(a.UseCases, " "), plural(int64(a.Keys), "key"))
+				c.unknownUses(a.UseCases)
+				c.printf("undo: andon apps remove %s --reason …\n", a.Name)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&uses, "use-case", nil, "what it is for (required); andon use-cases lists the taxonomy")
@@ -67,25 +58,9 @@ func (c *command) appsListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "The registered applications", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var list struct {
-				Apps []registeredApp `json:"apps"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/apps", nil, nil, &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Apps)
-			}
-			rows := [][]string{{"NAME", "USE CASES", "KEYS", "REGISTERED BY"}}
-			for _, a := range list.Apps {
-				rows = append(rows, []string{a.Name, strings.Join(a.UseCases, " "), strconv.Itoa(a.Keys), a.RegisteredBy})
-			}
-			table(c.Stdout, rows)
-			return nil
+			return list(c, cmd, "/apps", "apps", "", []string{"NAME", "USE CASES", "KEYS", "REGISTERED BY"}, func(a *registeredApp) []string {
+				return []string{a.Name, strings.Join(a.UseCases, " "), strconv.Itoa(a.Keys), a.RegisteredBy}
+			})
 		},
 	}
 }
@@ -101,18 +76,7 @@ func (c *command) appsRemoveCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "it was withdrawn"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			if err := cl.do(cmd.Context(), http.MethodDelete, "/apps/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, nil, nil); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(map[string]string{"name": args[0], "state": "removed"})
-			}
-			c.printf("%s removed\n", args[0])
-			return nil
+			return c.done(cmd, http.MethodDelete, "/apps/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, map[string]string{"name": args[0], "state": "removed"}, args[0] + " removed")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")

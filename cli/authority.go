@@ -164,22 +164,13 @@ func (c *command) answerCmd(use, short, verb string) *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "what you looked at"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var a act
-			if err := cl.do(cmd.Context(), http.MethodPost, "/approvals/"+url.PathEscape(args[0])+"/"+verb, nil, map[string]string{"reason": reason}, &a); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(a)
-			}
-			c.printAct(&a)
-			if a.State == "failed" {
-				return &reported{exitFailed, "agreed to, and not possible any more"}
-			}
-			return nil
+			return send(c, cmd, http.MethodPost, "/approvals/"+url.PathEscape(args[0])+"/"+verb, map[string]string{"reason": reason}, func(a *act) error {
+				c.printAct(a)
+				if a.State == "failed" {
+					return &reported{exitFailed, "agreed to, and not possible any more"}
+				}
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -195,53 +186,27 @@ func (c *command) declineCmd() *cobra.Command {
 }
 
 func (c *command) approvalsCmd() *cobra.Command {
-	list := func(cmd *cobra.Command, all bool) error {
-		cl, err := c.client()
-		if err != nil {
-			return err
-		}
-		var got struct {
-			Approvals []act `json:"approvals"`
-		}
-		query := "?state=open"
-		if all {
-			query = ""
-		}
-		if err := cl.do(cmd.Context(), http.MethodGet, "/approvals"+query, nil, nil, &got); err != nil {
-			return err
-		}
-		if c.output == "json" {
-			return c.json(got.Approvals)
-		}
-		if len(got.Approvals) == 0 {
-			c.printf("nothing waits for approval\n")
-			return nil
-		}
-		rows := [][]string{{"ID", "STATE", "AGREED", "UNTIL", "BY", "WHAT"}}
-		for _, a := range got.Approvals {
-			rows = append(rows, []string{a.ID, a.State, fmt.Sprintf("%d of %d", a.Counted, a.Takes.Approvals), until(a.Until, c.Now()), c.person(a.AskedBy), shorten(a.Says, 60)})
-		}
-		table(c.Stdout, rows)
-		return nil
-	}
 	var all bool
 	cmd := &cobra.Command{
 		Use: "approvals", Short: "What waits for others to agree", Args: noneBelow,
-		RunE: func(cmd *cobra.Command, _ []string) error { return list(cmd, all) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path := "/approvals?state=open"
+			if all {
+				path = "/approvals"
+			}
+			return list(c, cmd, path, "approvals", "nothing waits for approval", []string{"ID", "STATE", "AGREED", "UNTIL", "BY", "WHAT"}, func(a *act) []string {
+				return []string{a.ID, a.State, fmt.Sprintf("%d of %d", a.Counted, a.Takes.Approvals), until(a.Until, c.Now()), c.person(a.AskedBy), shorten(a.Says, 60)}
+			})
+		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those that were answered, too")
 	show := &cobra.Command{
 		Use: "show ID", Short: "One of them", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var a act
-			if err := c.fetch(cmd, "/approvals/"+url.PathEscape(args[0]), &a); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(a)
-			}
-			c.printAct(&a)
-			return nil
+			return show(c, cmd, "/approvals/"+url.PathEscape(args[0]), func(a *act) error {
+				c.printAct(a)
+				return nil
+			})
 		},
 	}
 	cmd.AddCommand(show, c.answerCmd("withdraw", "Take back what you asked for", "withdraw"))
@@ -257,27 +222,18 @@ func (c *command) ratifyCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "what you looked at"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var v view
-			if err := cl.do(cmd.Context(), http.MethodPost, "/corrections/"+url.PathEscape(args[0])+"/ratify", nil, map[string]string{"reason": reason}, &v); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(v)
-			}
-			c.printf("%s  %s  %s\n", v.ID, v.State, v.words())
-			if left := v.Ratification.words(v.ID, c.Now()); left != "" {
-				c.printf("%s\n", left)
-			} else if v.Ratification != nil {
-				c.printf("ratified by %s\n", strings.Join(c.people(v.Ratification.By), ", "))
-			}
-			if !v.ReviewBy.IsZero() {
-				c.printf("review %s\n", until(v.ReviewBy, c.Now()))
-			}
-			return nil
+			return send(c, cmd, http.MethodPost, "/corrections/"+url.PathEscape(args[0])+"/ratify", map[string]string{"reason": reason}, func(v *view) error {
+				c.printf("%s  %s  %s\n", v.ID, v.State, v.words())
+				if left := v.Ratification.words(v.ID, c.Now()); left != "" {
+					c.printf("%s\n", left)
+				} else if v.Ratification != nil {
+					c.printf("ratified by %s\n", strings.Join(c.people(v.Ratification.By), ", "))
+				}
+				if !v.ReviewBy.IsZero() {
+					c.printf("review %s\n", until(v.ReviewBy, c.Now()))
+				}
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -307,42 +263,34 @@ func (c *command) pullsCmd() *cobra.Command {
 		Use: "pulls", Short: "Every pull of the cord and every broken glass, and who looked at it", Args: noneBelow,
 		Long: "Pulls lists every stop that cut something, and every act that did not wait for others.\n\n" + authority.GoodFaith,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var got struct {
+			type answer struct {
 				GoodFaith string   `json:"good_faith"`
 				Reviews   []review `json:"reviews"`
 			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/reviews", nil, nil, &got); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(got)
-			}
-			rows := [][]string{{"ID", "WHEN", "BY", "WHAT", "REASON", "REVIEW"}}
-			for _, v := range got.Reviews {
-				state := "due " + until(v.Due, c.Now())
-				switch {
-				case v.Finding != "":
-					state = strings.ReplaceAll(v.Finding, "_", " ") + ", " + c.person(v.ReviewedBy)
-				case v.Overdue:
-					state = "OVERDUE"
+			return show(c, cmd, "/reviews", func(got *answer) error {
+				rows := [][]string{{"ID", "WHEN", "BY", "WHAT", "REASON", "REVIEW"}}
+				for _, v := range got.Reviews {
+					state := "due " + until(v.Due, c.Now())
+					switch {
+					case v.Finding != "":
+						state = strings.ReplaceAll(v.Finding, "_", " ") + ", " + c.person(v.ReviewedBy)
+					case v.Overdue:
+						state = "OVERDUE"
+					}
+					what := v.Says
+					if v.Of == "break-glass" {
+						what = "GLASS BROKEN: " + what
+					}
+					rows = append(rows, []string{v.ID, until(v.At, c.Now()), c.person(v.By), shorten(what, 44), shorten(v.Reason, 30), state})
 				}
-				what := v.Says
-				if v.Of == "break-glass" {
-					what = "GLASS BROKEN: " + what
+				if len(rows) == 1 {
+					c.printf("nobody has pulled the cord\n")
+				} else {
+					table(c.Stdout, rows)
 				}
-				rows = append(rows, []string{v.ID, until(v.At, c.Now()), c.person(v.By), shorten(what, 44), shorten(v.Reason, 30), state})
-			}
-			if len(rows) == 1 {
-				c.printf("nobody has pulled the cord\n")
-			} else {
-				table(c.Stdout, rows)
-			}
-			c.printf("%s\n", got.GoodFaith)
-			return nil
+				c.printf("%s\n", got.GoodFaith)
+				return nil
+			})
 		},
 	}
 }
@@ -359,19 +307,10 @@ func (c *command) reviewCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "what you found"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var v review
-			if err := cl.do(cmd.Context(), http.MethodPost, "/reviews/"+url.PathEscape(args[0]), nil, map[string]string{"finding": finding, "statement": reason}, &v); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(v)
-			}
-			c.printf("%s  %s  %s\n%s\n", v.ID, strings.ReplaceAll(v.Finding, "_", " "), v.Says, authority.GoodFaith)
-			return nil
+			return send(c, cmd, http.MethodPost, "/reviews/"+url.PathEscape(args[0]), map[string]string{"finding": finding, "statement": reason}, func(v *review) error {
+				c.printf("%s  %s  %s\n%s\n", v.ID, strings.ReplaceAll(v.Finding, "_", " "), v.Says, authority.GoodFaith)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "what was found (required)")
@@ -382,35 +321,27 @@ func (c *command) authorityCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "authority", Short: "Who may decide what", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var got struct {
+			type answer struct {
 				GoodFaith string            `json:"good_faith"`
 				Planned   bool              `json:"planned"`
 				Rules     []authority.Rule  `json:"rules"`
 				Limits    []authority.Limit `json:"limits"`
 			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/authority", nil, nil, &got); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(got)
-			}
-			if !got.Planned {
-				c.printf("no plan is in force; these rules are built in:\n")
-			}
-			rows := [][]string{{"ACTS", "WHERE", "WHO", "OTHERS", "WITHIN", "RULE"}}
-			for _, r := range got.Rules {
-				rows = append(rows, ruleRow(&r))
-			}
-			table(c.Stdout, rows)
-			for _, l := range got.Limits {
-				c.printf("limit %s: %d by one person in %s that nobody else ratified\n", l.Name, l.Count, l.Per)
-			}
-			c.printf("%s\n", got.GoodFaith)
-			return nil
+			return show(c, cmd, "/authority", func(got *answer) error {
+				if !got.Planned {
+					c.printf("no plan is in force; these rules are built in:\n")
+				}
+				rows := [][]string{{"ACTS", "WHERE", "WHO", "OTHERS", "WITHIN", "RULE"}}
+				for _, r := range got.Rules {
+					rows = append(rows, ruleRow(&r))
+				}
+				table(c.Stdout, rows)
+				for _, l := range got.Limits {
+					c.printf("limit %s: %d by one person in %s that nobody else ratified\n", l.Name, l.Count, l.Per)
+				}
+				c.printf("%s\n", got.GoodFaith)
+				return nil
+			})
 		},
 	}
 	cmd.AddCommand(c.authorityAskCmd())
@@ -458,10 +389,6 @@ func (c *command) authorityAskCmd() *cobra.Command {
 		Use: "ask ACT", Short: "What an act would take, and who could do it", Args: exactly(1),
 		Example: "  andon authority ask loosen --kind stop --level L3",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			ask := map[string]any{"act": args[0]}
 			f := cmd.Flags()
 			for name, v := range map[string]any{"kind": kind, "level": level, "share": share, "severity": severity} {
@@ -472,33 +399,29 @@ func (c *command) authorityAskCmd() *cobra.Command {
 			if level != "" && kind == "" {
 				ask["kind"] = string(correction.Stop)
 			}
-			var got struct {
+			type answer struct {
 				Takes  authority.Answer `json:"takes"`
 				You    bool             `json:"you"`
 				People []string         `json:"people"`
 				Others []string         `json:"others"`
 			}
-			if err := cl.do(cmd.Context(), http.MethodPost, "/authority/ask", nil, ask, &got); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(got)
-			}
-			you := "you may not"
-			if got.You {
-				you = "you may"
-			}
-			c.printf("%s: %s (%s); %s\n", args[0], either(authority.SetOf(got.Takes.Roles...).Names()), strings.Join(got.People, ", "), you)
-			switch {
-			case got.Takes.Approvals == 0:
-				c.printf("nobody else has to agree\n")
-			case args[0] == string(authority.Tighten):
-				c.printf("at once; others who have to ratify: %d, within %s, else it %ss (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, got.Takes.Then, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
-			default:
-				c.printf("others who have to agree first: %d, within %s (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
-			}
-			c.printf("rule %s\n", strings.Join(got.Takes.Rules, ", "))
-			return nil
+			return send(c, cmd, http.MethodPost, "/authority/ask", ask, func(got *answer) error {
+				you := "you may not"
+				if got.You {
+					you = "you may"
+				}
+				c.printf("%s: %s (%s); %s\n", args[0], either(authority.SetOf(got.Takes.Roles...).Names()), strings.Join(got.People, ", "), you)
+				switch {
+				case got.Takes.Approvals == 0:
+					c.printf("nobody else has to agree\n")
+				case args[0] == string(authority.Tighten):
+					c.printf("at once; others who have to ratify: %d, within %s, else it %ss (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, got.Takes.Then, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
+				default:
+					c.printf("others who have to agree first: %d, within %s (%s: %s)\n", got.Takes.Approvals, got.Takes.Within, either(authority.SetOf(got.Takes.Approvers...).Names()), strings.Join(got.Others, ", "))
+				}
+				c.printf("rule %s\n", strings.Join(got.Takes.Rules, ", "))
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()

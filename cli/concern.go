@@ -273,16 +273,11 @@ func (c *command) concernShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "A concern whole, for auditors", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var k concern
-			if err := c.fetch(cmd, "/concerns/"+url.PathEscape(args[0]), &k); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(k)
-			}
-			c.printConcern(&k)
-			c.printf("next: andon concern move %s acknowledged --message \"…\"\n", k.ID)
-			return nil
+			return show(c, cmd, "/concerns/"+url.PathEscape(args[0]), func(k *concern) error {
+				c.printConcern(k)
+				c.printf("next: andon concern move %s acknowledged --message \"…\"\n", k.ID)
+				return nil
+			})
 		},
 	}
 }
@@ -298,10 +293,7 @@ func (c *command) concernMoveCmd() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
+			var err error
 			body := map[string]string{}
 			if len(args) == 2 {
 				body["state"] = strings.ReplaceAll(args[1], "-", "_")
@@ -311,15 +303,10 @@ func (c *command) concernMoveCmd() *cobra.Command {
 					return err
 				}
 			}
-			var k concern
-			if err := cl.do(cmd.Context(), http.MethodPost, "/concerns/"+url.PathEscape(args[0]), nil, body, &k); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(k)
-			}
-			c.printConcern(&k)
-			return nil
+			return send(c, cmd, http.MethodPost, "/concerns/"+url.PathEscape(args[0]), body, func(k *concern) error {
+				c.printConcern(k)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "to the reporter; needed to close it; - reads it from standard input")

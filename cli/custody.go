@@ -177,15 +177,7 @@ func (c *command) custodyStepCmd(v *custodyVerb) *cobra.Command {
 				delete(body, "held")
 				body["clear"] = clear
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodPost, "/custody/"+url.PathEscape(args[0])+"/"+path, nil, body, &raw); err != nil {
-				return err
-			}
-			return c.printCase(raw)
+			return send(c, cmd, http.MethodPost, "/custody/"+url.PathEscape(args[0])+"/"+path, body, c.printCase)
 		},
 	}
 	for i, f := range v.flags {
@@ -263,7 +255,7 @@ func (c *command) custodyOpenCmd() *cobra.Command {
 			}
 			result := c.settle(cmd.Context(), cl, k.Correction, sent, until, outcome{what: "stop L4: model " + strings.Join(models, ", "), undo: "andon custody withdraw " + k.ID + ` --reason "…"`})
 			c.printf("\n")
-			if err := c.printCase(raw); err != nil {
+			if err := c.printCase(&k); err != nil {
 				return err
 			}
 			return result
@@ -287,29 +279,9 @@ func (c *command) custodyListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "All cases", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var list struct {
-				Cases []jsontext.Value `json:"cases"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/custody", nil, nil, &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Cases)
-			}
-			rows := [][]string{{"ID", "STATE", "LEVEL", "MODELS", "CORRECTION", "OPENED", "BY"}}
-			for _, raw := range list.Cases {
-				var k custodyCase
-				if err := json.Unmarshal(raw, &k); err != nil {
-					return fmt.Errorf("read a case: %w", err)
-				}
-				rows = append(rows, []string{k.ID, k.State, k.Level, strings.Join(k.Models, " "), k.Correction, until(k.OpenedAt, c.Now()), k.OpenedBy})
-			}
-			table(c.Stdout, rows)
-			return nil
+			return list(c, cmd, "/custody", "cases", "", []string{"ID", "STATE", "LEVEL", "MODELS", "CORRECTION", "OPENED", "BY"}, func(k *custodyCase) []string {
+				return []string{k.ID, k.State, k.Level, strings.Join(k.Models, " "), k.Correction, until(k.OpenedAt, c.Now()), k.OpenedBy}
+			})
 		},
 	}
 }
@@ -318,28 +290,13 @@ func (c *command) custodyShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show CASE", Short: "One case, with what its next step lacks", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodGet, "/custody/"+url.PathEscape(args[0]), nil, nil, &raw); err != nil {
-				return err
-			}
-			return c.printCase(raw)
+			return show(c, cmd, "/custody/"+url.PathEscape(args[0]), c.printCase)
 		},
 	}
 }
 
-// printCase prints a case as it came: a newer control plane may say more.
-func (c *command) printCase(raw jsontext.Value) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var k custodyCase
-	if err := json.Unmarshal(raw, &k); err != nil {
-		return fmt.Errorf("read the case: %w", err)
-	}
+// printCase prints a case.
+func (c *command) printCase(k *custodyCase) error {
 	exercise := ""
 	if k.Exercise {
 		exercise = "  (exercise: refuses nobody)"

@@ -178,32 +178,19 @@ what it does: "apply" (corrections), "lift" (ids), "restore" ({"before": "c-1"})
 
 // decisionSent sends a command about a decision, and shows the decision.
 func (c *command) decisionSent(cmd *cobra.Command, path string, body any, after func(*decided) string) error {
-	cl, err := c.client()
-	if err != nil {
-		return err
-	}
 	method := http.MethodPost
 	if body == nil {
 		method = http.MethodGet
 	}
-	var raw jsontext.Value
-	if err := cl.do(cmd.Context(), method, path, nil, body, &raw); err != nil {
-		return err
-	}
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var d decided
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return fmt.Errorf("read the decision: %w", err)
-	}
-	if err := c.printQuestion(&d); err != nil {
-		return err
-	}
-	if text := after(&d); text != "" {
-		c.printf("%s\n", text)
-	}
-	return nil
+	return send(c, cmd, method, path, body, func(d *decided) error {
+		if err := c.printQuestion(d); err != nil {
+			return err
+		}
+		if text := after(d); text != "" {
+			c.printf("%s\n", text)
+		}
+		return nil
+	})
 }
 
 func decisionPath(id, rest string) string { return "/decisions/" + url.PathEscape(id) + rest }

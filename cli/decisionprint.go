@@ -2,14 +2,11 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"andon/authority"
@@ -24,10 +21,6 @@ func (c *command) decisionListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "Decisions, the youngest first, and what playbooks ask", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			q := url.Values{}
 			for k, v := range map[string]string{"state": state, "incident": inc} {
 				if v != "" {
@@ -38,14 +31,7 @@ func (c *command) decisionListCmd() *cobra.Command {
 			if len(q) > 0 {
 				path += "?" + q.Encode()
 			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodGet, path, nil, nil, &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			return c.printDecisions(raw)
+			return show(c, cmd, path, c.printDecisions)
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", strings.Join(incident.DecisionStates, ", "))
@@ -53,36 +39,35 @@ func (c *command) decisionListCmd() *cobra.Command {
 	return cmd
 }
 
-func (c *command) printDecisions(raw jsontext.Value) error {
-	var list struct {
-		Decisions []struct {
-			ID       string    `json:"id"`
-			Incident string    `json:"incident"`
-			Question string    `json:"question"`
-			State    string    `json:"state"`
-			Deadline time.Time `json:"deadline"`
-			Overdue  bool      `json:"overdue"`
-			Approval string    `json:"approval"`
-			Default  string    `json:"default"`
-			Chosen   string    `json:"chosen"`
-			By       string    `json:"by"`
-			At       time.Time `json:"at"`
-		} `json:"decisions"`
-		Choices []struct {
-			ID       string    `json:"id"`
-			Run      string    `json:"run"`
-			Step     string    `json:"step"`
-			Question string    `json:"question"`
-			Options  []string  `json:"options"`
-			Default  string    `json:"default"`
-			Due      time.Time `json:"due"`
-			Late     bool      `json:"late"`
-		} `json:"choices"`
-		After string `json:"after"`
-	}
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return fmt.Errorf("read the decisions: %w", err)
-	}
+// decisionList is what there is to decide.
+type decisionList struct {
+	Decisions []struct {
+		ID       string    `json:"id"`
+		Incident string    `json:"incident"`
+		Question string    `json:"question"`
+		State    string    `json:"state"`
+		Deadline time.Time `json:"deadline"`
+		Overdue  bool      `json:"overdue"`
+		Approval string    `json:"approval"`
+		Default  string    `json:"default"`
+		Chosen   string    `json:"chosen"`
+		By       string    `json:"by"`
+		At       time.Time `json:"at"`
+	} `json:"decisions"`
+	Choices []struct {
+		ID       string    `json:"id"`
+		Run      string    `json:"run"`
+		Step     string    `json:"step"`
+		Question string    `json:"question"`
+		Options  []string  `json:"options"`
+		Default  string    `json:"default"`
+		Due      time.Time `json:"due"`
+		Late     bool      `json:"late"`
+	} `json:"choices"`
+	After string `json:"after"`
+}
+
+func (c *command) printDecisions(list *decisionList) error {
 	if len(list.Decisions)+len(list.Choices) == 0 {
 		c.printf("there is nothing to decide\nandon decide open --threat THREAT --model MODEL\n")
 		return nil

@@ -120,11 +120,10 @@ incident, and alter the system, have theirs taken by themselves.`,
 			if without {
 				body.Prompts = new(bool)
 			}
-			raw, err := c.sendRecord(cmd, http.MethodPost, "/evidence", body)
-			if err != nil {
-				return err
-			}
-			return c.printEvidence(raw, "andon evidence get %s   saves it; what was sealed stays in the record\n")
+			return send(c, cmd, http.MethodPost, "/evidence", body, func(v *evidenceText) error {
+				c.printEvidence(v, "andon evidence get %s   saves it; what was sealed stays in the record\n")
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -211,24 +210,16 @@ func (c *command) evidenceShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "One evidence: what was sealed, and what is missing", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var raw jsontext.Value
-			if err := c.fetch(cmd, "/evidence/"+url.PathEscape(args[0]), &raw); err != nil {
-				return err
-			}
-			return c.printEvidence(raw, "")
+			return show(c, cmd, "/evidence/"+url.PathEscape(args[0]), func(v *evidenceText) error {
+				c.printEvidence(v, "")
+				return nil
+			})
 		},
 	}
 }
 
 // printEvidence shows one. next is said after it, with its id, if it is sealed.
-func (c *command) printEvidence(raw jsontext.Value, next string) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var v evidenceText
-	if err := unmarshal(raw, &v); err != nil {
-		return err
-	}
+func (c *command) printEvidence(v *evidenceText, next string) {
 	of := "all models"
 	if len(v.Models) > 0 {
 		of = strings.Join(v.Models, ", ")
@@ -244,7 +235,7 @@ func (c *command) printEvidence(raw jsontext.Value, next string) error {
 		c.printf("  before the end, by itself, of %s at %s\n", strings.Join(v.Corrections, ", "), v.Ends.UTC().Format(time.RFC3339))
 	}
 	if v.State != "sealed" {
-		return nil
+		return
 	}
 	c.printf("  %d bytes, SHA-256 %s, entry %d\n  %d of %d points answered\n", v.Size, v.SHA256, v.Entry, v.Answered, v.Asked)
 	for _, m := range v.Missing {
@@ -259,7 +250,7 @@ func (c *command) printEvidence(raw jsontext.Value, next string) error {
 	}
 	if v.Erased != nil {
 		c.printf("  %s\n", v.Erased.words())
-		return nil
+		return
 	}
 	if v.Stored != "intact" {
 		c.printf("  THE DOCUMENT IS NOT ON THE DISK AS IT WAS SEALED: restore it from a backup\n")
@@ -267,7 +258,6 @@ func (c *command) printEvidence(raw jsontext.Value, next string) error {
 	if next != "" {
 		c.printf(next, v.ID)
 	}
-	return nil
 }
 
 func (c *command) evidenceGetCmd() *cobra.Command {

@@ -26,28 +26,19 @@ func (c *command) explainCmd() *cobra.Command {
 		Example: "  andon explain r-0a1b2c3d-1",
 		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var e explanation
-			if err := cl.do(cmd.Context(), http.MethodGet, "/requests/"+url.PathEscape(args[0]), nil, nil, &e); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(e)
-			}
-			for _, d := range e.Decisions {
-				c.printDecision(&d)
-			}
-			if len(e.Silent) > 0 {
-				c.printf("  not answered by %s\n", shorten(strings.Join(e.Silent, ", "), 200))
-			}
-			if len(e.Corrections) > 0 {
-				c.printf("\n")
-				c.printCorrections(c.Stdout, e.Corrections)
-			}
-			return nil
+			return show(c, cmd, "/requests/"+url.PathEscape(args[0]), func(e *explanation) error {
+				for _, d := range e.Decisions {
+					c.printDecision(&d)
+				}
+				if len(e.Silent) > 0 {
+					c.printf("  not answered by %s\n", shorten(strings.Join(e.Silent, ", "), 200))
+				}
+				if len(e.Corrections) > 0 {
+					c.printf("\n")
+					c.printCorrections(c.Stdout, e.Corrections)
+				}
+				return nil
+			})
 		},
 	}
 }

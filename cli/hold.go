@@ -77,18 +77,7 @@ func (c *command) decideHoldCmd(action, short, done string) *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "what you saw"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			if err := cl.do(cmd.Context(), http.MethodPost, "/holds/"+url.PathEscape(args[0])+"/"+action, nil, map[string]string{"reason": reason}, nil); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(map[string]string{"id": args[0], "state": done})
-			}
-			c.printf("%s %s\n", args[0], done)
-			return nil
+			return c.done(cmd, http.MethodPost, "/holds/"+url.PathEscape(args[0])+"/"+action, map[string]string{"reason": reason}, map[string]string{"id": args[0], "state": done}, args[0] + " " + done)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")

@@ -126,15 +126,8 @@ func (v *incidentText) next() string {
 	return ""
 }
 
-// printIncident prints an incident as it came, to be read at three in the morning.
-func (c *command) printIncident(raw jsontext.Value) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var v incidentText
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("read the incident: %w", err)
-	}
+// printIncident prints an incident, to be read at three in the morning.
+func (c *command) printIncident(v *incidentText) error {
 	now := c.Now()
 	head := v.ID + "  " + strings.ToUpper(v.Status) + "  " + v.severityText() + "  " + v.Title
 	if v.Kind == "exercise" {
@@ -283,11 +276,7 @@ func (c *command) incidentOpenCmd() *cobra.Command {
 			if exercise {
 				body.Kind = incident.Exercise
 			}
-			v, err := c.sendRecord(cmd, http.MethodPost, "/incidents", body)
-			if err != nil {
-				return err
-			}
-			return c.printIncidentAct(v, func(id string) string { return undoOpen(id, exercise, facts) })
+			return c.incidentAct(cmd, http.MethodPost, "/incidents", body, func(id string) string { return undoOpen(id, exercise, facts) })
 		},
 	}
 	f := cmd.Flags()
@@ -423,11 +412,7 @@ func (c *command) incidentShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "One incident: where it stands, what is in force, who leads, what is next", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var raw jsontext.Value
-			if err := c.fetch(cmd, "/incidents/"+url.PathEscape(args[0]), &raw); err != nil {
-				return err
-			}
-			return c.printIncident(raw)
+			return show(c, cmd, "/incidents/"+url.PathEscape(args[0]), c.printIncident)
 		},
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
@@ -62,14 +61,6 @@ type triageText struct {
 	} `json:"timeline"`
 }
 
-// unmarshal reads an answer of the control plane.
-func unmarshal(raw jsontext.Value, out any) error {
-	if err := json.Unmarshal(raw, out); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return nil
-}
-
 func (c *command) signalSendCmd() *cobra.Command {
 	var body incident.SignalSpec
 	var severity, observed, data string
@@ -93,26 +84,17 @@ func (c *command) signalSendCmd() *cobra.Command {
 			if body.Marking, err = mark.marking(); err != nil {
 				return err
 			}
-			raw, err := c.sendRecord(cmd, http.MethodPost, "/signals", body)
-			if err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			var v signalText
-			if err := unmarshal(raw, &v); err != nil {
-				return err
-			}
-			again := ""
-			if v.Repeated {
-				again = fmt.Sprintf("  (it was there already; %d times now)", v.Count)
-			}
-			c.printf("%s  %s  %s%s\n", v.ID, dash(v.Case), v.Title, again)
-			if v.Case != "" {
-				c.printf("next: andon cases show %s\nundo: andon cases close %s false_positive --text \"…\"\n", v.Case, v.Case)
-			}
-			return nil
+			return send(c, cmd, http.MethodPost, "/signals", body, func(v *signalText) error {
+				again := ""
+				if v.Repeated {
+					again = fmt.Sprintf("  (it was there already; %d times now)", v.Count)
+				}
+				c.printf("%s  %s  %s%s\n", v.ID, dash(v.Case), v.Title, again)
+				if v.Case != "" {
+					c.printf("next: andon cases show %s\nundo: andon cases close %s false_positive --text \"…\"\n", v.Case, v.Case)
+				}
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -158,28 +140,9 @@ func (c *command) signalListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "Signals, the youngest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list struct {
-				Total   int              `json:"total"`
-				Signals []jsontext.Value `json:"signals"`
-				After   string           `json:"after"`
-			}
-			if err := c.fetch(cmd, "/signals?"+encoded(q), &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Signals)
-			}
-			rows := [][]string{{"ID", "CASE", "TYPE", "SOURCE", "TITLE", "HINT", "TIMES", "LAST"}}
-			for _, raw := range list.Signals {
-				var v signalText
-				if err := unmarshal(raw, &v); err != nil {
-					return err
-				}
-				rows = append(rows, []string{v.ID, dash(v.Case), shorten(v.Type, 16), shorten(v.Source, 16), shorten(v.Title, 36), dash(v.Severity), strconv.Itoa(v.Count), until(v.LastAt, c.Now())})
-			}
-			table(c.Stdout, rows)
-			c.more(len(list.Signals), list.Total, list.After)
-			return nil
+			return list(c, cmd, "/signals?"+encoded(q), "signals", "", []string{"ID", "CASE", "TYPE", "SOURCE", "TITLE", "HINT", "TIMES", "LAST"}, func(v *signalText) []string {
+				return []string{v.ID, dash(v.Case), shorten(v.Type, 16), shorten(v.Source, 16), shorten(v.Title, 36), dash(v.Severity), strconv.Itoa(v.Count), until(v.LastAt, c.Now())}
+			})
 		},
 	}
 	filters(cmd, q, "type", "source", "case", "model", "after", "limit")
@@ -218,27 +181,18 @@ func (c *command) signalShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "One signal, with its text and data", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var raw jsontext.Value
-			if err := c.fetch(cmd, "/signals/"+url.PathEscape(args[0]), &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			var v signalText
-			if err := unmarshal(raw, &v); err != nil {
-				return err
-			}
-			c.printf("%s  %s  %s  from %s\n%s\nobserved %s, %d times, last %s; sent by %s; case %s; TLP:%s\n", v.ID, v.Type, dash(v.Severity), v.Source, v.Title,
-				v.ObservedAt.Format(time.RFC3339), v.Count, until(v.LastAt, c.Now()), v.By, dash(v.Case), v.TLP)
-			if v.Text != "" {
-				c.printf("%s\n", v.Text)
-			}
-			if len(v.Data) > 0 {
-				_ = v.Data.Indent()
-				c.printf("%s\n", v.Data)
-			}
-			return nil
+			return show(c, cmd, "/signals/"+url.PathEscape(args[0]), func(v *signalText) error {
+				c.printf("%s  %s  %s  from %s\n%s\nobserved %s, %d times, last %s; sent by %s; case %s; TLP:%s\n", v.ID, v.Type, dash(v.Severity), v.Source, v.Title,
+					v.ObservedAt.Format(time.RFC3339), v.Count, until(v.LastAt, c.Now()), v.By, dash(v.Case), v.TLP)
+				if v.Text != "" {
+					c.printf("%s\n", v.Text)
+				}
+				if len(v.Data) > 0 {
+					_ = v.Data.Indent()
+					c.printf("%s\n", v.Data)
+				}
+				return nil
+			})
 		},
 	}
 }
@@ -247,17 +201,7 @@ func (c *command) signalOutcomesCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "outcomes", Short: "How often each source was right", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list struct {
-				Outcomes []incident.Outcome `json:"outcomes"`
-			}
-			if err := c.fetch(cmd, "/signals/outcomes", &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Outcomes)
-			}
-			rows := [][]string{{"SOURCE", "TYPE", "SIGNALS", "REPEATS", "CASES", "OPEN", "PROMOTED", "RIGHT", "CLOSED"}}
-			for _, o := range list.Outcomes {
+			return list(c, cmd, "/signals/outcomes", "outcomes", "", []string{"SOURCE", "TYPE", "SIGNALS", "REPEATS", "CASES", "OPEN", "PROMOTED", "RIGHT", "CLOSED"}, func(o *incident.Outcome) []string {
 				right := "-"
 				if o.Precision != nil {
 					right = fmt.Sprintf("%.0f %%", *o.Precision*100)
@@ -266,10 +210,8 @@ func (c *command) signalOutcomesCmd() *cobra.Command {
 				for _, k := range slices.Sorted(maps.Keys(o.Closed)) {
 					closed = append(closed, fmt.Sprintf("%s %d", k, o.Closed[k]))
 				}
-				rows = append(rows, []string{shorten(o.Source, 20), shorten(o.Type, 20), strconv.Itoa(o.Signals), strconv.Itoa(o.Repeats), strconv.Itoa(o.Cases), strconv.Itoa(o.Open), strconv.Itoa(o.Promoted), right, shorten(strings.Join(closed, ", "), 30)})
-			}
-			table(c.Stdout, rows)
-			return nil
+				return []string{shorten(o.Source, 20), shorten(o.Type, 20), strconv.Itoa(o.Signals), strconv.Itoa(o.Repeats), strconv.Itoa(o.Cases), strconv.Itoa(o.Open), strconv.Itoa(o.Promoted), right, shorten(strings.Join(closed, ", "), 30)}
+			})
 		},
 	}
 }
@@ -282,32 +224,13 @@ func (c *command) caseListCmd() *cobra.Command {
 			if *q["status"] == "" {
 				*q["status"] = "open"
 			}
-			var list struct {
-				Total int              `json:"total"`
-				Cases []jsontext.Value `json:"cases"`
-				After string           `json:"after"`
-			}
-			if err := c.fetch(cmd, "/cases?"+encoded(q), &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Cases)
-			}
-			rows := [][]string{{"ID", "STATUS", "HINT", "TITLE", "SIGNALS", "OWNER", "BECAME", "OPENED"}}
-			for _, raw := range list.Cases {
-				var v triageText
-				if err := unmarshal(raw, &v); err != nil {
-					return err
-				}
+			return list(c, cmd, "/cases?"+encoded(q), "cases", "", []string{"ID", "STATUS", "HINT", "TITLE", "SIGNALS", "OWNER", "BECAME", "OPENED"}, func(v *triageText) []string {
 				became := v.Incident
 				if became == "" {
 					became = v.Closing
 				}
-				rows = append(rows, []string{v.ID, v.Status, dash(v.Severity), shorten(v.Title, 44), strconv.Itoa(v.Count + v.Repeats), dash(v.Owner), dash(became), until(v.OpenedAt, c.Now())})
-			}
-			table(c.Stdout, rows)
-			c.more(len(list.Cases), list.Total, list.After)
-			return nil
+				return []string{v.ID, v.Status, dash(v.Severity), shorten(v.Title, 44), strconv.Itoa(v.Count + v.Repeats), dash(v.Owner), dash(became), until(v.OpenedAt, c.Now())}
+			})
 		},
 	}
 	filters(cmd, q, "status", "owner", "after", "limit")
@@ -318,24 +241,13 @@ func (c *command) caseShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "One triage case, with its signals", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var raw jsontext.Value
-			if err := c.fetch(cmd, "/cases/"+url.PathEscape(args[0]), &raw); err != nil {
-				return err
-			}
-			return c.printCase1(raw)
+			return show(c, cmd, "/cases/"+url.PathEscape(args[0]), c.printTriage)
 		},
 	}
 }
 
-// printCase1 prints a triage case as it came.
-func (c *command) printCase1(raw jsontext.Value) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var v triageText
-	if err := unmarshal(raw, &v); err != nil {
-		return err
-	}
+// printTriage prints a triage case.
+func (c *command) printTriage(v *triageText) error {
 	exercise := ""
 	if v.Exercise {
 		exercise = "  (exercise)"
@@ -350,7 +262,7 @@ func (c *command) printCase1(raw jsontext.Value) error {
 	for _, e := range v.Entries {
 		c.printf("%s  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), shorten(c.person(e.Actor), 10), e.Text)
 	}
-	c.caseNext(&v)
+	c.caseNext(v)
 	return nil
 }
 
@@ -365,21 +277,16 @@ func (c *command) caseNext(v *triageText) {
 	}
 }
 
-// printCaseAct says in few words what an act has led to.
-func (c *command) printCaseAct(raw jsontext.Value, undo func(id string) string) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var v triageText
-	if err := unmarshal(raw, &v); err != nil {
-		return err
-	}
-	c.printf("%s  %s  %s  %s\n", v.ID, v.Status, dash(v.Severity), v.Title)
-	c.caseNext(&v)
-	if u := undo(v.ID); u != "" {
-		c.printf("undo: %s\n", u)
-	}
-	return nil
+// caseAct sends an act and says in few words what it has led to.
+func (c *command) caseAct(cmd *cobra.Command, path string, body any, undo func(id string) string) error {
+	return send(c, cmd, http.MethodPost, path, body, func(v *triageText) error {
+		c.printf("%s  %s  %s  %s\n", v.ID, v.Status, dash(v.Severity), v.Title)
+		c.caseNext(v)
+		if u := undo(v.ID); u != "" {
+			c.printf("undo: %s\n", u)
+		}
+		return nil
+	})
 }
 
 func (c *command) caseOpenCmd() *cobra.Command {
@@ -393,11 +300,7 @@ func (c *command) caseOpenCmd() *cobra.Command {
 			if body.Marking, err = mark.marking(); err != nil {
 				return err
 			}
-			raw, err := c.sendRecord(cmd, http.MethodPost, "/cases", body)
-			if err != nil {
-				return err
-			}
-			return c.printCaseAct(raw, func(id string) string { return "andon cases close " + id + ` no_action --text "…"` })
+			return c.caseAct(cmd, "/cases", body, func(id string) string { return "andon cases close " + id + ` no_action --text "…"` })
 		},
 	}
 	f := cmd.Flags()

@@ -109,11 +109,7 @@ func (c *command) incidentSplitCmd() *cobra.Command {
 				}
 				body.Entries = append(body.Entries, n)
 			}
-			v, err := c.sendRecord(cmd, http.MethodPost, "/incidents/"+url.PathEscape(args[0])+"/split", body)
-			if err != nil {
-				return err
-			}
-			return c.printIncidentAct(v, func(id string) string { return "andon incident merge " + id + " " + args[0] + ` --reason "…"` })
+			return c.incidentAct(cmd, http.MethodPost, "/incidents/"+url.PathEscape(args[0])+"/split", body, func(id string) string { return "andon incident merge " + id + " " + args[0] + ` --reason "…"` })
 		},
 	}
 	f := cmd.Flags()
@@ -142,11 +138,7 @@ func (c *command) incidentCloseCmd() *cobra.Command {
 				}
 				body.Owners[cor] = who
 			}
-			v, err := c.sendRecord(cmd, http.MethodPost, "/incidents/"+url.PathEscape(args[0])+"/close", body)
-			if err != nil {
-				return err
-			}
-			return c.printIncidentAct(v, func(id string) string { return "andon incident reopen " + id + ` --reason "…"` })
+			return c.incidentAct(cmd, http.MethodPost, "/incidents/"+url.PathEscape(args[0])+"/close", body, func(id string) string { return "andon incident reopen " + id + ` --reason "…"` })
 		},
 	}
 	f := cmd.Flags()
@@ -207,9 +199,15 @@ func (c *command) incidentAttachCmd() *cobra.Command {
 			if err := cl.do(cmd.Context(), http.MethodPost, "/incidents/"+url.PathEscape(args[0])+"/attachments?"+q.Encode(), header, upload{f, info.Size()}, &raw); err != nil {
 				return err
 			}
-			return c.printIncidentAct(raw, func(id string) string {
-				var v incidentText
-				if unmarshal(raw, &v) != nil || len(v.Attachments) == 0 {
+			if c.output == "json" {
+				return c.json(raw)
+			}
+			var v incidentText
+			if err := unmarshal(raw, &v); err != nil {
+				return err
+			}
+			return c.printIncidentAct(&v, func(id string) string {
+				if len(v.Attachments) == 0 {
 					return ""
 				}
 				return "andon incident detach " + id + " " + v.Attachments[len(v.Attachments)-1].ID + ` --reason "…"`
@@ -268,11 +266,7 @@ func (c *command) incidentDetachCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "…"`, "a reason is required")
 			}
-			v, err := c.sendRecord(cmd, http.MethodDelete, "/incidents/"+url.PathEscape(args[0])+"/attachments/"+url.PathEscape(args[1])+"?reason="+url.QueryEscape(reason), nil)
-			if err != nil {
-				return err
-			}
-			return c.printIncidentAct(v, func(string) string { return "attach it again, if you have it" })
+			return c.incidentAct(cmd, http.MethodDelete, "/incidents/"+url.PathEscape(args[0])+"/attachments/"+url.PathEscape(args[1])+"?reason="+url.QueryEscape(reason), nil, func(string) string { return "attach it again, if you have it" })
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -283,21 +277,9 @@ func (c *command) incidentPatternsCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "patterns", Short: "Near misses by their pattern", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list struct {
-				Patterns []incident.Pattern `json:"patterns"`
-			}
-			if err := c.fetch(cmd, "/near-misses", &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Patterns)
-			}
-			rows := [][]string{{"PATTERN", "TIMES", "STOPPED BY", "INCIDENTS"}}
-			for _, p := range list.Patterns {
-				rows = append(rows, []string{shorten(p.Pattern, 40), strconv.Itoa(p.Count), shorten(strings.Join(p.Barriers, "; "), 30), shorten(strings.Join(p.Incidents, " "), 24)})
-			}
-			table(c.Stdout, rows)
-			return nil
+			return list(c, cmd, "/near-misses", "patterns", "", []string{"PATTERN", "TIMES", "STOPPED BY", "INCIDENTS"}, func(p *incident.Pattern) []string {
+				return []string{shorten(p.Pattern, 40), strconv.Itoa(p.Count), shorten(strings.Join(p.Barriers, "; "), 30), shorten(strings.Join(p.Incidents, " "), 24)}
+			})
 		},
 	}
 }

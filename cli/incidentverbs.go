@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"andon/incident"
@@ -157,10 +155,7 @@ func (c *command) recordCmd(name, below string, v *recordVerb) *cobra.Command {
 			if v.path == "marking" {
 				body = markingBody(body)
 			}
-			raw, err := c.sendRecord(cmd, http.MethodPost, below+url.PathEscape(args[0])+"/"+v.path, body)
-			if err != nil {
-				return err
-			}
+			path := below + url.PathEscape(args[0]) + "/" + v.path
 			undo := func(id string) string {
 				if v.undo == nil {
 					return ""
@@ -168,9 +163,9 @@ func (c *command) recordCmd(name, below string, v *recordVerb) *cobra.Command {
 				return v.undo(id, args[1:])
 			}
 			if name == "cases" {
-				return c.printCaseAct(raw, undo)
+				return c.caseAct(cmd, path, body, undo)
 			}
-			return c.printIncidentAct(raw, undo)
+			return c.incidentAct(cmd, http.MethodPost, path, body, undo)
 		},
 	}
 	for i, f := range v.flags {
@@ -309,36 +304,13 @@ func (m *markFlags) marking() (*incident.Marking, error) {
 	return out, nil
 }
 
-// sendRecord sends a body and returns the answer as it came.
-func (c *command) sendRecord(cmd *cobra.Command, method, path string, body any) (jsontext.Value, error) {
-	cl, err := c.client()
-	if err != nil {
-		return nil, err
-	}
-	var raw jsontext.Value
-	err = cl.do(cmd.Context(), method, path, nil, body, &raw)
-	return raw, err
+// incidentAct sends an act and says in few words what it has led to, what is next
+// and how it is undone.
+func (c *command) incidentAct(cmd *cobra.Command, method, path string, body any, undo func(id string) string) error {
+	return send(c, cmd, method, path, body, func(v *incidentText) error { return c.printIncidentAct(v, undo) })
 }
 
-// fetch reads an answer.
-func (c *command) fetch(cmd *cobra.Command, path string, out any) error {
-	cl, err := c.client()
-	if err != nil {
-		return err
-	}
-	return cl.do(cmd.Context(), http.MethodGet, path, nil, nil, out)
-}
-
-// printIncidentAct says in few words what an act has led to, what is next and how
-// it is undone.
-func (c *command) printIncidentAct(raw jsontext.Value, undo func(id string) string) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var v incidentText
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("read the incident: %w", err)
-	}
+func (c *command) printIncidentAct(v *incidentText, undo func(id string) string) error {
 	lead := ""
 	if v.Lead != "" {
 		lead = ", led by " + c.person(v.Lead)

@@ -55,10 +55,6 @@ func (c *command) joinAddCmd() *cobra.Command {
 			if gateway == "" {
 				return usagef("--gateway gw-2", "say which gateway may join")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			ask := map[string]any{"gateway": gateway, "for": expires}
 			if control != "" {
 				ask["control"] = control
@@ -66,19 +62,14 @@ func (c *command) joinAddCmd() *cobra.Command {
 			if len(hosts) > 0 {
 				ask["hosts"] = hosts
 			}
-			var t joinToken
-			if err := cl.do(cmd.Context(), http.MethodPost, "/join-tokens", nil, ask, &t); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(t)
-			}
-			c.printf("%s  for %s, until %s; it joins at %s\n%s\nthe token is not shown again, and whoever has it can join: hand it over as a secret\n", t.ID, t.Gateway, until(t.ExpiresAt, c.Now()), t.Control, t.Token)
-			if t.Replaces != "" {
-				c.printf("%s has a credential (%s); it ends when this token is used\n", t.Gateway, t.Replaces)
-			}
-			c.printf("next: andon gateway --join TOKEN, or ANDON_GATEWAY_JOIN=TOKEN andon gateway\nundo: andon join-token revoke %s --reason TEXT\n", t.ID)
-			return nil
+			return send(c, cmd, http.MethodPost, "/join-tokens", ask, func(t *joinToken) error {
+				c.printf("%s  for %s, until %s; it joins at %s\n%s\nthe token is not shown again, and whoever has it can join: hand it over as a secret\n", t.ID, t.Gateway, until(t.ExpiresAt, c.Now()), t.Control, t.Token)
+				if t.Replaces != "" {
+					c.printf("%s has a credential (%s); it ends when this token is used\n", t.Gateway, t.Replaces)
+				}
+				c.printf("next: andon gateway --join TOKEN, or ANDON_GATEWAY_JOIN=TOKEN andon gateway\nundo: andon join-token revoke %s --reason TEXT\n", t.ID)
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -93,25 +84,9 @@ func (c *command) joinListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "The join tokens; never their text", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var list struct {
-				Tokens []joinToken `json:"tokens"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/join-tokens", nil, nil, &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Tokens)
-			}
-			rows := [][]string{{"ID", "GATEWAY", "STATE", "ENDS", "MADE", "BY", "CREDENTIAL"}}
-			for _, t := range list.Tokens {
-				rows = append(rows, []string{t.ID, t.Gateway, t.State, until(t.ExpiresAt, c.Now()), until(t.CreatedAt, c.Now()), t.CreatedBy, t.Credential})
-			}
-			table(c.Stdout, rows)
-			return nil
+			return list(c, cmd, "/join-tokens", "tokens", "", []string{"ID", "GATEWAY", "STATE", "ENDS", "MADE", "BY", "CREDENTIAL"}, func(t *joinToken) []string {
+				return []string{t.ID, t.Gateway, t.State, until(t.ExpiresAt, c.Now()), until(t.CreatedAt, c.Now()), t.CreatedBy, t.Credential}
+			})
 		},
 	}
 }
@@ -124,19 +99,10 @@ func (c *command) joinRevokeCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "sent to the wrong place"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var t joinToken
-			if err := cl.do(cmd.Context(), http.MethodDelete, "/join-tokens/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, nil, &t); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(t)
-			}
-			c.printf("%s  for %s  %s\n", t.ID, t.Gateway, t.State)
-			return nil
+			return send(c, cmd, http.MethodDelete, "/join-tokens/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, func(t *joinToken) error {
+				c.printf("%s  for %s  %s\n", t.ID, t.Gateway, t.State)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -152,23 +118,14 @@ func (c *command) revokeCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "the machine was lost"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var cr gatewayCredential
-			if err := cl.do(cmd.Context(), http.MethodPost, "/points/"+url.PathEscape(args[0])+"/revoke", nil, map[string]string{"reason": reason}, &cr); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(cr)
-			}
-			if cr.ID == "" {
-				c.printf("%s  had open join tokens alone; they have ended\n", args[0])
+			return send(c, cmd, http.MethodPost, "/points/"+url.PathEscape(args[0])+"/revoke", map[string]string{"reason": reason}, func(cr *gatewayCredential) error {
+				if cr.ID == "" {
+					c.printf("%s  had open join tokens alone; they have ended\n", args[0])
+					return nil
+				}
+				c.printf("%s  %s  %s\nit is cut off from orders and gets no lease: once the one that it holds has run out, its models take their postures (andon points)\nundo: andon join-token add --gateway %s, and let it join again\n", cr.Gateway, cr.ID, cr.State, cr.Gateway)
 				return nil
-			}
-			c.printf("%s  %s  %s\nit is cut off from orders and gets no lease: once the one that it holds has run out, its models take their postures (andon points)\nundo: andon join-token add --gateway %s, and let it join again\n", cr.Gateway, cr.ID, cr.State, cr.Gateway)
-			return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -180,33 +137,9 @@ func (c *command) credentialsCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "credentials", Short: "The credentials of gateways that joined", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			all := []gatewayCredential{}
-			for after := ""; ; {
-				var page struct {
-					Credentials []gatewayCredential `json:"credentials"`
-					Next        string              `json:"next"`
-				}
-				if err := cl.do(cmd.Context(), http.MethodGet, "/credentials?limit=1000&after="+url.QueryEscape(after), nil, nil, &page); err != nil {
-					return err
-				}
-				all = append(all, page.Credentials...)
-				if after = page.Next; after == "" {
-					break
-				}
-			}
-			if c.output == "json" {
-				return c.json(all)
-			}
-			rows := [][]string{{"ID", "GATEWAY", "STATE", "ENDS", "ISSUED", "RENEWED", "REASON"}}
-			for _, cr := range all {
-				rows = append(rows, []string{cr.ID, cr.Gateway, cr.State, until(cr.ExpiresAt, c.Now()), until(cr.IssuedAt, c.Now()), until(cr.RenewedAt, c.Now()), shorten(cr.Reason, 40)})
-			}
-			table(c.Stdout, rows)
-			return nil
+			return list(c, cmd, "/credentials?limit=1000", "credentials", "", []string{"ID", "GATEWAY", "STATE", "ENDS", "ISSUED", "RENEWED", "REASON"}, func(cr *gatewayCredential) []string {
+				return []string{cr.ID, cr.Gateway, cr.State, until(cr.ExpiresAt, c.Now()), until(cr.IssuedAt, c.Now()), until(cr.RenewedAt, c.Now()), shorten(cr.Reason, 40)}
+			})
 		},
 	}
 }

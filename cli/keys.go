@@ -89,21 +89,7 @@ func (c *command) keysListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "The keys, without their secrets", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var list struct {
-				Keys []key `json:"keys"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/keys", nil, nil, &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Keys)
-			}
-			rows := [][]string{{"ID", "ORG", "USER", "TIER", "ATTRIBUTES", "ENDS"}}
-			for _, k := range list.Keys {
+			return list(c, cmd, "/keys", "keys", "", []string{"ID", "ORG", "USER", "TIER", "ATTRIBUTES", "ENDS"}, func(k *key) []string {
 				ends := "when revoked"
 				switch {
 				case !k.RevokedAt.IsZero():
@@ -111,10 +97,8 @@ func (c *command) keysListCmd() *cobra.Command {
 				case !k.ExpiresAt.IsZero():
 					ends = until(k.ExpiresAt, c.Now())
 				}
-				rows = append(rows, []string{k.ID, k.Org, dash(k.User), dash(k.Tier), dash(strings.Join(k.Attributes, " ")), ends})
-			}
-			table(c.Stdout, rows)
-			return nil
+				return []string{k.ID, k.Org, dash(k.User), dash(k.Tier), dash(strings.Join(k.Attributes, " ")), ends}
+			})
 		},
 	}
 }

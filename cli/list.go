@@ -216,25 +216,7 @@ func (c *command) listLsCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "The lists, and on how many gateways each is held", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var all struct {
-				Lists []listView `json:"lists"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/lists", nil, nil, &all); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(all.Lists)
-			}
-			if len(all.Lists) == 0 {
-				c.printf("no list is loaded\n")
-				return nil
-			}
-			rows := [][]string{{"NAME", "DIMENSION", "ENTRIES", "BYTES", "HELD", "CHANGED", "CORRECTIONS"}}
-			for _, v := range all.Lists {
+			return list(c, cmd, "/lists", "lists", "no list is loaded", []string{"NAME", "DIMENSION", "ENTRIES", "BYTES", "HELD", "CHANGED", "CORRECTIONS"}, func(v *listView) []string {
 				held := 0
 				for _, p := range v.Points {
 					if p.State == "held" {
@@ -245,10 +227,8 @@ func (c *command) listLsCmd() *cobra.Command {
 				if v.Lost != "" {
 					text += " LOST"
 				}
-				rows = append(rows, []string{v.Name, v.Dimension, fmt.Sprint(v.Entries), fmt.Sprint(v.Bytes), text, until(v.Since, c.Now()), dash(strings.Join(v.Corrections, " "))})
-			}
-			table(c.Stdout, rows)
-			return nil
+				return []string{v.Name, v.Dimension, fmt.Sprint(v.Entries), fmt.Sprint(v.Bytes), text, until(v.Since, c.Now()), dash(strings.Join(v.Corrections, " "))}
+			})
 		},
 	}
 }
@@ -257,31 +237,22 @@ func (c *command) listShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "One list: its version, who changed it last and why, and where each gateway stands", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var v listView
-			if err := cl.do(cmd.Context(), http.MethodGet, listPath(args[0]), nil, nil, &v); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(v)
-			}
-			c.printf("%s  %s of %s, %d bytes\n", v.Name, entries(uint64(v.Entries)), v.Dimension, v.Bytes)
-			if v.Lost != "" {
-				c.printf("LOST: %s\n", v.Lost)
-			}
-			c.printf("digest   %s\n", v.Digest)
-			if v.Source != "" {
-				c.printf("source   %s (SHA-256 of the text)\n", v.Source)
-			}
-			c.printf("%-8s %s by %s, revision %d, entry %d%s\n", v.Action, until(v.Since, c.Now()), v.By, v.Revision, v.Entry, because(v.Reason))
-			c.printf("named by %s\n", dash(strings.Join(v.Corrections, " ")))
-			for i := range v.Points {
-				c.printf("  %s  %s\n", v.Points[i].Name, v.Points[i].words())
-			}
-			return nil
+			return show(c, cmd, listPath(args[0]), func(v *listView) error {
+				c.printf("%s  %s of %s, %d bytes\n", v.Name, entries(uint64(v.Entries)), v.Dimension, v.Bytes)
+				if v.Lost != "" {
+					c.printf("LOST: %s\n", v.Lost)
+				}
+				c.printf("digest   %s\n", v.Digest)
+				if v.Source != "" {
+					c.printf("source   %s (SHA-256 of the text)\n", v.Source)
+				}
+				c.printf("%-8s %s by %s, revision %d, entry %d%s\n", v.Action, until(v.Since, c.Now()), v.By, v.Revision, v.Entry, because(v.Reason))
+				c.printf("named by %s\n", dash(strings.Join(v.Corrections, " ")))
+				for i := range v.Points {
+					c.printf("  %s  %s\n", v.Points[i].Name, v.Points[i].words())
+				}
+				return nil
+			})
 		},
 	}
 }
@@ -326,19 +297,8 @@ func (c *command) listRmCmd() *cobra.Command {
 			if _, err := listFlags(reason, "0"); err != nil {
 				return err
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			q := url.Values{"reason": {reason}}
-			if err := cl.do(cmd.Context(), http.MethodDelete, listPath(args[0])+"?"+q.Encode(), nil, nil, nil); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(map[string]any{"name": args[0], "removed": true})
-			}
-			c.printf("%s  removed\n", args[0])
-			return nil
+			return c.done(cmd, http.MethodDelete, listPath(args[0])+"?"+q.Encode(), nil, map[string]any{"name": args[0], "removed": true}, args[0] + "  removed")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record (required)")

@@ -44,19 +44,10 @@ func (c *command) operatorsAddCmd() *cobra.Command {
 			if len(roles) == 0 {
 				return usagef("--role responder; there are "+allRoles, "no role is given")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var op operator
-			if err := cl.do(cmd.Context(), http.MethodPost, "/operators", nil, map[string]any{"name": args[0], "roles": roles}, &op); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(op)
-			}
-			c.printf("%s  %s  %s\n%s\nit is not shown again, and you have seen it: hand it over as a secret, to be replaced at once\nnext, there: ANDON_TOKEN=… andon operators enrol; until then nothing that %s approves counts\nundo: andon operators rm %s\n", op.ID, op.Name, op.Role, op.Token, op.Name, op.ID)
-			return nil
+			return send(c, cmd, http.MethodPost, "/operators", map[string]any{"name": args[0], "roles": roles}, func(op *operator) error {
+				c.printf("%s  %s  %s\n%s\nit is not shown again, and you have seen it: hand it over as a secret, to be replaced at once\nnext, there: ANDON_TOKEN=… andon operators enrol; until then nothing that %s approves counts\nundo: andon operators rm %s\n", op.ID, op.Name, op.Role, op.Token, op.Name, op.ID)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "role", nil, "what the operator may do: "+allRoles+" (required)")
@@ -73,19 +64,10 @@ The first one ends, with whatever password, session and token there may be by th
 If it says that you have enrolled already and it was not you, somebody else did.`,
 		Example: "  ANDON_TOKEN=op_… andon operators enrol",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var op operator
-			if err := cl.do(cmd.Context(), http.MethodPost, "/enrol", nil, nil, &op); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(op)
-			}
-			c.printf("%s  %s  %s\n%s\nthis is your token; it is not shown again, and nobody else has seen it\nnext: ANDON_TOKEN=… andon operators passwd, then %s\n", op.ID, op.Name, op.Role, op.Token, quoteAll([]string{"login", "--name", op.Name}))
-			return nil
+			return send(c, cmd, http.MethodPost, "/enrol", nil, func(op *operator) error {
+				c.printf("%s  %s  %s\n%s\nthis is your token; it is not shown again, and nobody else has seen it\nnext: ANDON_TOKEN=… andon operators passwd, then %s\n", op.ID, op.Name, op.Role, op.Token, quoteAll([]string{"login", "--name", op.Name}))
+				return nil
+			})
 		},
 	}
 }
@@ -94,21 +76,7 @@ func (c *command) operatorsListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "The operators", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var list struct {
-				Operators []operator `json:"operators"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/operators", nil, nil, &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Operators)
-			}
-			rows := [][]string{{"ID", "NAME", "ROLE", "FROM", "PROVES BY", "MADE", "BY", "STATE"}}
-			for _, op := range list.Operators {
+			return list(c, cmd, "/operators", "operators", "", []string{"ID", "NAME", "ROLE", "FROM", "PROVES BY", "MADE", "BY", "STATE"}, func(op *operator) []string {
 				state := "active"
 				if op.Enrolled != nil && !*op.Enrolled {
 					state = "not enrolled"
@@ -116,10 +84,8 @@ func (c *command) operatorsListCmd() *cobra.Command {
 				if !op.RemovedAt.IsZero() {
 					state = "removed " + until(op.RemovedAt, c.Now())
 				}
-				rows = append(rows, []string{op.ID, shorten(op.Name, 24), op.Role, op.Source, dash(strings.Join(op.Factors, ", ")), until(op.CreatedAt, c.Now()), op.CreatedBy, state})
-			}
-			table(c.Stdout, rows)
-			return nil
+				return []string{op.ID, shorten(op.Name, 24), op.Role, op.Source, dash(strings.Join(op.Factors, ", ")), until(op.CreatedAt, c.Now()), op.CreatedBy, state}
+			})
 		},
 	}
 }
@@ -132,19 +98,10 @@ func (c *command) operatorsRemoveCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "left"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var op operator
-			if err := cl.do(cmd.Context(), http.MethodDelete, "/operators/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, nil, &op); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(op)
-			}
-			c.printf("%s  %s  removed\n", op.ID, op.Name)
-			return nil
+			return send(c, cmd, http.MethodDelete, "/operators/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, func(op *operator) error {
+				c.printf("%s  %s  removed\n", op.ID, op.Name)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -166,22 +123,13 @@ func (c *command) operatorsRolesCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "on the rota"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var op operator
-			if err := cl.do(cmd.Context(), http.MethodPost, "/operators/"+url.PathEscape(args[0])+"/roles", nil, map[string]any{"roles": roles, "reason": reason}, &op); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(op)
-			}
-			c.printf("%s  %s  %s\n", op.ID, op.Name, op.Role)
-			if n := len(op.Held); n > 1 {
-				c.printf("undo: andon operators roles %s --role %s --reason …\n", op.ID, strings.Join(op.Held[n-2].Roles, ","))
-			}
-			return nil
+			return send(c, cmd, http.MethodPost, "/operators/"+url.PathEscape(args[0])+"/roles", map[string]any{"roles": roles, "reason": reason}, func(op *operator) error {
+				c.printf("%s  %s  %s\n", op.ID, op.Name, op.Role)
+				if n := len(op.Held); n > 1 {
+					c.printf("undo: andon operators roles %s --role %s --reason …\n", op.ID, strings.Join(op.Held[n-2].Roles, ","))
+				}
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "role", nil, allRoles+" (required)")

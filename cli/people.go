@@ -68,38 +68,29 @@ func (c *command) whoamiCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "whoami", Short: "Who you are to the control plane, and until when", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var me whoami
-			if err := cl.do(cmd.Context(), http.MethodGet, "/whoami", nil, nil, &me); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(me)
-			}
-			how := map[string]string{"operator_token": "with the operator's own token", "api_token": "with API token " + me.Credential, "session": "with session " + me.Credential + ", begun by " + me.Method}[me.Kind]
-			c.printf("%s  %s  %s\n%s\n", me.ID, me.Name, me.Role, how)
-			if !me.ExpiresAt.IsZero() {
-				c.printf("ends %s", until(me.ExpiresAt, c.Now()))
-				if !me.IdleUntil.IsZero() {
-					c.printf(", or %s if it is not used", until(me.IdleUntil, c.Now()))
+			return show(c, cmd, "/whoami", func(me *whoami) error {
+				how := map[string]string{"operator_token": "with the operator's own token", "api_token": "with API token " + me.Credential, "session": "with session " + me.Credential + ", begun by " + me.Method}[me.Kind]
+				c.printf("%s  %s  %s\n%s\n", me.ID, me.Name, me.Role, how)
+				if !me.ExpiresAt.IsZero() {
+					c.printf("ends %s", until(me.ExpiresAt, c.Now()))
+					if !me.IdleUntil.IsZero() {
+						c.printf(", or %s if it is not used", until(me.IdleUntil, c.Now()))
+					}
+					c.printf("\n")
 				}
-				c.printf("\n")
-			}
-			if len(me.Scopes) > 0 {
-				c.printf("scopes: %s\n", strings.Join(me.Scopes, ", "))
-			}
-			switch {
-			case !me.SteppedUpTill.IsZero():
-				c.printf("stepped up; it ends %s\n", until(me.SteppedUpTill, c.Now()))
-			case len(me.Factors) > 0:
-				c.printf("not stepped up; what cannot be undone asks for it: andon step-up\n")
-			default:
-				c.printf("the account cannot prove who it is beyond a token; andon operators passwd sets a password\n")
-			}
-			return nil
+				if len(me.Scopes) > 0 {
+					c.printf("scopes: %s\n", strings.Join(me.Scopes, ", "))
+				}
+				switch {
+				case !me.SteppedUpTill.IsZero():
+					c.printf("stepped up; it ends %s\n", until(me.SteppedUpTill, c.Now()))
+				case len(me.Factors) > 0:
+					c.printf("not stepped up; what cannot be undone asks for it: andon step-up\n")
+				default:
+					c.printf("the account cannot prove who it is beyond a token; andon operators passwd sets a password\n")
+				}
+				return nil
+			})
 		},
 	}
 }
@@ -109,21 +100,7 @@ func (c *command) sessionsListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "Your sessions; for an administrator: those of others", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var list struct {
-				Sessions []session `json:"sessions"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/sessions"+ownerQuery(owner), nil, nil, &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list.Sessions)
-			}
-			rows := [][]string{{"ID", "WHO", "BY", "BEGUN", "USED", "ENDS", ""}}
-			for _, s := range list.Sessions {
+			return list(c, cmd, "/sessions"+ownerQuery(owner), "sessions", "", []string{"ID", "WHO", "BY", "BEGUN", "USED", "ENDS", ""}, func(s *session) []string {
 				this := ""
 				if s.Current {
 					this = "this one"
@@ -132,10 +109,8 @@ func (c *command) sessionsListCmd() *cobra.Command {
 				if used.Before(s.OpenedAt) {
 					used = s.OpenedAt
 				}
-				rows = append(rows, []string{s.ID, shorten(s.Name, 24), s.Method, until(s.OpenedAt, c.Now()), until(used, c.Now()), until(s.ExpiresAt, c.Now()), this})
-			}
-			table(c.Stdout, rows)
-			return nil
+				return []string{s.ID, shorten(s.Name, 24), s.Method, until(s.OpenedAt, c.Now()), until(used, c.Now()), until(s.ExpiresAt, c.Now()), this}
+			})
 		},
 	}
 	cmd.Flags().StringVar(&owner, "operator", "", "an operator's id, or all (administrators)")
@@ -162,18 +137,7 @@ func (c *command) endCmd(what, path, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "revoke ID", Aliases: []string{"rm"}, Short: short, Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			if err := cl.do(cmd.Context(), http.MethodDelete, path+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, nil, nil); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(map[string]string{"id": args[0], "state": "revoked"})
-			}
-			c.printf("%s %s is revoked; there is no way back: make a new one\n", what, args[0])
-			return nil
+			return c.done(cmd, http.MethodDelete, path+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, map[string]string{"id": args[0], "state": "revoked"}, what + " " + args[0] + " is revoked; there is no way back: make a new one")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
@@ -195,23 +159,14 @@ func (c *command) tokensAddCmd() *cobra.Command {
 			case expires == "":
 				return usagef("--expires 30d; at most 366d", "the token would not end")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			body := map[string]any{"name": args[0], "roles": roles, "scopes": scopes, "expires_in": expires}
 			if owner != "" {
 				body["operator"] = owner
 			}
-			var t apiToken
-			if err := cl.do(cmd.Context(), http.MethodPost, "/tokens", nil, body, &t); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(t)
-			}
-			c.printf("%s  %s  %s  ends %s\n%s\nthe token is not shown again\nundo: andon tokens revoke %s\n", t.ID, t.Name, strings.Join(t.Scopes, ", "), until(t.ExpiresAt, c.Now()), t.Token, t.ID)
-			return nil
+			return send(c, cmd, http.MethodPost, "/tokens", body, func(t *apiToken) error {
+				c.printf("%s  %s  %s  ends %s\n%s\nthe token is not shown again\nundo: andon tokens revoke %s\n", t.ID, t.Name, strings.Join(t.Scopes, ", "), until(t.ExpiresAt, c.Now()), t.Token, t.ID)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", nil, "what it may do, at most what its operator may (required)")
@@ -226,41 +181,9 @@ func (c *command) tokensListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "Your API tokens; for an administrator: those of others", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			all := []apiToken{}
-			for after := ""; ; {
-				var page struct {
-					Tokens []apiToken `json:"tokens"`
-					Next   string     `json:"next"`
-				}
-				q := url.Values{}
-				if owner != "" {
-					q.Set("operator", owner)
-				}
-				if after != "" {
-					q.Set("after", after)
-				}
-				if err := cl.do(cmd.Context(), http.MethodGet, "/tokens?"+q.Encode(), nil, nil, &page); err != nil {
-					return err
-				}
-				all = append(all, page.Tokens...)
-				if page.Next == "" || page.Next == after {
-					break
-				}
-				after = page.Next
-			}
-			if c.output == "json" {
-				return c.json(all)
-			}
-			rows := [][]string{{"ID", "NAME", "OF", "ROLES", "SCOPES", "USED", "ENDS", "STATE"}}
-			for _, t := range all {
-				rows = append(rows, []string{t.ID, shorten(t.Name, 20), t.Operator, shorten(strings.Join(t.Roles, ","), 20), shorten(strings.Join(t.Scopes, ","), 30), until(t.LastUsedAt, c.Now()), until(t.ExpiresAt, c.Now()), t.State})
-			}
-			table(c.Stdout, rows)
-			return nil
+			return list(c, cmd, "/tokens"+ownerQuery(owner), "tokens", "", []string{"ID", "NAME", "OF", "ROLES", "SCOPES", "USED", "ENDS", "STATE"}, func(t *apiToken) []string {
+				return []string{t.ID, shorten(t.Name, 20), t.Operator, shorten(strings.Join(t.Roles, ","), 20), shorten(strings.Join(t.Scopes, ","), 30), until(t.LastUsedAt, c.Now()), until(t.ExpiresAt, c.Now()), t.State}
+			})
 		},
 	}
 	cmd.Flags().StringVar(&owner, "operator", "", "an operator's id, or all (administrators)")

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,24 +44,15 @@ subjects.`,
 			if err != nil {
 				return err
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var w waiver
 			body := map[string]any{"rule": args[0], "subject": args[1], "reason": reason, "until": end.Format(time.RFC3339)}
-			if err := cl.do(cmd.Context(), http.MethodPost, "/readiness/waivers", nil, body, &w); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(w)
-			}
-			c.printf("%s  %s for %s does not block until %s\n", w.ID, w.Rule, w.Subject, w.Until.UTC().Format("2006-01-02 15:04 UTC"))
-			for _, x := range w.Warnings {
-				c.printf("warning: %s: %s\n", x.Field, x.Detail)
-			}
-			c.printf("undo: andon plan unwaive %s --reason \"…\"\n", w.ID)
-			return nil
+			return send(c, cmd, http.MethodPost, "/readiness/waivers", body, func(w *waiver) error {
+				c.printf("%s  %s for %s does not block until %s\n", w.ID, w.Rule, w.Subject, w.Until.UTC().Format("2006-01-02 15:04 UTC"))
+				for _, x := range w.Warnings {
+					c.printf("warning: %s: %s\n", x.Field, x.Detail)
+				}
+				c.printf("undo: andon plan unwaive %s --reason \"…\"\n", w.ID)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -93,19 +83,10 @@ func (c *command) planUnwaiveCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "the gap is closed"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var w waiver
-			if err := cl.do(cmd.Context(), http.MethodPost, "/readiness/waivers/"+url.PathEscape(args[0])+"/withdraw", nil, map[string]string{"reason": reason}, &w); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(w)
-			}
-			c.printf("%s  withdrawn; %s for %s counts again\n", w.ID, w.Rule, w.Subject)
-			return nil
+			return send(c, cmd, http.MethodPost, "/readiness/waivers/"+url.PathEscape(args[0])+"/withdraw", map[string]string{"reason": reason}, func(w *waiver) error {
+				c.printf("%s  withdrawn; %s for %s counts again\n", w.ID, w.Rule, w.Subject)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -117,47 +98,13 @@ func (c *command) planWaiversCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "waivers", Short: "The findings that somebody is content with for a time", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
+			path := "/readiness/waivers?limit=500"
+			if !all {
+				path += "&state=active"
 			}
-			list := []waiver{}
-			for after := ""; ; {
-				q := url.Values{"limit": {"500"}}
-				if !all {
-					q.Set("state", "active")
-				}
-				if after != "" {
-					q.Set("after", after)
-				}
-				var page struct {
-					Waivers []waiver `json:"waivers"`
-					Next    string   `json:"next"`
-				}
-				if err := cl.do(cmd.Context(), http.MethodGet, "/readiness/waivers?"+q.Encode(), nil, nil, &page); err != nil {
-					return err
-				}
-				if list = append(list, page.Waivers...); page.Next == "" {
-					break
-				}
-				if page.Next == after {
-					return errors.New("the control plane's list does not go on")
-				}
-				after = page.Next
-			}
-			if c.output == "json" {
-				return c.json(list)
-			}
-			if len(list) == 0 {
-				c.printf("no finding is waived\n")
-				return nil
-			}
-			rows := [][]string{{"ID", "STATE", "RULE", "SUBJECT", "BY", "UNTIL", "REASON"}}
-			for _, w := range list {
-				rows = append(rows, []string{w.ID, w.State, w.Rule, shorten(w.Subject, 28), shorten(w.ByName, 12), until(w.Until, c.Now()), shorten(w.Reason, 26)})
-			}
-			table(c.Stdout, rows)
-			return nil
+			return list(c, cmd, path, "waivers", "no finding is waived", []string{"ID", "STATE", "RULE", "SUBJECT", "BY", "UNTIL", "REASON"}, func(w *waiver) []string {
+				return []string{w.ID, w.State, w.Rule, shorten(w.Subject, 28), shorten(w.ByName, 12), until(w.Until, c.Now()), shorten(w.Reason, 26)}
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those that are over as well")

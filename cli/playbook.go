@@ -79,11 +79,7 @@ func (c *command) playbookListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "The playbooks of the plan in force", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var list struct {
+			type answer struct {
 				Playbooks []struct {
 					Name        string   `json:"name"`
 					Description string   `json:"description"`
@@ -94,26 +90,18 @@ func (c *command) playbookListCmd() *cobra.Command {
 					Runs        []string `json:"runs"`
 				} `json:"playbooks"`
 			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodGet, "/playbooks", nil, nil, &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			if err := json.Unmarshal(raw, &list); err != nil {
-				return fmt.Errorf("read the playbooks: %w", err)
-			}
-			if len(list.Playbooks) == 0 {
-				c.printf("no playbook is in force; the plan has them: andon plan init, andon plan apply\n")
+			return show(c, cmd, "/playbooks", func(list *answer) error {
+				if len(list.Playbooks) == 0 {
+					c.printf("no playbook is in force; the plan has them: andon plan init, andon plan apply\n")
+					return nil
+				}
+				rows := [][]string{{"NAME", "STEPS", "RUNGS", "STOP-GAP", "TESTED", "RUNS", "FOR"}}
+				for _, p := range list.Playbooks {
+					rows = append(rows, []string{p.Name, strconv.Itoa(p.Steps), strconv.Itoa(p.Corrections), dash(p.StopGap), dash(p.TestedAt), dash(strings.Join(p.Runs, " ")), shorten(p.Description, 44)})
+				}
+				table(c.Stdout, rows)
 				return nil
-			}
-			rows := [][]string{{"NAME", "STEPS", "RUNGS", "STOP-GAP", "TESTED", "RUNS", "FOR"}}
-			for _, p := range list.Playbooks {
-				rows = append(rows, []string{p.Name, strconv.Itoa(p.Steps), strconv.Itoa(p.Corrections), dash(p.StopGap), dash(p.TestedAt), dash(strings.Join(p.Runs, " ")), shorten(p.Description, 44)})
-			}
-			table(c.Stdout, rows)
-			return nil
+			})
 		},
 	}
 }
@@ -130,39 +118,26 @@ func (c *command) playbookShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "One playbook: its stop-gap, its ladder, and by what people see that it is over", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodGet, "/playbooks/"+url.PathEscape(args[0]), nil, nil, &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			var p shownPlaybook
-			if err := json.Unmarshal(raw, &p); err != nil {
-				return fmt.Errorf("read the playbook: %w", err)
-			}
-			c.printPlaybook(&p.Playbook)
-			for _, f := range p.Faults {
-				word := "fault"
-				if f.Warning {
-					word = "warning"
+			return show(c, cmd, "/playbooks/"+url.PathEscape(args[0]), func(p *shownPlaybook) error {
+				c.printPlaybook(&p.Playbook)
+				for _, f := range p.Faults {
+					word := "fault"
+					if f.Warning {
+						word = "warning"
+					}
+					c.printf("%s: %s: %s\n", word, f.Field, f.Detail)
 				}
-				c.printf("%s: %s: %s\n", word, f.Field, f.Detail)
-			}
-			if len(p.Runs) > 0 {
-				c.printf("under way: %s\n", strings.Join(p.Runs, ", "))
-			}
-			if p.StopGap != nil {
-				c.printf("to apply its stop-gap: %s\n", quoteAll(append([]string{"playbook", "stop-gap", p.Name}, needs(&p.Playbook)...)))
-			}
-			if len(p.Steps) > 0 {
-				c.printf("to carry it out:       %s\n", quoteAll(append([]string{"playbook", "run", p.Name}, needs(&p.Playbook)...)))
-			}
-			return nil
+				if len(p.Runs) > 0 {
+					c.printf("under way: %s\n", strings.Join(p.Runs, ", "))
+				}
+				if p.StopGap != nil {
+					c.printf("to apply its stop-gap: %s\n", quoteAll(append([]string{"playbook", "stop-gap", p.Name}, needs(&p.Playbook)...)))
+				}
+				if len(p.Steps) > 0 {
+					c.printf("to carry it out:       %s\n", quoteAll(append([]string{"playbook", "run", p.Name}, needs(&p.Playbook)...)))
+				}
+				return nil
+			})
 		},
 	}
 }
@@ -319,22 +294,11 @@ confirmation; every other command becomes a task for a person, with its text sho
 			if !jsontext.Value(doc).IsValid() {
 				return usagef("a file that holds one JSON document", "%s is not JSON, or has a name twice", args[0])
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			body := map[string]any{"document": jsontext.Value(doc)}
 			if len(trust) > 0 {
 				body["trust"] = trust
 			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodPost, "/cacao", nil, body, &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			return c.printImport(raw, out)
+			return send(c, cmd, http.MethodPost, "/cacao", body, func(v *imported) error { return c.printImport(v, out) })
 		},
 	}
 	cmd.Flags().StringArrayVar(&trust, "trust", nil, "public key whose signature counts, beside the control plane's own")
@@ -353,22 +317,21 @@ func readBounded(file string, most int64) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-func (c *command) printImport(raw jsontext.Value, out string) error {
-	var v struct {
-		Playbook   jsontext.Value `json:"playbook"`
-		Own        bool           `json:"own"`
-		Notes      []string       `json:"notes"`
-		Signatures []struct {
-			By      string `json:"by"`
-			Key     string `json:"key"`
-			Trusted bool   `json:"trusted"`
-			At      string `json:"at"`
-		} `json:"signatures"`
-		Faults []playbook.Fault `json:"faults"`
-	}
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("read the import: %w", err)
-	}
+// imported is a playbook that was read from another form.
+type imported struct {
+	Playbook   jsontext.Value `json:"playbook"`
+	Own        bool           `json:"own"`
+	Notes      []string       `json:"notes"`
+	Signatures []struct {
+		By      string `json:"by"`
+		Key     string `json:"key"`
+		Trusted bool   `json:"trusted"`
+		At      string `json:"at"`
+	} `json:"signatures"`
+	Faults []playbook.Fault `json:"faults"`
+}
+
+func (c *command) printImport(v *imported, out string) error {
 	text, err := yaml.JSONToYAML([]byte(`{"playbooks":[` + string(v.Playbook) + `]}`))
 	if err != nil {
 		return fmt.Errorf("write the playbook: %w", err)
@@ -474,18 +437,7 @@ Decisions fall to their default unless --choose says what is decided.`,
 					body[f.field] = m
 				}
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodPost, "/playbooks/"+url.PathEscape(args[0])+"/simulate", nil, body, &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			return c.printSimulation(raw)
+			return send(c, cmd, http.MethodPost, "/playbooks/"+url.PathEscape(args[0])+"/simulate", body, c.printSimulation)
 		},
 	}
 	f := cmd.Flags()

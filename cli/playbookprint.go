@@ -4,20 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// printRun prints a run as it came: a newer control plane may say more.
-func (c *command) printRun(raw jsontext.Value) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var r shownRun
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return fmt.Errorf("read the run: %w", err)
-	}
+// printRun prints a run.
+func (c *command) printRun(r *shownRun) error {
 	now := c.Now()
 	what := r.Playbook
 	if r.StopGap != nil {
@@ -119,7 +109,7 @@ func (c *command) printRun(raw jsontext.Value) error {
 		}
 		c.printf("%s over when (%d)  %s%s\n", mark, e.N, e.Text, shorten(by, 60))
 	}
-	c.printPending(r.Pending, &r)
+	c.printPending(r.Pending, r)
 	if r.State == "running" {
 		c.printf("to stop its steps: %s (what is in force stays; andon lift ends it)\n", quoteAll([]string{"runs", "pause", r.ID, "--reason", "…"}))
 	}
@@ -167,46 +157,47 @@ func (c *command) printPending(list []pendingRun, r *shownRun) {
 	}
 }
 
+// simulated is what a correction of a simulation would do.
+type simulated struct {
+	Refused   string   `json:"refused"`
+	Roles     []string `json:"roles"`
+	Approvals int      `json:"approvals"`
+	Preview   *struct {
+		Requests       *int64   `json:"requests"`
+		ShareOfTraffic *float64 `json:"share_of_traffic"`
+		LiveStreams    *int64   `json:"live_streams"`
+		Orgs           *int64   `json:"orgs"`
+	} `json:"preview"`
+}
+
+// simulation is a walk through a playbook.
+type simulation struct {
+	Playbook   string    `json:"playbook"`
+	StartAt    time.Time `json:"start"`
+	EarliestAt time.Time `json:"earliest"`
+	LatestAt   time.Time `json:"latest"`
+	Critical   []string  `json:"critical"`
+	Refused    []string  `json:"refused"`
+	Steps      []struct {
+		Step     string     `json:"step"`
+		What     string     `json:"what"`
+		Who      string     `json:"who"`
+		State    string     `json:"state"`
+		Earliest time.Time  `json:"earliest"`
+		Critical bool       `json:"critical"`
+		Effect   *simulated `json:"effect"`
+	} `json:"steps"`
+	StopGap *struct {
+		For         string      `json:"for"`
+		Then        string      `json:"then"`
+		What        []string    `json:"what"`
+		Corrections []simulated `json:"corrections"`
+	} `json:"stop_gap"`
+}
+
 // printSimulation prints a walk through a playbook.
-func (c *command) printSimulation(raw jsontext.Value) error {
-	type effect struct {
-		Refused   string   `json:"refused"`
-		Roles     []string `json:"roles"`
-		Approvals int      `json:"approvals"`
-		Preview   *struct {
-			Requests       *int64   `json:"requests"`
-			ShareOfTraffic *float64 `json:"share_of_traffic"`
-			LiveStreams    *int64   `json:"live_streams"`
-			Orgs           *int64   `json:"orgs"`
-		} `json:"preview"`
-	}
-	var v struct {
-		Playbook   string    `json:"playbook"`
-		StartAt    time.Time `json:"start"`
-		EarliestAt time.Time `json:"earliest"`
-		LatestAt   time.Time `json:"latest"`
-		Critical   []string  `json:"critical"`
-		Refused    []string  `json:"refused"`
-		Steps      []struct {
-			Step     string    `json:"step"`
-			What     string    `json:"what"`
-			Who      string    `json:"who"`
-			State    string    `json:"state"`
-			Earliest time.Time `json:"earliest"`
-			Critical bool      `json:"critical"`
-			Effect   *effect   `json:"effect"`
-		} `json:"steps"`
-		StopGap *struct {
-			For         string   `json:"for"`
-			Then        string   `json:"then"`
-			What        []string `json:"what"`
-			Corrections []effect `json:"corrections"`
-		} `json:"stop_gap"`
-	}
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("read the simulation: %w", err)
-	}
-	reach := func(e *effect) string {
+func (c *command) printSimulation(v *simulation) error {
+	reach := func(e *simulated) string {
 		switch {
 		case e == nil:
 			return "-"

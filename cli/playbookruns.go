@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 )
 
@@ -196,15 +194,7 @@ func (c *command) runsDecideCmd() *cobra.Command {
 
 // postRun sends what is done to a run, and shows the run as it is then.
 func (c *command) postRun(cmd *cobra.Command, path string, body any) error {
-	cl, err := c.client()
-	if err != nil {
-		return err
-	}
-	var raw jsontext.Value
-	if err := cl.do(cmd.Context(), http.MethodPost, path, nil, body, &raw); err != nil {
-		return err
-	}
-	return c.printRun(raw)
+	return send(c, cmd, http.MethodPost, path, body, c.printRun)
 }
 
 func (c *command) runsListCmd() *cobra.Command {
@@ -212,44 +202,32 @@ func (c *command) runsListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "Runs, the latest first, and what people have to do", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			path := "/runs"
 			if state != "" {
 				path += "?state=" + url.QueryEscape(state)
 			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodGet, path, nil, nil, &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			var list struct {
+			type answer struct {
 				Runs    []shownRun   `json:"runs"`
 				Next    string       `json:"next"`
 				Pending []pendingRun `json:"pending"`
 			}
-			if err := json.Unmarshal(raw, &list); err != nil {
-				return fmt.Errorf("read the runs: %w", err)
-			}
-			if len(list.Runs) == 0 {
-				c.printf("no run; andon playbook ls shows what can be run\n")
+			return show(c, cmd, path, func(list *answer) error {
+				if len(list.Runs) == 0 {
+					c.printf("no run; andon playbook ls shows what can be run\n")
+					return nil
+				}
+				rows := [][]string{{"RUN", "PLAYBOOK", "STATE", "STEPS", "CRITERIA", "IN FORCE", "BEGUN", "BY", "INCIDENT"}}
+				for i := range list.Runs {
+					r := &list.Runs[i]
+					rows = append(rows, r.row(c.Now()))
+				}
+				table(c.Stdout, rows)
+				if list.Next != "" {
+					c.printf("older ones: after %s\n", list.Next)
+				}
+				c.printPending(list.Pending, nil)
 				return nil
-			}
-			rows := [][]string{{"RUN", "PLAYBOOK", "STATE", "STEPS", "CRITERIA", "IN FORCE", "BEGUN", "BY", "INCIDENT"}}
-			for i := range list.Runs {
-				r := &list.Runs[i]
-				rows = append(rows, r.row(c.Now()))
-			}
-			table(c.Stdout, rows)
-			if list.Next != "" {
-				c.printf("older ones: after %s\n", list.Next)
-			}
-			c.printPending(list.Pending, nil)
-			return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "only those: live, running, paused, ended, aborted")
@@ -284,15 +262,7 @@ func (c *command) runsShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "show RUN", Short: "One run: its ladder, who waits for what, the clock, and the next command", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodGet, "/runs/"+url.PathEscape(args[0]), nil, nil, &raw); err != nil {
-				return err
-			}
-			return c.printRun(raw)
+			return show(c, cmd, "/runs/"+url.PathEscape(args[0]), c.printRun)
 		},
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"andon/correction"
@@ -93,19 +92,10 @@ incident, a decision, a run, a review, a pending act or a legal hold needs.`,
 			if state != "" {
 				q.Set("state", state)
 			}
-			var raw jsontext.Value
-			if err := c.fetch(cmd, "/retention?"+q.Encode(), &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			var v retentionText
-			if err := unmarshal(raw, &v); err != nil {
-				return err
-			}
-			c.printRetention(&v)
-			return nil
+			return show(c, cmd, "/retention?"+q.Encode(), func(v *retentionText) error {
+				c.printRetention(v)
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -191,11 +181,7 @@ func (c *command) retentionHoldCmd() *cobra.Command {
 				return usagef(`--reason "who may ask for it"`, "a reason is required")
 			}
 			body.Of = args[0]
-			raw, err := c.sendRecord(cmd, http.MethodPost, "/retention/holds", body)
-			if err != nil {
-				return err
-			}
-			return c.printHold(raw, "release it: andon retention release %s --reason …\n")
+			return c.actHold(cmd, "/retention/holds", body, "release it: andon retention release %s --reason …\n")
 		},
 	}
 	cmd.Flags().StringVar(&body.Reason, "reason", "", "why (required)")
@@ -203,16 +189,12 @@ func (c *command) retentionHoldCmd() *cobra.Command {
 	return cmd
 }
 
-func (c *command) printHold(raw jsontext.Value, next string) error {
-	if c.output == "json" {
-		return c.json(raw)
-	}
-	var h retentionHoldText
-	if err := unmarshal(raw, &h); err != nil {
-		return err
-	}
-	c.printf("%s\n"+next, h.words(c.Now()), h.ID)
-	return nil
+// actHold sends what is done about a hold, and shows it.
+func (c *command) actHold(cmd *cobra.Command, path string, body any, next string) error {
+	return send(c, cmd, http.MethodPost, path, body, func(h *retentionHoldText) error {
+		c.printf("%s\n"+next, h.words(c.Now()), h.ID)
+		return nil
+	})
 }
 
 func (c *command) retentionReleaseCmd() *cobra.Command {
@@ -224,11 +206,7 @@ func (c *command) retentionReleaseCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "the matter is closed"`, "a reason is required")
 			}
-			raw, err := c.sendRecord(cmd, http.MethodPost, "/retention/holds/"+url.PathEscape(args[0])+"/release", map[string]string{"reason": reason})
-			if err != nil {
-				return err
-			}
-			return c.printHold(raw, "second thoughts: place another hold within a day (%s is over)\n")
+			return c.actHold(cmd, "/retention/holds/"+url.PathEscape(args[0])+"/release", map[string]string{"reason": reason}, "second thoughts: place another hold within a day (%s is over)\n")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
@@ -251,15 +229,10 @@ say what it shows, in RFC 3339. It is taken if it is within an hour of the contr
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "the control plane was off"`, "a reason is required")
 			}
-			raw, err := c.sendRecord(cmd, http.MethodPost, "/retention/clock", map[string]any{"now": now, "reason": reason})
-			if err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
-			c.printf("the time is confirmed; what is due is erased by the next pass: andon retention --state due\n")
-			return nil
+			return send(c, cmd, http.MethodPost, "/retention/clock", map[string]any{"now": now, "reason": reason}, func(*struct{}) error {
+				c.printf("the time is confirmed; what is due is erased by the next pass: andon retention --state due\n")
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why it leapt (required)")

@@ -113,46 +113,37 @@ now, have another take its place first.`,
 
 // signing sends a command and prints the keys as they are then.
 func (c *command) signing(cmd *cobra.Command, method, path string, body any) error {
-	cl, err := c.client()
-	if err != nil {
-		return err
-	}
-	var list signingKeys
-	if err := cl.do(cmd.Context(), method, path, nil, body, &list); err != nil {
-		return err
-	}
-	if c.output == "json" {
-		return c.json(list)
-	}
-	rows := [][]string{{"KEY", "STATE", "SINCE", "BY", "WHERE"}}
-	for _, k := range list.Keys {
-		since := "the start"
-		if !k.Since.IsZero() {
-			since = until(k.Since, c.Now())
+	return send(c, cmd, method, path, body, func(list *signingKeys) error {
+		rows := [][]string{{"KEY", "STATE", "SINCE", "BY", "WHERE"}}
+		for _, k := range list.Keys {
+			since := "the start"
+			if !k.Since.IsZero() {
+				since = until(k.Since, c.Now())
+			}
+			where := k.Source
+			if where == "" {
+				where = "-"
+			}
+			rows = append(rows, []string{k.ID, k.State, since, k.By, shorten(where, 60)})
 		}
-		where := k.Source
-		if where == "" {
-			where = "-"
+		table(c.Stdout, rows)
+		for _, k := range list.Keys {
+			if k.State == "current" {
+				c.printf("gateways trust: %s\n", k.Public)
+			}
+			if !k.SessionUntil.IsZero() {
+				c.printf("%s is elsewhere; what it has warranted signs until %s\n", k.ID, k.SessionUntil.Format(time.RFC3339))
+			}
+			if k.Trouble != "" {
+				c.printf("%s: %s\n", k.ID, k.Trouble)
+			}
 		}
-		rows = append(rows, []string{k.ID, k.State, since, k.By, shorten(where, 60)})
-	}
-	table(c.Stdout, rows)
-	for _, k := range list.Keys {
-		if k.State == "current" {
-			c.printf("gateways trust: %s\n", k.Public)
+		c.printf("%s\n", following(list))
+		if list.Note != "" {
+			c.printf("%s\n", list.Note)
 		}
-		if !k.SessionUntil.IsZero() {
-			c.printf("%s is elsewhere; what it has warranted signs until %s\n", k.ID, k.SessionUntil.Format(time.RFC3339))
-		}
-		if k.Trouble != "" {
-			c.printf("%s: %s\n", k.ID, k.Trouble)
-		}
-	}
-	c.printf("%s\n", following(&list))
-	if list.Note != "" {
-		c.printf("%s\n", list.Note)
-	}
-	return nil
+		return nil
+	})
 }
 
 // rotate asks for the rotation, and gives gateways a moment to say that they follow.

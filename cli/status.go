@@ -188,37 +188,17 @@ func (c *command) pointsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "points", Short: "The enforcement points: state, revision, lease", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var ps pointList
-			if err := cl.do(cmd.Context(), http.MethodGet, "/points", nil, nil, &ps); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(ps)
-			}
-			c.printPoints(c.Stdout, ps.Points, ps.Revision)
-			notAdopted(clean(c.Stdout), ps.Points)
-			return nil
+			return show(c, cmd, "/points", func(ps *pointList) error {
+				c.printPoints(c.Stdout, ps.Points, ps.Revision)
+				notAdopted(clean(c.Stdout), ps.Points)
+				return nil
+			})
 		},
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "remove NAME", Short: "Take a gateway off the list that will not come back", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			if err := cl.do(cmd.Context(), http.MethodDelete, "/points/"+url.PathEscape(args[0]), nil, nil, nil); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(map[string]any{"name": args[0], "removed": true})
-			}
-			c.printf("%s  removed\n", args[0])
-			return nil
+			return c.done(cmd, http.MethodDelete, "/points/"+url.PathEscape(args[0]), nil, map[string]any{"name": args[0], "removed": true}, args[0] + "  removed")
 		},
 	}, c.revokeCmd(), c.credentialsCmd())
 	return cmd

@@ -34,25 +34,7 @@ func (c *command) dependantsCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "dependants", Short: "Who depends on which model, and what reaches them now", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var got struct {
-				Dependants []dependantState `json:"dependants"`
-			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/dependants", nil, nil, &got); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(got.Dependants)
-			}
-			if len(got.Dependants) == 0 {
-				c.printf("the plan in force names no dependants, or there is none: andon plan show\n")
-				return nil
-			}
-			rows := [][]string{{"NAME", "CRITICALITY", "MODELS", "FALLBACK", "KEYS", "NOW", "TELL"}}
-			for _, d := range got.Dependants {
+			return list(c, cmd, "/dependants", "dependants", "the plan in force names no dependants, or there is none: andon plan show", []string{"NAME", "CRITICALITY", "MODELS", "FALLBACK", "KEYS", "NOW", "TELL"}, func(d *dependantState) []string {
 				fallback, now := "none", "served"
 				if d.Fallback != "" {
 					fallback = d.Fallback
@@ -66,10 +48,8 @@ func (c *command) dependantsCmd() *cobra.Command {
 				if d.OnFallback {
 					now = "on fallback, " + now
 				}
-				rows = append(rows, []string{shorten(d.Name, 24), d.Criticality, shorten(strings.Join(d.Models, " "), 24), fallback, strconv.Itoa(d.Keys), now, shorten(strings.Join(d.Contacts, " "), 30)})
-			}
-			table(c.Stdout, rows)
-			return nil
+				return []string{shorten(d.Name, 24), d.Criticality, shorten(strings.Join(d.Models, " "), 24), fallback, strconv.Itoa(d.Keys), now, shorten(strings.Join(d.Contacts, " "), 30)}
+			})
 		},
 	}
 }

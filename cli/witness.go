@@ -139,26 +139,17 @@ func (c *command) ledgerWitnessesCmd() *cobra.Command {
 		Use: "witnesses", Short: "Who vouches for which size of the record, and since when", Args: cobra.NoArgs,
 		Example: "  andon ledger witnesses --keys > witnesses.keys",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var l witnessList
-			if err := cl.do(cmd.Context(), http.MethodGet, "/ledger/witnesses", nil, nil, &l); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(l)
-			}
-			if keys {
-				for _, w := range l.Witnesses {
-					if w.Key != "" {
-						c.printf("%s\n", w.Key)
+			return show(c, cmd, "/ledger/witnesses", func(l *witnessList) error {
+				if keys {
+					for _, w := range l.Witnesses {
+						if w.Key != "" {
+							c.printf("%s\n", w.Key)
+						}
 					}
+					return nil
 				}
-				return nil
-			}
-			return c.printWitnesses(&l)
+				return c.printWitnesses(l)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&keys, "keys", false, "their public keys alone, for andon ledger verify --witness")
@@ -272,26 +263,18 @@ There is no undo. Exports with personal values, and backups, keep what they hold
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "asked for by the person"`, "a reason is required")
 			}
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var v struct {
+			type answer struct {
 				Commitment string `json:"commitment"`
 				Entry      uint64 `json:"entry"`
 				Gone       bool   `json:"gone"`
 			}
-			if err := cl.do(cmd.Context(), http.MethodPost, "/personal/"+url.PathEscape(args[0])+"/erase", nil, map[string]string{"reason": reason}, &v); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(v)
-			}
-			c.printf("erased by entry %d; there is no undo\n", v.Entry)
-			if !v.Gone {
-				c.printf("the disk still holds it while somebody reads an older state of the record; it goes as soon as that ends\n")
-			}
-			return nil
+			return send(c, cmd, http.MethodPost, "/personal/"+url.PathEscape(args[0])+"/erase", map[string]string{"reason": reason}, func(v *answer) error {
+				c.printf("erased by entry %d; there is no undo\n", v.Entry)
+				if !v.Gone {
+					c.printf("the disk still holds it while somebody reads an older state of the record; it goes as soon as that ends\n")
+				}
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")

@@ -35,10 +35,6 @@ func (c *command) worksCmd() *cobra.Command {
 		Example: `  andon works --model sim-large --state running
   andon works --correction c-7`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			q := url.Values{}
 			for name, v := range map[string]string{"model": model, "state": state, "kind": kind, "org": org, "correction": by} {
 				if v != "" {
@@ -46,16 +42,11 @@ func (c *command) worksCmd() *cobra.Command {
 				}
 			}
 			q.Set("limit", strconv.Itoa(limit))
-			var list workList
-			if err := cl.do(cmd.Context(), http.MethodGet, "/works?"+q.Encode(), nil, nil, &list); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(list)
-			}
-			q.Del("limit")
-			c.works(&list, len(q) > 0)
-			return nil
+			return show(c, cmd, "/works?"+q.Encode(), func(list *workList) error {
+				q.Del("limit")
+				c.works(list, len(q) > 0)
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
