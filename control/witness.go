@@ -10,10 +10,11 @@ import (
 // beside it.
 
 type witnessState struct {
-	erased map[string]uint64     // by commitment: the entry that says so
-	keys   map[string]string     // by gateway: what it cosigns with
-	alarms map[string]string     // by gateway: what it last raised an alarm about
-	forks  map[string]forkRecord // by pair of gateways
+	erased  map[string]uint64     // by commitment: the entry that says so
+	keys    map[string]string     // by gateway: what it cosigns with
+	outside map[string]string     // by name of a witness that somebody else runs: likewise
+	alarms  map[string]string     // by gateway: what it last raised an alarm about
+	forks   map[string]forkRecord // by pair of gateways
 }
 
 var witnessTable = []route{

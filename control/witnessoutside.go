@@ -91,9 +91,7 @@ func (c *Control) submitOne(ctx context.Context, cl *witness.Client, signed []by
 	now := c.cfg.Now()
 	text, _, splitErr := witness.Split(signed)
 	cp, parseErr := witness.Parse(text)
-	if err = errors.Join(err, splitErr, parseErr); err == nil {
-		c.collect(cp, string(signed)+line)
-	}
+	err = errors.Join(err, splitErr, parseErr)
 	var r *witness.Refusal
 	split := errors.As(err, &r) && r.Split
 	c.seen.mu.Lock()
@@ -105,6 +103,9 @@ func (c *Control) submitOne(ctx context.Context, cl *witness.Client, signed []by
 		s.split = err.Error()
 	}
 	c.seen.mu.Unlock()
+	if err == nil { // only now: its key is recorded before
+		c.collect(cp, string(signed)+line)
+	}
 	switch {
 	case err == nil && before != "":
 		c.log.Info("an outside witness cosigns again", "witness", cl.Name(), "size", cp.Size)

@@ -23,13 +23,14 @@ import (
 // Entries of this room: which key a witness cosigns with, and what it raised an
 // alarm about.
 const (
-	typeWitnessKnown   = "witness.known"
+	typeWitnessKnown   = ledger.TypeWitnessKnown
 	typeWitnessAlarmed = "witness.alarmed"
 )
 
 type knownBody struct {
-	Gateway string `json:"gateway"`
-	Key     string `json:"key"` // C2SP vkey
+	Gateway string `json:"gateway,omitempty"`
+	Outside string `json:"outside,omitempty"` // or the name of a witness that somebody else runs
+	Key     string `json:"key"`               // C2SP vkey
 }
 
 type alarmedBody struct {
@@ -40,10 +41,17 @@ type alarmedBody struct {
 
 func foldKnown(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 	b, err := read[knownBody](e.Body)
-	if err == nil && (b.Gateway == "" || b.Key == "") {
+	if err == nil && ((b.Gateway == "") == (b.Outside == "") || b.Key == "") {
 		err = fmt.Errorf("a witness without name or key: %w", errForm)
 	}
 	return func() {
+		if b.Outside != "" {
+			if s.witness.outside == nil {
+				s.witness.outside = map[string]string{}
+			}
+			s.witness.outside[b.Outside] = b.Key
+			return
+		}
 		if s.witness.keys == nil {
 			s.witness.keys = map[string]string{}
 		}
@@ -125,8 +133,11 @@ func (c *Control) sighted(gateway string, w order.Witness) {
 		return
 	}
 	s := &sighting{said: w, heard: now}
+	var cosigned witness.Checkpoint
+	keep := ""
 	if w.Note != "" {
-		err := c.examine(gateway, s)
+		var err error
+		cosigned, keep, err = c.examine(gateway, s)
 		if err != nil && c.complaints.first(gateway+" "+err.Error()) {
 			c.log.Warn("a gateway's cosignature was not taken", "gateway", gateway, "error", err)
 		}
@@ -139,42 +150,44 @@ func (c *Control) sighted(gateway string, w order.Witness) {
 		c.metrics.alarms.Inc()
 	}
 	c.seen.mu.Lock()
-	defer c.seen.mu.Unlock()
 	if c.seen.seen == nil {
 		c.seen.seen = map[string]*sighting{}
 	}
 	c.seen.seen[gateway] = s
+	c.seen.mu.Unlock()
+	if keep != "" { // only now: its key is recorded before
+		c.collect(cosigned, keep)
+	}
 }
 
 // examine verifies a gateway's cosignature and compares what it has seen with
-// the ledger here.
-func (c *Control) examine(gateway string, s *sighting) error {
+// the ledger here. It returns the note that is worth keeping, "" if there is none.
+func (c *Control) examine(gateway string, s *sighting) (cp witness.Checkpoint, keep string, err error) {
 	v, err := witness.NewVerifier(s.said.Key)
 	if err != nil {
-		return err
+		return cp, "", err
 	}
 	if v.Name() != witness.GatewayName(gateway) {
-		return fmt.Errorf("the key is of %q, not of %q", v.Name(), witness.GatewayName(gateway))
+		return cp, "", fmt.Errorf("the key is of %q, not of %q", v.Name(), witness.GatewayName(gateway))
 	}
 	line, at, err := v.Line([]byte(s.said.Note))
 	if err != nil {
-		return err
+		return cp, "", err
 	}
 	text, lines, err := witness.Split([]byte(s.said.Note))
 	if err != nil {
-		return err
+		return cp, "", err
 	}
-	cp, err := witness.Parse(text)
-	if err != nil {
-		return err
+	if cp, err = witness.Parse(text); err != nil {
+		return cp, "", err
 	}
 	s.size, s.at = cp.Size, at
 	if s.split = c.contradicts(cp); s.split == "" {
 		// The ledger checks its own signature; of the rest, only this one is believed.
 		own := slices.DeleteFunc(lines, func(l string) bool { return nameOf(l) != cp.Origin })
-		c.collect(cp, text+"\n"+strings.Join(own, "")+line)
+		keep = text + "\n" + strings.Join(own, "") + line
 	}
-	return nil
+	return cp, keep, nil
 }
 
 // nameOf is whose a signature line is.
@@ -245,7 +258,8 @@ func (c *Control) keepWitnesses() {
 	}
 }
 
-// keepSeen is one round of it.
+// keepSeen is one round of it. The record names a key before it keeps what that has
+// signed, so that whoever has the record alone can check all that it keeps.
 func (c *Control) keepSeen(ctx context.Context) {
 	c.seen.mu.Lock()
 	pending := c.seen.pending
@@ -255,12 +269,13 @@ func (c *Control) keepSeen(ctx context.Context) {
 		said[name] = *s
 	}
 	forks := maps.Clone(c.seen.forks)
-	c.seen.mu.Unlock()
-	for _, size := range slices.Sorted(maps.Keys(pending)) {
-		if err := c.cfg.Log.Cosigned(ctx, []byte(pending[size])); err != nil && c.complaints.first(err.Error()) {
-			c.log.Warn("a cosigned checkpoint was not kept", "size", size, "error", err)
+	outside := map[string]string{}
+	for name, w := range c.seen.outside {
+		if !w.at.IsZero() { // it has cosigned
+			outside[name] = w.said.Key
 		}
 	}
+	c.seen.mu.Unlock()
 	news := func(s *state) []draft {
 		var out []draft
 		for _, name := range slices.Sorted(maps.Keys(said)) {
@@ -271,10 +286,15 @@ func (c *Control) keepSeen(ctx context.Context) {
 					c.log.Error("ALARM: a gateway vouches with another key than before: its memory of the ledger was lost, or somebody speaks in its name", "gateway", name)
 					c.metrics.alarms.Inc()
 				}
-				out = append(out, draft{typeWitnessKnown, knownBody{name, w.said.Key}})
+				out = append(out, draft{typeWitnessKnown, knownBody{Gateway: name, Key: w.said.Key}})
 			}
 			if text := w.alarm(); text != "" && s.witness.alarms[name] != text {
 				out = append(out, draft{typeWitnessAlarmed, alarmedBody{name, text, w.said.Shown}})
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(outside)) {
+			if s.witness.outside[name] != outside[name] {
+				out = append(out, draft{typeWitnessKnown, knownBody{Outside: name, Key: outside[name]}})
 			}
 		}
 		return append(out, s.forkDrafts(forks)...)
@@ -285,13 +305,23 @@ func (c *Control) keepSeen(ctx context.Context) {
 		text := w.alarm()
 		nothing = nothing && (w.at.IsZero() || c.state.witness.keys[name] == w.said.Key) && (text == "" || c.state.witness.alarms[name] == text)
 	}
-	c.mu.RUnlock()
-	if nothing {
-		return
+	for name, key := range outside {
+		nothing = nothing && c.state.witness.outside[name] == key
 	}
-	_, err := c.execute(ctx, system, func(s *state, _ time.Time) ([]draft, error) { return news(s), nil })
-	if err != nil && c.complaints.first("witness "+err.Error()) {
-		c.log.Warn("what witnesses said was not recorded; it is tried again", "error", err)
+	c.mu.RUnlock()
+	if !nothing {
+		_, err := c.execute(ctx, system, func(s *state, _ time.Time) ([]draft, error) { return news(s), nil })
+		if err != nil {
+			if c.complaints.first("witness " + err.Error()) {
+				c.log.Warn("what witnesses said was not recorded; it is tried again", "error", err)
+			}
+			return // they go on cosigning: what waited is not missed
+		}
+	}
+	for _, size := range slices.Sorted(maps.Keys(pending)) {
+		if err := c.cfg.Log.Cosigned(ctx, []byte(pending[size])); err != nil && c.complaints.first(err.Error()) {
+			c.log.Warn("a cosigned checkpoint was not kept", "size", size, "error", err)
+		}
 	}
 }
 

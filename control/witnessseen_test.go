@@ -288,6 +288,10 @@ func TestOutsideWitness(t *testing.T) {
 		}
 	}
 	await("the first cosignature", func() bool { return !w.witnesses().Witnesses[0].At.IsZero() }) // perhaps of an empty ledger
+	w.c.keepSeen(t.Context())
+	if got := w.c.state.witness.outside[cl.Name()]; got != out.Key() {
+		t.Fatalf("the record names %q as its key", got)
+	}
 	w.create(stopLarge)
 	c2, err := witness.NewClient(srv.URL, out.Key()) // the loop's own client is not shared
 	must(t, err)

@@ -142,7 +142,7 @@ func TestVerifyWitnesses(t *testing.T) {
 		"one of two":   {ledger.VerifyOptions{Witnesses: []note.Verifier{v1, v2}}, 25, "[example.com/w1]", ""},
 		"both":         {ledger.VerifyOptions{Witnesses: []note.Verifier{v1, v2}, Quorum: 2}, 20, "[example.com/w1 example.com/w2]", ""},
 		"a stranger":   {ledger.VerifyOptions{Witnesses: []note.Verifier{v3}}, 0, "[]", "of 1 of the 1 witnesses given; the most is 0"},
-		"an impostor":  {ledger.VerifyOptions{Witnesses: []note.Verifier{fake1}}, 0, "[]", "the most is 0"},
+		"an impostor":  {ledger.VerifyOptions{Witnesses: []note.Verifier{fake1}}, 0, "[]", "by none of the keys of that name"},
 		"too many":     {ledger.VerifyOptions{Witnesses: []note.Verifier{v1, v2, v3}, Quorum: 3}, 0, "[]", "of 3 of the 3 witnesses given; the most is 2"},
 		"kept outside": {ledger.VerifyOptions{Witnesses: []note.Verifier{v2}, Trusted: with(t, cp25, s2)}, 25, "[example.com/w2]", ""},
 	} {

@@ -210,7 +210,7 @@ func verifyExport(ctx context.Context, r io.Reader, v note.Verifier, o *VerifyOp
 	if n := len(personal.named) - len(personal.erased) - personal.held; n > 0 {
 		report.Notes = append(report.Notes, fmt.Sprintf("%d personal values are not in this export; their commitments are", n))
 	}
-	return o.vouched(report, cosigned)
+	return o.vouched(report, cosigned, keys.named)
 }
 
 // exportedCosigned checks a line with an earlier checkpoint against the tree of

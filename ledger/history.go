@@ -52,7 +52,20 @@ func (s *scan) history() ([][]byte, error) {
 
 // vouched looks for the largest checkpoint that a quorum of the witnesses has
 // cosigned. All of them go with the record: that was checked before.
-func (o *VerifyOptions) vouched(r *Report, cosigned [][]byte) error {
+func (o *VerifyOptions) vouched(r *Report, cosigned [][]byte, named []note.Verifier) error {
+	known := o.cosigners(named)
+	var strangers []string
+	for _, signed := range append(slices.Clone(cosigned), r.Checkpoint) {
+		unknown, err := countersigned(signed, r.Origin, known)
+		if err != nil {
+			return err
+		}
+		strangers = append(strangers, unknown...)
+	}
+	slices.Sort(strangers)
+	for _, who := range slices.Compact(strangers) {
+		r.Notes = append(r.Notes, fmt.Sprintf("cosignatures of %s were not checked: neither the record nor the reader names a key", who))
+	}
 	if len(o.Witnesses) == 0 {
 		return nil
 	}

@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
@@ -121,10 +124,16 @@ const maxRekeyings = 1024
 type keyHistory struct {
 	at     []uint64
 	bodies []RekeyedBody
+	named  []note.Verifier // of witnesses
 }
 
-// take notes an entry that names another key.
+// take notes an entry that names another key, or one of a witness.
 func (h *keyHistory) take(e *Entry) error {
+	if e.Type == TypeWitnessKnown {
+		if v := cosignerOf(e); v != nil {
+			h.named = append(h.named, v)
+		}
+	}
 	if e.Type != TypeRekeyed {
 		return nil
 	}
@@ -144,12 +153,13 @@ func (h *keyHistory) take(e *Entry) error {
 type lineage struct {
 	last  note.Verifier   // that has to have signed the record as it is now
 	all   []note.Verifier // that have signed checkpoints
+	named []note.Verifier // that cosign them
 	notes []string
 }
 
 // from follows the keys from v on, and back.
 func (h *keyHistory) from(v note.Verifier) lineage {
-	l := lineage{last: v, all: []note.Verifier{v}}
+	l := lineage{last: v, all: []note.Verifier{v}, named: h.named}
 	for i := range h.bodies {
 		b := &h.bodies[i]
 		if next, err := b.Successor(l.last); err == nil {
@@ -177,16 +187,46 @@ func (l *lineage) open(signed []byte) (cp Checkpoint, err error) {
 }
 
 // kept reads a checkpoint that is kept with the record, for what others have
-// cosigned. It counts for nothing else, and is compared with the record in any
-// case; so one by a key that the record does not name is read, too.
+// cosigned: one of the log's keys has signed it, then or now.
 func (l *lineage) kept(signed []byte) (Checkpoint, error) {
 	cp, err := l.open(signed)
-	if errors.Is(err, errOtherKey) {
-		if cp, _, err = unverified(signed); err == nil && cp.Origin != l.last.Name() {
-			err = fmt.Errorf("it is of log %q, not of %q", cp.Origin, l.last.Name())
-		}
+	if err == nil {
+		err = l.own(signed)
 	}
 	return cp, err
+}
+
+// own checks each signature that stands in the log's name, beside the one that
+// counts: it is by one of the log's keys, and good. Every signature, of whomever,
+// is in its one form and stands once.
+func (l *lineage) own(signed []byte) error {
+	n, err := note.Open(signed, note.VerifierList())
+	var unknown *note.UnverifiedNoteError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	n = unknown.Note
+	if bytes.Count(signed[len(n.Text):], []byte("\n")) != 1+len(n.UnverifiedSigs) {
+		return errSignature
+	}
+	seen := map[string]bool{}
+	for _, s := range n.UnverifiedSigs {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil || seen[keyID(s.Name, s.Hash)] {
+			return fmt.Errorf("the signature of %s is malformed, or stands twice: %w", s.Name, errSignature)
+		}
+		seen[keyID(s.Name, s.Hash)] = true
+		if s.Name != l.last.Name() {
+			continue
+		}
+		i := slices.IndexFunc(l.all, func(v note.Verifier) bool { return v.KeyHash() == s.Hash })
+		if i < 0 {
+			return fmt.Errorf("it is signed by %s, too, which the record does not lead to: %w", keyID(s.Name, s.Hash), errSignature)
+		}
+		if _, err := OpenCheckpoint(signed, l.all[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // head verifies the checkpoint of the record itself: the last key must have
@@ -198,6 +238,9 @@ func (l *lineage) head(signed []byte) (Checkpoint, error) {
 		return cp, fault(FaultKey, -1, "%v", err)
 	case err != nil:
 		return cp, fault(FaultCheckpoint, -1, "%v", err)
+	}
+	if err := l.own(signed); err != nil {
+		return cp, fault(FaultCheckpoint, -1, "the checkpoint: %v", err)
 	}
 	return cp, nil
 }

@@ -175,7 +175,7 @@ func (s *scan) run(v note.Verifier, filed []byte, fileErr error) error {
 	if err := s.leftovers(); err != nil {
 		return err
 	}
-	return s.o.vouched(&s.report, cosigned)
+	return s.o.vouched(&s.report, cosigned, s.keys.named)
 }
 
 // checkpoint reads and verifies the signed checkpoint of the database.
@@ -213,7 +213,7 @@ func (s *scan) follow(v note.Verifier, size uint64) error {
 }
 
 func (s *scan) rekeyings(size uint64, h *keyHistory) error {
-	rows, err := s.tx.QueryContext(s.ctx, "SELECT seq, leaf FROM entry WHERE seq >= 0 AND seq < ? AND instr(leaf, ?) ORDER BY seq", int64(size), []byte(TypeRekeyed))
+	rows, err := s.tx.QueryContext(s.ctx, "SELECT seq, leaf FROM entry WHERE seq >= 0 AND seq < ? AND (instr(leaf, ?) OR instr(leaf, ?)) ORDER BY seq", int64(size), []byte(TypeRekeyed), []byte(TypeWitnessKnown))
 	if err != nil {
 		return err
 	}

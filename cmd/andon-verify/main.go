@@ -2,8 +2,10 @@
 // the public key of the ledger: every entry, the tree over all of them (RFC
 // 6962), the signed checkpoint (C2SP signed-note), cosignatures of witnesses
 // (C2SP tlog-cosignature), and personal values against their commitments. Where
-// an entry names another key, signed by both, it goes on with that one. It is for
-// people who do not trust the program that wrote the file: it shares no code
+// an entry names another key, signed by both, it goes on with that one. Every
+// signature counts that the record or the reader has a key for: one that does not
+// verify makes the record unsound, and one by a key that neither names is said. It
+// is for people who do not trust the program that wrote the file: it shares no code
 // with it, and is short enough to be read. docs/ledger-format.md has the format.
 //
 //	andon-verify -key ledger.key.pub [-witness KEY]… [-quorum N] record.jsonl
@@ -73,16 +75,33 @@ func (c *cosigner) Verify(msg, sig []byte) bool {
 // verifier is one check. peaks are the roots of the full subtrees that the leaves
 // so far fall into: all that it takes to go on.
 type verifier struct {
-	log       note.Verifier // of the ledger, as far as the entries were read
-	rekeyed   []int64       // entries that named another
-	witnesses note.Verifiers
+	log       note.Verifier   // of the ledger, as far as the entries were read
+	keys      []note.Verifier // of the ledger, all that are known
+	rekeyed   []int64         // entries that named another
+	leads     []succession    // what they say
+	witnesses []note.Verifier // that the reader gave
+	named     []note.Verifier // that entries name, beside those
 	quorum    int
 
 	size     int64
 	peaks    []tlog.Hash
-	names    []string // commitments of the last entry whose values may follow
-	vouched  int64    // entries that a quorum has cosigned; -1: none
+	notes    []signedNote // checkpoints, of which the tree was compared
+	names    []string     // commitments of the last entry whose values may follow
+	vouched  int64        // entries that a quorum has cosigned; -1: none
+	unknown  []string     // who has signed by keys that nobody names
 	personal int
+}
+
+// succession is an entry that names another key of the ledger.
+type succession struct {
+	From, To  string
+	Statement []byte
+}
+
+// signedNote is a checkpoint with its signatures.
+type signedNote struct {
+	size int64
+	text []byte
 }
 
 func (v *verifier) add(leaf []byte) {
@@ -105,25 +124,20 @@ func (v *verifier) root() tlog.Hash {
 	return h
 }
 
-// checkpoint compares a line {"<name>":"<signed note>"} with the tree so far. The
-// last one of a file must be signed by the ledger's key; earlier ones may be by a
-// former key, and are compared all the same.
-func (v *verifier) checkpoint(line []byte, name string, last bool) error {
+// checkpoint compares a line {"<name>":"<signed note>"} with the tree so far. Who
+// has signed it is looked at when all keys are known.
+func (v *verifier) checkpoint(line []byte, name string) error {
 	var text map[string]string
 	if json.Unmarshal(line, &text) != nil || len(text) != 1 {
 		return bad("entry %d: the checkpoint that stands in its place is malformed", v.size)
 	}
-	signed := []byte(text[name])
-	n, err := note.Open(signed, note.VerifierList(v.log))
-	var unknown *note.UnverifiedNoteError
-	if errors.As(err, &unknown) && !last {
-		n, err = unknown.Note, nil
+	signed := text[name]
+	if string(line) != `{"`+name+`":"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(signed)+`"}` {
+		return bad("entry %d: the line of the checkpoint that stands in its place is not in canonical form", v.size)
 	}
-	if err != nil {
-		return bad("the checkpoint after %d entries: %v", v.size, err)
-	}
-	f := strings.Split(n.Text, "\n")
-	if len(f) != 4 || f[0] != v.log.Name() || f[3] != "" {
+	said, _, _ := strings.Cut(signed, "\n\n")
+	f := strings.Split(said, "\n")
+	if len(f) != 3 || f[0] != v.log.Name() {
 		return bad("the checkpoint after %d entries is not of %s, with a size and a root", v.size, v.log.Name())
 	}
 	if f[1] != strconv.FormatInt(v.size, 10) {
@@ -132,13 +146,85 @@ func (v *verifier) checkpoint(line []byte, name string, last bool) error {
 	if f[2] != v.root().String() {
 		return bad("the checkpoint of size %d attests other entries: at least one of the first %d is not what was signed", v.size, v.size)
 	}
-	w, err := note.Open(signed, v.witnesses)
-	if err == nil && v.quorum > 0 && len(w.Sigs) >= v.quorum {
-		v.vouched = v.size
-	} else if err != nil && !errors.As(err, &unknown) {
-		return bad("the cosignatures after %d entries: %v", v.size, err)
+	if n := len(v.notes); n > 0 && name == "cosigned" && v.notes[n-1].size == v.size {
+		return bad("entry %d: a second cosigned checkpoint stands in its place", v.size)
+	}
+	v.notes = append(v.notes, signedNote{v.size, []byte(signed)})
+	return nil
+}
+
+// signatures checks who has signed the checkpoints. Each must be signed by a key of
+// the ledger, the last one by the last key. What is signed by a key that is known
+// must verify; and what shows the name or the number of a known key is no other's.
+func (v *verifier) signatures() error {
+	before := v.keys[0]
+	for i := len(v.leads) - 1; i >= 0; i-- { // what came before the given key
+		if k, err := note.NewVerifier(v.leads[i].From); err == nil && v.leads[i].signedBy(k, before) {
+			v.keys, before = append(v.keys, k), k
+		}
+	}
+	var known []note.Verifier
+	for _, k := range append(append(append([]note.Verifier{}, v.keys...), v.witnesses...), v.named...) {
+		if !is(known, k.Name(), k.KeyHash()) {
+			known = append(known, k)
+		}
+	}
+	for i, c := range v.notes {
+		n, err := note.Open(c.text, note.VerifierList(known...))
+		var unknown *note.UnverifiedNoteError
+		var wrong *note.InvalidSignatureError
+		if errors.As(err, &wrong) {
+			return bad("the checkpoint after %d entries: the signature of %s does not verify", c.size, wrong.Name)
+		} else if errors.As(err, &unknown) {
+			n = unknown.Note
+		} else if err != nil {
+			return bad("the checkpoint after %d entries: %v", c.size, err)
+		}
+		own, cosigned := false, 0
+		for _, s := range n.Sigs {
+			own = own || is(v.keys, s.Name, s.Hash) && (i < len(v.notes)-1 || s.Hash == v.log.KeyHash())
+			if is(v.witnesses, s.Name, s.Hash) {
+				cosigned++
+			}
+		}
+		if !own {
+			return bad("the checkpoint after %d entries is not signed by the key of %s", c.size, v.log.Name())
+		}
+		for _, s := range n.UnverifiedSigs {
+			for _, k := range known {
+				if k.Name() == s.Name || k.KeyHash() == s.Hash {
+					return bad("the checkpoint after %d entries: what stands as a signature of %s is by key %08x, which is not one of its keys", c.size, s.Name, s.Hash)
+				}
+			}
+			v.unknown = append(v.unknown, fmt.Sprintf("%s+%08x on the first %d entries", s.Name, s.Hash, c.size))
+		}
+		all := append(append([]note.Signature{}, n.Sigs...), n.UnverifiedSigs...)
+		if strings.Count(string(c.text[len(n.Text):]), "\n") != 1+len(all) {
+			return bad("the checkpoint after %d entries: somebody's signature stands twice", c.size)
+		}
+		for _, s := range all {
+			if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+				return bad("the checkpoint after %d entries: the signature of %s is not in canonical form", c.size, s.Name)
+			}
+		}
+		if v.quorum > 0 && cosigned >= v.quorum {
+			v.vouched = c.size
+		}
+	}
+	if v.quorum > 0 && v.vouched < 0 {
+		return bad("no checkpoint carries the cosignatures of %d of the witnesses", v.quorum)
 	}
 	return nil
+}
+
+// is reports whether a signature names one of the keys.
+func is(keys []note.Verifier, name string, hash uint32) bool {
+	for _, k := range keys {
+		if k.Name() == name && k.KeyHash() == hash {
+			return true
+		}
+	}
+	return false
 }
 
 // entry takes the line of the next entry.
@@ -168,31 +254,41 @@ func (v *verifier) entry(line []byte) error {
 	}
 	v.add(line)
 	v.names = e.Personal
-	if string(e.Type) == `"ledger.rekeyed"` {
+	switch string(e.Type) {
+	case `"ledger.rekeyed"`:
 		return v.rekey(e.Body)
+	case `"witness.known"`: // a key that cosigns; one that cannot be read verifies nothing
+		var b struct{ Key string }
+		if json.Unmarshal(e.Body, &b) == nil {
+			if k, err := newCosigner(b.Key); err == nil {
+				v.named = append(v.named, k)
+			}
+		}
 	}
 	return nil
 }
 
 // rekey goes on with the key that an entry names, if the one before has signed
-// that, and it has, too. A rekeying of before the given key is passed over.
+// that, and it has, too. A rekeying of before the given key is passed over here.
 func (v *verifier) rekey(body []byte) error {
-	var b struct {
-		From, To  string
-		Statement []byte
-	}
-	if err := json.Unmarshal(body, &b); err != nil {
+	var s succession
+	if err := json.Unmarshal(body, &s); err != nil {
 		return bad("entry %d: it does not say which key signs from here on", v.size-1)
 	}
-	next, err := note.NewVerifier(b.To)
-	if err != nil || next.Name() != v.log.Name() || next.KeyHash() == v.log.KeyHash() {
-		return nil
-	}
-	n, err := note.Open(b.Statement, note.VerifierList(v.log, next))
-	if err == nil && len(n.Sigs) == 2 && n.Text == "andon ledger key succession\n"+b.From+"\n"+b.To+"\n" {
-		v.log, v.rekeyed = next, append(v.rekeyed, v.size-1)
+	v.leads = append(v.leads, s)
+	if next, err := note.NewVerifier(s.To); err == nil && s.signedBy(v.log, next) {
+		v.log, v.keys, v.rekeyed = next, append(v.keys, next), append(v.rekeyed, v.size-1)
 	}
 	return nil
+}
+
+// signedBy reports whether both keys have signed that one follows the other.
+func (s *succession) signedBy(from, to note.Verifier) bool {
+	if to.Name() != from.Name() || to.KeyHash() == from.KeyHash() {
+		return false
+	}
+	n, err := note.Open(s.Statement, note.VerifierList(from, to))
+	return err == nil && len(n.Sigs) == 2 && n.Text == "andon ledger key succession\n"+s.From+"\n"+s.To+"\n"
 }
 
 // value takes a line with a personal value: after its entry, in order, once.
@@ -216,10 +312,25 @@ func (v *verifier) value(line []byte) error {
 	return nil
 }
 
+var errCut = bad("the file ends within a line")
+
+// wholeLines splits at line feeds and nowhere else. What the last one does not end
+// was cut off.
+func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return 0, nil, errCut
+	}
+	return 0, nil, nil
+}
+
 // read checks the whole file.
 func (v *verifier) read(r io.Reader) error {
 	in := bufio.NewScanner(r)
 	in.Buffer(make([]byte, 1<<16), maxLine)
+	in.Split(wholeLines)
 	for in.Scan() {
 		line := in.Bytes()
 		var err error
@@ -227,15 +338,15 @@ func (v *verifier) read(r io.Reader) error {
 		case bytes.HasPrefix(line, []byte(`{"commitment":`)):
 			err = v.value(line)
 		case bytes.HasPrefix(line, []byte(`{"cosigned":`)):
-			v.names, err = nil, v.checkpoint(line, "cosigned", false)
+			v.names, err = nil, v.checkpoint(line, "cosigned")
 		case bytes.HasPrefix(line, []byte(`{"checkpoint":`)):
-			if err = v.checkpoint(line, "checkpoint", true); err == nil && in.Scan() {
+			if err = v.checkpoint(line, "checkpoint"); err == nil && in.Scan() {
 				err = bad("something follows the checkpoint")
 			}
-			if err == nil && v.quorum > 0 && v.vouched < 0 {
-				err = bad("no checkpoint carries the cosignatures of %d of the witnesses", v.quorum)
+			if err = errors.Join(err, in.Err()); err == nil {
+				err = v.signatures()
 			}
-			return errors.Join(err, in.Err())
+			return err
 		default:
 			err = v.entry(line)
 		}
@@ -243,7 +354,7 @@ func (v *verifier) read(r io.Reader) error {
 			return err
 		}
 	}
-	if err := in.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
+	if err := in.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) && !errors.Is(err, errCut) {
 		return err
 	}
 	return bad("entry %d: the file ends before its checkpoint, or holds a line longer than any entry", v.size)
@@ -253,7 +364,6 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	v := verifier{vouched: -1}
-	var cosigners []note.Verifier
 	f := flag.NewFlagSet("andon-verify", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	keyFile := f.String("key", "", "`file` of the ledger's public key (required)")
@@ -267,7 +377,10 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 			if err != nil {
 				return err
 			}
-			cosigners = append(cosigners, c)
+			if is(v.witnesses, c.Name(), c.KeyHash()) {
+				return fmt.Errorf("witness %s is given twice, and counts once", c.Name())
+			}
+			v.witnesses = append(v.witnesses, c)
 		}
 		return nil
 	})
@@ -275,16 +388,17 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	if f.Parse(args) != nil {
 		return 2
 	}
-	if f.NArg() != 1 || *keyFile == "" || v.quorum < 1 || v.quorum > max(1, len(cosigners)) {
+	if f.NArg() != 1 || *keyFile == "" || v.quorum < 1 || v.quorum > max(1, len(v.witnesses)) {
 		return fail(errors.New("give -key FILE, one export or - for stdin, and a -quorum of 1 to as many as there are -witness keys"))
 	}
-	if v.witnesses = note.VerifierList(cosigners...); len(cosigners) == 0 {
+	if len(v.witnesses) == 0 {
 		v.quorum = 0
 	}
 	key, err := os.ReadFile(*keyFile)
 	if err == nil {
 		v.log, err = note.NewVerifier(strings.TrimSpace(string(key)))
 	}
+	v.keys = []note.Verifier{v.log}
 	if err == nil && f.Arg(0) != "-" {
 		in, err = os.Open(f.Arg(0))
 	}
@@ -303,7 +417,10 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "it has another key than the one given, %08x, named in entry %d\n", v.log.KeyHash(), v.rekeyed[len(v.rekeyed)-1])
 	}
 	if v.quorum > 0 {
-		fmt.Fprintf(stdout, "at least %d of %d witnesses vouch for the first %d entries\n", v.quorum, len(cosigners), v.vouched)
+		fmt.Fprintf(stdout, "at least %d of %d witnesses vouch for the first %d entries\n", v.quorum, len(v.witnesses), v.vouched)
+	}
+	for _, who := range v.unknown {
+		fmt.Fprintln(stdout, "NOT CHECKED, by a key that neither the record nor -witness names:", who)
 	}
 	return 0
 }
