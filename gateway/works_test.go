@@ -229,6 +229,12 @@ func TestWorksSurviveARestart(t *testing.T) {
 	}
 	p.apply(1, stopLarge)
 	p.awaitWork(bob, stopped(order.StopCancelled))
+	p.await("the end of what runs", func() bool { return g.works.count() == 0 })
+	p.apply(1, `{"kind":"access","params":{"mode":"block"},"scope":{"users":["carol"]},"reason":"test"}`)
+	p.await("memory of the ruling before to be free, with no work to judge", func() bool {
+		m := g.works.masked.Load()
+		return m == nil || m.of == g.current.Load()
+	})
 }
 
 // before stands before a provider, and may answer in its place.

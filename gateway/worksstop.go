@@ -44,6 +44,9 @@ func (g *Gateway) tendWorks(ctx context.Context) {
 		now, _ := g.clock.span()
 		late := time.Unix(0, now.Late)
 		rl := g.current.Load()
+		if m := s.masked.Load(); m != nil && m.of != rl {
+			s.masked.CompareAndSwap(m, nil) // it would keep what is no more in force, its lists too
+		}
 		if rl != nil && (rl != under || s.fresh.Load() || !change.IsZero() && !late.Before(change)) {
 			s.fresh.Store(false)
 			g.judgeWorks(rl, now)
