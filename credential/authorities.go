@@ -32,8 +32,9 @@ type Authorities struct {
 	file, name string
 	now        func() time.Time
 
-	mu  sync.Mutex // held by who changes files
-	set atomic.Pointer[authorities]
+	mu   sync.Mutex // held by who changes files
+	owed bool       // the one that counts is still in FILE.next: a disk kept it from its place
+	set  atomic.Pointer[authorities]
 }
 
 // authorities are never changed once they are in place.
@@ -141,6 +142,11 @@ func (a *Authorities) Prepare() (*CA, error) {
 	case s.next != nil && a.now().Before(s.next.cert.NotBefore.Add(skew+freshFor)):
 		return s.next, nil
 	}
+	if a.owed { // its key would go
+		if err := a.promote(); err != nil {
+			return nil, err
+		}
+	}
 	// What is derived stays what it is when the key that it was derived from is gone.
 	seed, err := a.seed()
 	if err == nil {
@@ -203,10 +209,14 @@ func (a *Authorities) Believe(current, next string) error {
 // promote puts the next one's file in the place of the one that was withdrawn, whose
 // key is gone then.
 func (a *Authorities) promote() error {
-	if err := os.Rename(a.file+".next", a.file); err != nil {
+	err := os.Rename(a.file+".next", a.file)
+	if again := a.owed && errors.Is(err, fs.ErrNotExist); err == nil || again { // renamed, and not synced yet
+		err = syncDir(filepath.Dir(a.file))
+	}
+	if a.owed = err != nil; a.owed {
 		return fmt.Errorf("put certificate authority in place: %w", err)
 	}
-	return syncDir(filepath.Dir(a.file))
+	return nil
 }
 
 // Holder says whose client certificate it is, and the fingerprint of the authority

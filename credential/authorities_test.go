@@ -213,3 +213,48 @@ func TestAGatewayGoesOver(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An authority that counts already, and whose file a disk kept from its place, is
+// not lost by what comes next: its only key is where the next one's goes.
+func TestWhatCouldNotBePutInPlaceIsNotOverwritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	a, err := OpenAuthorities(file, "acme", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := a.Prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := Fingerprint(next.Certificate())
+	if err := a.Believe("", counts); err != nil {
+		t.Fatal(err)
+	}
+	aside := file + ".aside" // what a file cannot take the place of
+	if err := errors.Join(os.Rename(file, aside), os.MkdirAll(filepath.Join(file, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Believe(counts, ""); err == nil {
+		t.Fatal("it was put in the place of a folder")
+	}
+	if Fingerprint(a.Certificate()) != counts {
+		t.Fatal("it does not count")
+	}
+	if _, err := a.Prepare(); err == nil {
+		t.Error("another one is prepared in the place of the key that counts")
+	}
+	if err := errors.Join(os.RemoveAll(file), os.Rename(aside, file)); err != nil {
+		t.Fatal(err)
+	}
+	third, err := a.Prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := OpenAuthorities(file, "acme", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Believe(counts, ""); err != nil || Fingerprint(b.Certificate()) != counts || Fingerprint(b.Prepared().Certificate()) != Fingerprint(third.Certificate()) {
+		t.Errorf("after a start %s counts: %v", Fingerprint(b.Certificate()), err)
+	}
+}
