@@ -64,6 +64,9 @@ func (a *App) startControl(ctx context.Context) error {
 	if err := a.operator(); err != nil {
 		return err
 	}
+	if err := a.readmit(); err != nil {
+		return err
+	}
 	a.onStop("control plane", c.Stop)
 	return c.Start(ctx)
 }
@@ -118,6 +121,37 @@ func (a *App) operator() error {
 	}
 	a.OperatorToken = token
 	return writePrivate(name, []byte(token+"\n"))
+}
+
+// readmit lets those in anew whom a file in the data folder names: the way back
+// where everybody who would have to agree to it has lost what they come in with.
+// The file is moved away at the end, so that what a crash interrupts is done again.
+func (a *App) readmit() error {
+	name := a.cfg.Layout().Readmit()
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read who is to be let in anew: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		who := strings.TrimSpace(line)
+		if who == "" || strings.HasPrefix(who, "#") {
+			continue
+		}
+		id, token, err := a.control.Readmit(who)
+		if err != nil {
+			a.log.Error("an operator is not let in anew", "file", name, "error", err)
+			continue
+		}
+		file := a.cfg.Layout().Readmitted(id)
+		if err := writePrivate(file, []byte(token+"\n")); err != nil {
+			return err
+		}
+		a.log.Warn("ALARM: an operator was let in anew; hand over what they enrol with, then remove the file", "operator", who, "id", id, "file", file)
+	}
+	return os.Rename(name, name+".done")
 }
 
 // callerKey makes sure that a caller's key of org acme exists, and returns its

@@ -260,6 +260,9 @@ func (s *state) alertOf(e ledger.Entry) (event, says, about string) {
 				return eventAlarm, b.ID + " was ratified by " + s.nameOf(e.Actor) + ", who was " + note, b.ID
 			}
 		}
+	case typeReadmitted:
+		b, _ := read[readmittedBody](e.Body)
+		return eventAlarm, s.alarming(e), b.ID
 	case typeLapsed, typeReviewDue:
 		return eventOverdue, s.alarming(e), ""
 	case typeWitnessAlarmed:

@@ -214,6 +214,10 @@ func (s *state) alarming(e ledger.Entry) string {
 		if b, err := read[overdueBody](e.Body); err == nil {
 			return b.ID + " was not ratified in time; it stays in force"
 		}
+	case typeReadmitted:
+		if b, err := read[readmittedBody](e.Body); err == nil {
+			return s.nameOf(b.ID) + " was let in anew by whoever holds the control plane's data folder"
+		}
 	case typeLapsed:
 		if b, err := read[endedBody](e.Body); err == nil && s.authority.acts[b.ID] != nil {
 			return b.ID + " was not agreed to in time: " + s.authority.acts[b.ID].Says

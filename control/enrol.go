@@ -42,23 +42,30 @@ func foldEnrolled(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	old := s.operators[b.ID]
-	hash, err := tokenHash(b.Token)
+	return s.anew(b.ID, b.Token, e, func(op *operator) { op.first = false })
+}
+
+// anew gives somebody another token in the place of all that they came in with.
+func (s *state) anew(id, token string, e ledger.Entry, change func(*operator)) (func(), error) {
+	old := s.operators[id]
+	hash, err := tokenHash(token)
 	if err == nil && (!old.active() || !old.own() || s.tokens[hash] != nil || s.people.creds[hash] != nil) {
 		err = errForm
 	}
 	if err != nil {
-		return nil, fmt.Errorf("enrolment of operator %q: %w", b.ID, err)
+		return nil, fmt.Errorf("new token of operator %q: %w", id, err)
 	}
+	_, why, _ := strings.Cut(e.Type, ".")
 	return func() {
 		op := *old
-		op.token, op.first = hash, false
+		op.token = hash
 		op.verifier, op.passwordAt, op.proved = "", time.Time{}, time.Time{}
+		change(&op)
 		delete(s.tokens, old.token)
 		s.operators[op.id], s.tokens[hash] = &op, &op
 		for _, k := range s.people.byID {
 			if k.owner == op.id && k.ended.IsZero() {
-				s.people.end(k, e.At.UTC(), "enrolled")
+				s.people.end(k, e.At.UTC(), why)
 			}
 		}
 	}, nil
@@ -94,14 +101,27 @@ func (op *operator) enrolled() error {
 	if !op.first {
 		return nil
 	}
-	p := problem("not_enrolled", op.name+" comes in with the token that "+op.by+", who made the account, has seen: its word does not count as another person's")
+	seen := op.by + ", who made the account,"
+	if !op.readmitted.IsZero() {
+		seen = "whoever holds the control plane's data folder"
+	}
+	p := problem("not_enrolled", op.name+" comes in with the token that "+seen+" has seen: its word does not count as another person's")
 	p.Hint = "andon operators enrol: it replaces the token by one that nobody else has seen"
 	return p
 }
 
 // kin says who of others let somebody in, or gave them a role that acts or decides,
-// less than a week before they answered; "" if none did.
+// less than a week before they answered, or that the data folder's holder let them
+// in anew; "" if neither is so.
 func (s *state) kin(op *operator, at time.Time, others ...string) string {
+	note := s.letIn(op, at, others...)
+	if op == nil || op.readmitted.IsZero() || at.Sub(op.readmitted) >= kinFor {
+		return note
+	}
+	return strings.TrimPrefix(note+", let in anew by whoever holds the data folder "+ago(at.Sub(op.readmitted))+" before", ", ")
+}
+
+func (s *state) letIn(op *operator, at time.Time, others ...string) string {
 	if op == nil {
 		return ""
 	}

@@ -51,6 +51,7 @@ type person struct {
 	subject    string    // hash of issuer and subject, for who comes from an issuer
 	proved     time.Time // when it was last proved beside the token who it is
 	first      bool      // it comes in with the token that its maker saw
+	readmitted time.Time // when it was let in anew by whoever holds the data folder
 	given      []granted // roles beyond those that it was made with
 	via        *caller   // of the copy that a request has; nil in the state
 }

@@ -88,7 +88,7 @@ type sessionEndedBody struct {
 var peopleFolds = map[string]foldFunc{
 	typeOperator: (*state).foldOperator, typeToken: (*state).foldOperator,
 	typeOpRemoved: (*state).foldOpRemoved, typeRoles: (*state).foldRoles, typePassword: (*state).foldPassword, typePasswordGone: (*state).foldPasswordGone,
-	typeProved: (*state).foldProved, typeEnrolled: foldEnrolled, typeAPIToken: (*state).foldAPIToken, typeAPIRevoked: (*state).foldAPIRevoked,
+	typeProved: (*state).foldProved, typeEnrolled: foldEnrolled, typeReadmitted: foldReadmitted, typeAPIToken: (*state).foldAPIToken, typeAPIRevoked: (*state).foldAPIRevoked,
 	typeSession: (*state).foldSession, typeSessionEnded: (*state).foldSessionEnded,
 }
 

@@ -45,6 +45,12 @@ func (l Layout) SigningKeys() string { return l.join("keys") }
 // OperatorToken holds the token of the first operator, mode 0600.
 func (l Layout) OperatorToken() string { return l.join("operator.token") }
 
+// Readmit names operators, one a line, who are to be let in anew at the next start.
+func (l Layout) Readmit() string { return l.join("readmit") }
+
+// Readmitted holds what such an operator enrols with, mode 0600.
+func (l Layout) Readmitted(id string) string { return l.join("readmitted-" + id + ".token") }
+
 // People is the control plane's private file about people, mode 0600.
 func (l Layout) People() string { return l.join("people.json") }
 
