@@ -139,7 +139,7 @@ func (l *layer) build(lists Lists) error {
 	if err != nil {
 		return fmt.Errorf("compile corrections: %w", err)
 	}
-	var sizes [numDims]int
+	var sizes, bytes [numDims]int
 	var room [numDims]literal
 	for i := range l.rules {
 		r := &l.rules[i]
@@ -147,11 +147,15 @@ func (l *layer) build(lists Lists) error {
 		best := t.choose(ls)
 		if best.dim < numDims {
 			sizes[best.dim] += len(best.values)
+			for _, v := range best.values {
+				bytes[best.dim] += len(v)
+			}
 		}
 		if len(r.Correction.Links) > 0 && best.dim.subject() {
 			for _, link := range r.Correction.Links {
-				d, _ := linkValue(link)
+				d, v := linkValue(link)
 				sizes[d]++
+				bytes[d] += len(v)
 			}
 		}
 		if r.compiled && r.settled == best.dim {
@@ -163,11 +167,11 @@ func (l *layer) build(lists Lists) error {
 	}
 	for d, n := range sizes {
 		if n > 0 && dim(d) != dimIP {
-			l.ix.texts[d] = newTextTable(n)
+			l.ix.texts[d] = newTextTable(n, bytes[d])
 			l.ix.dims |= 1 << d
 		}
 	}
-	var ips []listed
+	ips := make([]listed, 0, sizes[dimIP])
 	for i := range l.rules {
 		if ips, err = l.ix.put(&l.rules[i], uint32(i), ips); err != nil {
 			return fmt.Errorf("compile correction %s: %w", quote(l.rules[i].Correction.ID), err)

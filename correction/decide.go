@@ -83,13 +83,17 @@ func (s *search) lookUpText(in tables, value string) {
 	}
 	h := hash(value)
 	if in.base.may(h) {
-		if found := in.base.find(h, value); found != nil && s.baseDone.add(found.at) {
-			s.policy.base.judgeAll(found.at, &s.query, s.now, s.v)
+		if place := in.base.find(h, value); place != 0 {
+			if at := in.base.at(place); s.baseDone.add(at) {
+				s.policy.base.judgeAll(at, &s.query, s.now, s.v)
+			}
 		}
 	}
 	if in.recent.may(h) {
-		if found := in.recent.find(h, value); found != nil && s.recentDone.add(found.at) {
-			s.policy.recent.judgeAll(found.at, &s.query, s.now, s.v)
+		if place := in.recent.find(h, value); place != 0 {
+			if at := in.recent.at(place); s.recentDone.add(at) {
+				s.policy.recent.judgeAll(at, &s.query, s.now, s.v)
+			}
 		}
 	}
 }

@@ -44,8 +44,8 @@ func (ix *index) add(p posting, present bool, rule uint32) posting {
 
 func (ix *index) addText(d dim, value string, rule uint32) error {
 	t, h := &ix.texts[d], hash(value)
-	if s := t.find(h, value); s != nil {
-		s.at = ix.add(s.at, true, rule)
+	if place := t.find(h, value); place != 0 {
+		t.set(place, ix.add(t.at(place), true, rule))
 		return nil
 	}
 	return t.put(h, value, posting(rule))

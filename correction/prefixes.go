@@ -81,17 +81,14 @@ type listed struct {
 // link makes the nodes and ranges of all listed prefixes.
 func (ix *index) link(all []listed) {
 	slices.SortFunc(all, func(a, b listed) int {
-		return cmp.Or(cmp.Compare(a.key.hi, b.key.hi), cmp.Compare(a.key.lo, b.key.lo), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), cmp.Compare(a.rule, b.rule))
+		return cmp.Or(cmp.Compare(a.prefix.Addr().BitLen(), b.prefix.Addr().BitLen()), cmp.Compare(a.key.hi, b.key.hi), cmp.Compare(a.key.lo, b.key.lo), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), cmp.Compare(a.rule, b.rule))
 	})
-	var of [2][]listed
-	for _, l := range all {
-		if l.prefix.Addr().Is4() {
-			of[0] = append(of[0], l)
-		} else {
-			of[1] = append(of[1], l)
-		}
+	four := 0 // IPv4 stands first
+	for four < len(all) && all[four].prefix.Addr().Is4() {
+		four++
 	}
-	ix.ip4, ix.ip6 = ix.cut(of[0]), ix.cut(of[1])
+	ix.nodes = slices.Grow(ix.nodes, len(all))
+	ix.ip4, ix.ip6 = ix.cut(all[:four]), ix.cut(all[four:])
 }
 
 // cut makes the nodes and ranges of the prefixes of one family, which come in

@@ -1,6 +1,7 @@
 package correction
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/bits"
@@ -13,71 +14,90 @@ import (
 // is hashed once, for the tables of both layers.
 type textTable struct {
 	slots []slot
-	bytes []byte // of all texts, one after the other
+	texts []byte // of each, one after the other: its posting, its length, and itself
 	n     int    // how many there are
 }
 
-// slot is one text and what stands under it. Free ones have key 0.
-type slot struct {
-	key  uint64 // the low half of the hash, and the length
-	from uint32 // in bytes
-	at   posting
-}
+// slot is the low half of a text's hash and where in texts the text itself
+// begins, which is never 0. Free ones are 0.
+type slot uint64
+
+// beforeText is how many bytes a posting and a length take.
+const beforeText = 8
 
 // fewTexts is how many take so little memory that more of it is left free.
 const fewTexts = 4096
 
-// newTextTable has room for n texts.
-func newTextTable(n int) textTable {
+// newTextTable has room for n texts, which have so many bytes.
+func newTextTable(n, bytes int) textTable {
+	t := textTable{texts: make([]byte, 0, n*beforeText+bytes)}
 	if n <= fewTexts {
-		return textTable{slots: make([]slot, 4*n)}
+		t.slots = make([]slot, 4*n)
+	} else {
+		t.slots = make([]slot, 2*n)
 	}
-	return textTable{slots: make([]slot, 2*n)}
+	return t
 }
 
 // may says whether a text that has this hash may stand in the table, which of most
 // that do not it knows.
 func (t *textTable) may(h uint64) bool {
 	i, _ := bits.Mul64(h, uint64(len(t.slots)))
-	return i < uint64(len(t.slots)) && t.slots[i].key != 0
+	return i < uint64(len(t.slots)) && t.slots[i] != 0
 }
 
-// find returns the slot of a text that has this hash; nil if it does not stand in
+// find returns the place of a text that has this hash; 0 if it does not stand in
 // the table.
-func (t *textTable) find(h uint64, text string) *slot {
-	slots, key := t.slots, textKey(h, text)
+func (t *textTable) find(h uint64, text string) uint32 {
+	slots := t.slots
 	for i, _ := bits.Mul64(h, uint64(len(slots))); i < uint64(len(slots)); {
-		s := &slots[i]
-		if s.key == 0 {
+		s := slots[i]
+		if s == 0 {
 			break
 		}
-		if s.key == key && string(t.bytes[s.from:][:len(text)]) == text {
-			return s
+		if uint32(s>>32) == uint32(h) && t.is(uint32(s), text) {
+			return uint32(s)
 		}
 		if i++; i == uint64(len(slots)) {
 			i = 0
 		}
 	}
-	return nil
+	return 0
 }
 
-// textKey is never 0, since no text is empty.
-func textKey(h uint64, text string) uint64 { return h<<32 | uint64(len(text)) }
+// is says whether a text stands at a place.
+func (t *textTable) is(place uint32, text string) bool {
+	have := t.texts[place-4:]
+	n := uint64(binary.LittleEndian.Uint32(have))
+	return n == uint64(len(text)) && string(have[4:4+n]) == text
+}
+
+// at is what stands under the text at a place.
+func (t *textTable) at(place uint32) posting {
+	return posting(binary.LittleEndian.Uint32(t.texts[place-beforeText:]))
+}
+
+func (t *textTable) set(place uint32, at posting) {
+	binary.LittleEndian.PutUint32(t.texts[place-beforeText:], uint32(at))
+}
 
 // put puts a text that does not stand in the table yet, and for which there is
 // room.
 func (t *textTable) put(h uint64, text string, at posting) error {
-	if uint64(len(t.bytes)+len(text)) > math.MaxUint32 {
+	place := uint64(len(t.texts) + beforeText)
+	if place+uint64(len(text)) > math.MaxUint32 {
 		return errors.New("the values have more than 4 GiB")
 	}
 	i, _ := bits.Mul64(h, uint64(len(t.slots)))
-	for t.slots[i].key != 0 {
+	for t.slots[i] != 0 {
 		if i++; i == uint64(len(t.slots)) {
 			i = 0
 		}
 	}
-	t.slots[i] = slot{key: textKey(h, text), from: uint32(len(t.bytes)), at: at}
-	t.bytes = append(t.bytes, text...)
+	t.slots[i] = slot(h<<32 | place)
+	t.texts = binary.LittleEndian.AppendUint32(t.texts, uint32(at))
+	t.texts = binary.LittleEndian.AppendUint32(t.texts, uint32(len(text)))
+	t.texts = append(t.texts, text...)
 	t.n++
 	return nil
 }
