@@ -12,6 +12,7 @@ import (
 
 	"andon/correction"
 	"andon/incident"
+	"andon/playbook"
 	"andon/propose"
 )
 
@@ -21,6 +22,7 @@ type newDecision struct {
 	Question string              `json:"question,omitempty"` // default: what is done about the threat
 	Incident string              `json:"incident,omitempty"`
 	Case     *propose.Case       `json:"case,omitempty"` // its threat can be one of the plan's
+	Vars     map[string]string   `json:"vars,omitempty"` // for the plan's playbooks against that threat
 	Options  []incident.Option   `json:"options,omitempty"`
 	Default  string              `json:"default,omitempty"` // title of an option; default: to do nothing
 	Deadline time.Time           `json:"deadline,omitzero"`
@@ -57,9 +59,11 @@ func (c *Control) postDecision(cl *call) error {
 		return badField("deadline", "missing: say until when it has to be decided: deadline or within")
 	}
 	if ask.Case != nil {
-		if err := c.ladderFor(d, *ask.Case, now); err != nil {
+		if err := c.ladderFor(d, *ask.Case, ask.Vars, now); err != nil {
 			return err
 		}
+	} else if len(ask.Vars) > 0 {
+		return badField("vars", "are for the playbooks of a threat, and case names none; an option that names a playbook has vars of its own")
 	}
 	if !slices.ContainsFunc(d.Options, func(o incident.Option) bool { return o.Nothing() && o.Playbook == nil }) {
 		d.Options = append([]incident.Option{{Title: incident.DoNothing}}, d.Options...)
@@ -111,45 +115,58 @@ func (s *state) decisionIncident(op *operator, id string) (string, error) {
 }
 
 // ladderFor adds the options against a threat, the narrowest first. A threat of the
-// plan is answered by the ladder of its class.
-func (c *Control) ladderFor(d *incident.DecisionOpened, k propose.Case, now time.Time) error {
+// plan is answered by the plan's playbooks, and by the ladder of its class.
+func (c *Control) ladderFor(d *incident.DecisionOpened, k propose.Case, vars map[string]string, now time.Time) error {
 	if k.Incident != "" {
 		return badField("case.incident", "is the decision's: leave it out here")
 	}
 	d.Threat = k.Threat
 	c.mu.RLock()
-	if p := c.state.planned(); p != nil {
-		for i := range p.Threats {
-			t := &p.Threats[i]
-			if t.Name != k.Threat {
-				continue
-			}
-			if k.Threat = t.Class; k.Threat == "" {
-				c.mu.RUnlock()
-				return badField("case.threat", "the plan's threat "+strconv.Quote(t.Name)+" is of no class, so there is no ladder; give the options")
-			}
-			if string(body(k.Scope)) == string(body(correction.Scope{})) {
-				k.Scope.Models = slices.Clone(t.Models[:min(len(t.Models), maxDecisionModels)])
-			}
-			break
-		}
+	t := c.state.planned().Threat(k.Threat)
+	var books []*playbook.Playbook
+	if t != nil {
+		books = booksFor(c.state.planned(), t)
 	}
 	c.mu.RUnlock()
+	planned, lacks, err := c.planOptions(books, vars, now)
+	if err != nil {
+		return err
+	}
+	if t != nil {
+		if k.Threat = t.Class; k.Threat == "" && len(planned) == 0 {
+			return badField("case.threat", strings.Join(append([]string{"the plan's threat " + strconv.Quote(t.Name) + " is of no class, so there is no ladder; give the options"}, lacks...), "; "))
+		}
+		if string(body(k.Scope)) == string(body(correction.Scope{})) {
+			k.Scope.Models = slices.Clone(t.Models[:min(len(t.Models), maxDecisionModels)])
+		}
+	}
 	if string(body(k.Scope)) == string(body(correction.Scope{})) {
 		k.Scope.All = true
 	}
-	ladder, err := propose.Ladder(k, now)
-	if err != nil {
-		return underField(err, "case.")
+	var ladder []incident.Option
+	if t == nil || t.Class != "" {
+		proposed, err := propose.Ladder(k, now)
+		if err != nil {
+			return underField(err, "case.")
+		}
+		for _, p := range proposed {
+			ladder = append(ladder, incident.Option{Title: p.Title, Why: p.Why, LeavesOpen: p.LeavesOpen, Apply: []correction.Correction{p.Correction}})
+		}
 	}
 	if d.Question == "" {
 		d.Question = "What is done about " + d.Threat + "?"
 	}
-	var options []incident.Option
-	for _, p := range ladder {
-		options = append(options, incident.Option{Title: p.Title, Why: p.Why, LeavesOpen: p.LeavesOpen, Apply: []correction.Correction{p.Correction}})
+	room, corrections := incident.MaxOptions-1-len(d.Options), incident.MaxInDecision // one is to do nothing
+	for i := range d.Options {
+		corrections -= len(d.Options[i].Apply) + len(d.Options[i].Lift)
 	}
-	d.Options = append(options, d.Options...)
+	if len(planned) > 0 { // without the plan, a ladder that has no room is refused below
+		var cut []string
+		ladder, cut = ranked(planned, ladder, room, corrections)
+		lacks = append(lacks, cut...)
+	}
+	d.Missing = alsoMissing(d.Missing, lacks)
+	d.Options = append(ladder, d.Options...)
 	return nil
 }
 
@@ -227,9 +244,17 @@ func (c *Control) fromPlaybook(o *incident.Option) error {
 	if err != nil {
 		return underField(err, "playbook.name")
 	}
-	filled, faults := pb.Fill(o.Playbook.Vars)
+	filled, faults := pb.FillPart(o.Playbook.Vars)
 	if err := refuseFaults(faults); err != nil {
 		return underField(err, "playbook.")
+	}
+	given := func() error {
+		for i := range o.Apply {
+			if names := playbook.Unfilled(&o.Apply[i]); len(names) > 0 {
+				return badField("playbook.vars."+names[0], "missing: playbook "+pb.Name+" has no default for it")
+			}
+		}
+		return nil
 	}
 	if o.Playbook.Step == "" {
 		if filled.StopGap == nil {
@@ -241,7 +266,7 @@ func (c *Control) fromPlaybook(o *incident.Option) error {
 		if filled.StopGap.Then == "lapse" {
 			o.For = filled.StopGap.For
 		}
-		return nil
+		return given()
 	}
 	var names []string
 	for i := range filled.Steps {
@@ -251,7 +276,7 @@ func (c *Control) fromPlaybook(o *incident.Option) error {
 		}
 		if names = append(names, s.Name); s.Name == o.Playbook.Step {
 			o.Apply, o.For = []correction.Correction{*s.Correction}, s.For
-			return nil
+			return given()
 		}
 	}
 	return badField("playbook.step", "playbook "+pb.Name+" has no step "+strconv.Quote(short(o.Playbook.Step))+" that applies a correction", names...)

@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+
 	"andon/correction"
 )
 
@@ -147,10 +149,26 @@ func (p *Playbook) replace(value func(name, what string) (string, bool)) {
 }
 
 // Fill returns the playbook with the values of its variables in their places, and
-// no variables left. A
-// variable without a value and without a default is a fault, as is a value that
+// no variables left. A variable without a value and without a default is a fault, as is a value that
 // is not declared, empty, too long or not one line of text.
-func (p *Playbook) Fill(vars map[string]string) (*Playbook, []Fault) {
+func (p *Playbook) Fill(vars map[string]string) (*Playbook, []Fault) { return p.fill(vars, false) }
+
+// FillPart is Fill for somebody who wants a part of the playbook: variables without
+// a value are left where they stand. See Unfilled.
+func (p *Playbook) FillPart(vars map[string]string) (*Playbook, []Fault) { return p.fill(vars, true) }
+
+// Unfilled are the variables of a playbook that a correction still names.
+func Unfilled(c *correction.Correction) []string {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	out := uses(string(text))
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (p *Playbook) fill(vars map[string]string, part bool) (*Playbook, []Fault) {
 	var faults []Fault
 	values := map[string]string{}
 	var names []string
@@ -161,6 +179,9 @@ func (p *Playbook) Fill(vars map[string]string) (*Playbook, []Fault) {
 			given, ok = v.Default, v.Default != ""
 		}
 		at := "vars." + v.Name
+		if !ok && part {
+			continue
+		}
 		if !ok {
 			detail := "missing: the playbook has no default for it; give --var " + v.Name + "=…"
 			if v.Description != "" {
@@ -192,7 +213,7 @@ func (p *Playbook) Fill(vars map[string]string) (*Playbook, []Fault) {
 	}
 	out := p.clone()
 	out.replace(func(name, _ string) (string, bool) { v, ok := values[name]; return v, ok })
-	out.Vars = nil
+	out.Vars = slices.DeleteFunc(out.Vars, func(v Var) bool { _, ok := values[v.Name]; return ok })
 	return out, nil
 }
 
