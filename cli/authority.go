@@ -32,6 +32,7 @@ type act struct {
 	Answers   []actAnswer      `json:"answers"`
 	Counted   int              `json:"counted"`
 	CanAnswer []string         `json:"can_answer"`
+	ToEnrol   []string         `json:"to_enrol,omitempty"`
 	YourWord  string           `json:"your_word,omitempty"`
 	Evidence  *struct {
 		Take   string `json:"take"`
@@ -132,8 +133,13 @@ func (c *command) printAct(a *act) {
 	switch {
 	case len(a.CanAnswer) > 0:
 		c.printf("  can agree: %s\n", strings.Join(a.CanAnswer, ", "))
+	case len(a.ToEnrol) > 0:
+		c.printf("  NOBODY can agree yet\n")
 	default:
 		c.printf("  NOBODY can agree: no other operator has such a role; andon operators add … or, if it cannot wait, --break-glass\n")
+	}
+	if len(a.ToEnrol) > 0 {
+		c.printf("  can agree once enrolled: %s (they: andon operators enrol)\n", strings.Join(a.ToEnrol, ", "))
 	}
 	if a.YourWord != "" {
 		c.printf("  %s\n", a.YourWord)

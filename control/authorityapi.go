@@ -30,6 +30,7 @@ type actView struct {
 	Answers   []answer         `json:"answers"`
 	Counted   int              `json:"counted"`             // approvals that count now
 	CanAnswer []string         `json:"can_answer"`          // names of those whose approval would count and who have not answered
+	ToEnrol   []string         `json:"to_enrol,omitempty"`  // likewise, once they have enrolled
 	YourWord  string           `json:"your_word,omitempty"` // why yours would not count
 	Evidence  *evidenceWish    `json:"evidence,omitempty"`  // what was said of it, and is done once others agree
 }
@@ -56,8 +57,16 @@ func (s *state) actView(p *pendingAct, to *operator) actView {
 		return v
 	}
 	for _, id := range s.operatorList {
-		if op := s.operators[id]; !answered[id] && p.eligible(op, takes) == "" && len(v.CanAnswer) < maxCanAnswer {
-			v.CanAnswer = append(v.CanAnswer, op.name)
+		op := s.operators[id]
+		if answered[id] || p.eligible(op, takes) != "" {
+			continue
+		}
+		names := &v.CanAnswer
+		if op.first {
+			names = &v.ToEnrol
+		}
+		if len(*names) < maxCanAnswer {
+			*names = append(*names, op.name)
 		}
 	}
 	if to != nil {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ func TestEnrolment(t *testing.T) {
 		t.Error(p.Hint)
 	}
 	w.fails("not_enrolled", first, "POST", "/approvals/"+id+"/decline", `{"reason":"no"}`)
+	if a := w.act(second); slices.Contains(a.CanAnswer, "puppet") || !slices.Equal(a.ToEnrol, []string{"puppet"}) {
+		t.Errorf("%v %v", a.CanAnswer, a.ToEnrol)
+	}
 	w.fails("not_enrolled", first, "POST", "/corrections/c-1/ratify", `{"reason":"fine"}`)
 	w.good(first, "GET", "/points", "", nil) // it may look
 	// What the maker prepares in its name is over with the enrolment, too.
