@@ -91,6 +91,7 @@ type Recorder struct {
 	total    int
 	table    table
 	users    map[string]alias // pseudonyms that were needed lately
+	addrs    [256]addrAlias   // likewise of addresses, by their last byte
 	files    *files           // nil: nothing is kept on disk
 }
 

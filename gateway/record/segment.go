@@ -86,7 +86,7 @@ func (r *Recorder) rowLocked(c *Call, profile uint32) row {
 	if q.Continues {
 		x.flags |= flagContinues
 	}
-	if a := r.names.Addr(q.IP); a.Is4() {
+	if a := r.addrLocked(q.IP); a.Is4() {
 		b := a.As4()
 		copy(x.ip[:], b[:])
 		x.flags |= flagIPv4
@@ -95,6 +95,19 @@ func (r *Recorder) rowLocked(c *Call, profile uint32) row {
 		x.flags |= flagIPv6
 	}
 	return x
+}
+
+// addrAlias is an address and its pseudonym.
+type addrAlias struct{ addr, pseudonym netip.Addr }
+
+// addrLocked is the pseudonym of an address. The one that was asked for last is
+// remembered for each last byte: whoever calls, calls again.
+func (r *Recorder) addrLocked(a netip.Addr) netip.Addr {
+	k := &r.addrs[a.As16()[15]]
+	if k.addr != a {
+		*k = addrAlias{a, r.names.Addr(a)}
+	}
+	return k.pseudonym
 }
 
 // name notes the users, as far as there is room for them and their folded forms.
