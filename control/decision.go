@@ -105,10 +105,19 @@ func (s *state) seenDecision(op *operator, id string) (*incident.Decision, error
 	return d, nil
 }
 
-// seesAct says whether an operator may know of a pending act: one about a decision
-// is for those who may know of that.
+// seesAct says whether an operator may know of a pending act: one about a decision,
+// or a legal hold of an incident, is for those who may know of that.
 func (s *state) seesAct(op *operator, p *pendingAct) bool {
-	return op == nil || p == nil || p.Do != doesDecide || s.seesDecision(op, s.decision.all.Get(p.Subject))
+	if op == nil || p == nil {
+		return true
+	}
+	switch h := s.retention.hold(p.Subject); {
+	case p.Do == doesDecide:
+		return s.seesDecision(op, s.decision.all.Get(p.Subject))
+	case p.Do == "release" && h != nil:
+		return s.knows(op, h.Incident)
+	}
+	return true
 }
 
 // restricted says whether a decision is for some alone.

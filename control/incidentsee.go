@@ -88,6 +88,12 @@ func (s *state) checkIncident(op *operator, cor *correction.Correction) error {
 // entry that only names one, such as a correction, is told without its body.
 func (s *state) hears(op *operator, e ledger.Entry) (entry, body bool) {
 	r := s.readerOf(op)
+	if e.Type == typeRetentionHeld || e.Type == typeRetentionReleased {
+		if h := s.retention.hold(peek(e).ID); h != nil {
+			ok := s.seesHold(op, h)
+			return ok, ok
+		}
+	}
 	if r.All() || s.incident.entries == nil {
 		return true, true
 	}

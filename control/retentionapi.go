@@ -124,7 +124,7 @@ func (s *state) seesErasure(op *operator, x *erasure) bool {
 
 // retentionSays is what is to be known about a class beside its rule.
 var retentionSays = map[string]string{
-	"requests":  "gateways keep them, pseudonymous and bounded, for gateway.record.keep; the control plane holds none",
+	"requests":  "gateways keep them, pseudonymous and bounded, for gateway.record.keep; the control plane holds none, and no legal hold reaches them",
 	"incidents": "files and personal notes, from when their incident is closed; the record itself stays",
 	"evidence":  "documents, from when they were sealed and their incident is closed",
 	"prompts":   "texts of system prompts in evidence; without a rule they are kept as long as the evidence",

@@ -271,6 +271,8 @@ func (n *needs) why(x *retained) string {
 		return n.classes[x.class]
 	case x.class == "prompts" && n.classes["evidence"] != "": // they are a part of it
 		return n.classes["evidence"]
+	case x.class == "evidence" && n.classes["prompts"] != "" && n.s.retention.redacted[x.item] == nil && !n.s.retention.bare[x.item]: // it would take them with it
+		return n.classes["prompts"]
 	}
 	for _, ids := range [][]string{x.refs, x.values} {
 		for _, id := range ids {

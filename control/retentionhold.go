@@ -22,6 +22,7 @@ import (
 
 const (
 	maxRetentionHolds = 1000           // in force
+	maxOwnHolds       = 100            // of them, by one person
 	holdGrace         = 24 * time.Hour // how long what was released is still kept: for second thoughts
 	everything        = "everything"
 	clockSlack        = time.Hour // how far a clock may be from the time that an operator reads elsewhere
@@ -107,12 +108,14 @@ type newRetentionHold struct {
 // holdable finds what a hold is to cover: the incident that it is in, if any. Who
 // may not know of a thing is told that there is none.
 func (c *Control) holdable(s *state, op *operator, of string) (in string, err error) {
-	kinds := append([]string{everything}, plan.RetentionClasses...)
+	kinds := slices.DeleteFunc(append([]string{everything}, plan.RetentionClasses...), func(class string) bool { return class == "requests" })
 	none := func() error {
 		return badField("of", strconv.Quote(short(of))+" is nothing that can be held; give one of these, or the id of an incident (i-7), an evidence (e-3) or a concern (k-2)", kinds...)
 	}
 	kind, _, _ := strings.Cut(of, "-")
 	switch {
+	case of == "requests":
+		return "", badField("of", "requests are kept by gateways, which know no legal holds: raise gateway.record.keep there, or take evidence", kinds...)
 	case slices.Contains(kinds, of):
 		return "", nil
 	case kind == "i":
@@ -180,13 +183,19 @@ func (c *Control) postRetentionHold(cl *call) error {
 		if err != nil {
 			return nil, err
 		}
-		n := 0
+		n, own := 0, 0
 		for _, h := range s.retention.holds {
 			if h.stands(now) {
 				n++
+				if h.By == cl.op.id {
+					own++
+				}
 			}
 		}
-		if n >= maxRetentionHolds {
+		switch {
+		case own >= maxOwnHolds: // nobody takes the room from the others
+			return nil, problem("too_many_holds", fmt.Sprintf("%d legal holds that you have placed stand; have some released first, or hold a class, or %s, by somebody else", own, everything))
+		case n >= maxRetentionHolds:
 			return nil, problem("too_many_holds", fmt.Sprintf("%d legal holds stand; hold a class, or %s, instead", n, everything))
 		}
 		id = "lh-" + strconv.Itoa(len(s.retention.holds)+1)

@@ -114,25 +114,23 @@ func (c *Control) readyPrompts(ctx context.Context, k *retentionKeeper) (ready m
 			continue // it goes whole
 		}
 		data, err := c.evidence.store.Get(x.digest)
-		if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrGone) || errors.Is(err, blob.ErrDamaged) {
-			c.log.Error("evidence whose prompts are to be erased is not on the disk as it was sealed", "evidence", x.item, "error", err)
-			k.lost[x.item] = true
-			continue
-		}
 		var without []byte
 		if err == nil {
 			without, err = withoutPrompts(data)
 		}
-		if err == nil && without == nil {
+		if err != nil { // it keeps nothing else from going
+			c.log.Error("evidence whose prompts are to be erased is not on the disk as it was sealed; they stay, and the next start tries again", "evidence", x.item, "error", err)
+			k.lost[x.item] = true
+			continue
+		}
+		if without == nil {
 			bare = append(bare, x.item)
 			continue
 		}
 		one := bareDoc{was: x.digest, size: int64(len(without))}
-		if err == nil {
-			one.sha256, err = c.evidence.store.Put(without)
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("erase the prompts of %s: %w", x.item, err)
+		if one.sha256, err = c.evidence.store.Put(without); err != nil {
+			c.log.Error("prompts in evidence are not erased yet, since the document without them cannot be written; the next pass tries again", "evidence", x.item, "error", err)
+			break
 		}
 		ready[x.item] = one
 	}

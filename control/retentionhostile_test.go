@@ -1,0 +1,132 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"andon/ledger"
+)
+
+// TestAHoldOfPromptsHoldsTheEvidence: they are in the document, which would take
+// them with it.
+func TestAHoldOfPromptsHoldsTheEvidence(t *testing.T) {
+	w := retaining(t, alone, "evidence 10d")
+	w.ok(201, "POST", "/evidence", `{"reason":"one"}`, nil)
+	w.ok(201, "POST", "/retention/holds", `{"of":"prompts","reason":"court"}`, nil)
+	w.later(12 * aDay)
+	w.erasesNothing()
+	if w.disk("prompt of acme") == nil {
+		t.Error("prompts that are held are gone")
+	}
+	w.ok(200, "POST", "/retention/holds/lh-1/release", `{"reason":"settled"}`, nil)
+	w.later(25 * time.Hour)
+	w.erases("evidence", 1)
+}
+
+// TestNobodyTakesTheRoomForHolds: somebody who places as many as there can be keeps
+// nobody else from placing one.
+func TestNobodyTakesTheRoomForHolds(t *testing.T) {
+	w := retaining(t, alone, "evidence 10d")
+	res, other := w.joins("res", "responder"), w.joins("other", "approver")
+	n, refused := 0, (*Problem)(nil)
+	for ; n <= maxRetentionHolds && refused == nil; n++ {
+		_, refused, _ = w.by(res, "POST", "/retention/holds", `{"of":"evidence","reason":"r"}`)
+	}
+	if refused == nil || refused.Code != "too_many_holds" || n > maxRetentionHolds/2 {
+		t.Fatalf("%d holds: %v", n, refused)
+	}
+	w.good(other, "POST", "/retention/holds", `{"of":"everything","reason":"court"}`, nil)
+}
+
+// TestAHoldIsOfWhatIsHere: gateways keep the records of requests, and know no holds.
+func TestAHoldIsOfWhatIsHere(t *testing.T) {
+	w := retaining(t, alone, "evidence 10d")
+	if p := w.bad(422, "invalid_field", "POST", "/retention/holds", `{"of":"requests","reason":"court"}`); !strings.Contains(p.Detail, "gateway.record.keep") {
+		t.Error(p.Detail)
+	}
+}
+
+// TestOneDocumentKeepsNoOther: what cannot be read is said, and the rest goes.
+func TestOneDocumentKeepsNoOther(t *testing.T) {
+	w := retaining(t, alone, "evidence 40d", "prompts 10d", "incidents 10d")
+	w.filled()
+	w.closes("i-1")
+	w.ok(201, "POST", "/evidence", `{"reason":"two"}`, nil)
+	var e evidenceView
+	w.ok(200, "GET", "/evidence/e-2", "", &e)
+	// A document of another make, sealed as it is.
+	odd := []byte(`{"missing":[]}`)
+	digest, err := w.c.evidence.store.Put(odd)
+	must(t, err)
+	_, err = w.c.execute(t.Context(), system, func(s *state, _ time.Time) ([]draft, error) {
+		b := s.evidence.find("e-2").body()
+		b.ID = s.evidence.next()
+		return []draft{{typeEvidenceSealed, evidenceSealedBody{evidenceBody: b, SHA256: digest, Size: int64(len(odd))}}}, nil
+	})
+	must(t, err)
+	w.later(12 * aDay)
+	must(t, w.c.retain(t.Context(), &retentionKeeper{lost: map[string]bool{}}))
+	w.erases("prompts", 2)
+	w.erases("incidents", 2)
+	if !strings.Contains(w.logs.String(), "e-3") {
+		t.Error("nobody is told of the document that cannot be read")
+	}
+}
+
+// TestAFullDiskKeepsNothingElse: where the document that stays cannot be written,
+// its prompts wait, and the rest goes.
+func TestAFullDiskKeepsNothingElse(t *testing.T) {
+	w := retaining(t, alone, "evidence 40d", "prompts 10d", "incidents 10d")
+	w.filled()
+	w.closes("i-1")
+	w.later(9 * aDay)
+	// Every folder that a document can go to is a file: nothing is written any more.
+	entries, err := os.ReadDir(w.c.cfg.Evidence)
+	must(t, err)
+	there := map[string]bool{}
+	for _, e := range entries {
+		there[e.Name()] = true
+	}
+	for i := range 256 {
+		if name := fmt.Sprintf("%02x", i); !there[name] {
+			must(t, os.WriteFile(w.c.cfg.Evidence+"/"+name, nil, 0o600))
+		}
+	}
+	w.later(3 * aDay)
+	w.erases("incidents", 2)
+}
+
+// TestAHoldOfAConcernIsTheDesks: whoever may not see the hold is not told of it by
+// the record or its stream.
+func TestAHoldOfAConcernIsTheDesks(t *testing.T) {
+	w := retaining(t, alone, "concerns 10d")
+	if _, p := w.anyone("POST", "/concerns", `{"topic":"misuse","text":"I saw it","contact":"room 4"}`, &receiptView{}); p != nil {
+		t.Fatal(p)
+	}
+	w.open(`{"title":"x"}`) // from now on it matters who reads
+	w.ok(201, "POST", "/retention/holds", `{"of":"k-1","reason":"the zebra complaint"}`, nil)
+	w.ok(200, "POST", "/retention/holds/lh-1/release", `{"reason":"zebra settled"}`, nil)
+	w.joins("vie", "viewer")
+	vie := w.operatorNamed("vie")
+	must(t, w.log.Read(context.Background(), 0, w.c.state.size, func(e ledger.Entry) error {
+		if _, told := w.c.state.hears(vie, e); told && strings.Contains(string(e.Body), "zebra") {
+			t.Errorf("%s: %s", e.Type, e.Body)
+		}
+		return nil
+	}))
+}
+
+func (w *world) operatorNamed(name string) *operator {
+	w.t.Helper()
+	for _, op := range w.c.state.operators {
+		if op.name == name {
+			return op
+		}
+	}
+	w.t.Fatalf("there is no operator %s", name)
+	return nil
+}
