@@ -240,6 +240,27 @@ func TestAnAuthorityIsWithdrawnByItself(t *testing.T) {
 	gw.round()
 }
 
+// A clock that leaps makes certificates look as if they had ended. That withdraws
+// no authority: their gateways would have to join anew once it is set right.
+func TestAClockThatLeapsWithdrawsNoAuthority(t *testing.T) {
+	w := newCAWorld(t)
+	gw := w.gateway("gw-1")
+	w.prove(w.token)
+	w.ok(200, "POST", "/ca/rotate", `{"reason":"yearly","issues_in":"1d","withdraw_in":"2d"}`, nil)
+	w.stop()
+	w.clock.advance(2 * 365 * 24 * time.Hour)
+	w.start()
+	w.c.tidy(t.Context())
+	w.c.tidy(t.Context())
+	if w.ca.Next() == nil {
+		t.Fatal("it was withdrawn from gw-1")
+	}
+	w.stop()
+	w.clock.advance(-2 * 365 * 24 * time.Hour)
+	w.start()
+	gw.round()
+}
+
 // A rotation is given up by withdrawing the next one.
 func TestARotationIsGivenUp(t *testing.T) {
 	w := newCAWorld(t)
