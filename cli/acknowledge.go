@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,6 +23,7 @@ type receipt struct {
 	Entry      uint64    `json:"entry"`
 	Statement  string    `json:"statement,omitempty"`
 	By         string    `json:"by,omitempty"`
+	Pending    []string  `json:"pending,omitempty"` // points that do not have it yet
 }
 
 func (c *command) acknowledgementsCmd() *cobra.Command {
@@ -49,9 +51,9 @@ func (c *command) acknowledgementsCmd() *cobra.Command {
 						who = "key " + a.Key
 					}
 					if a.By != "" {
-						said = "on behalf, by " + a.By + ": " + said
+						said = "on behalf, by " + c.person(a.By) + ": " + said
 					}
-					rows = append(rows, []string{who, "acknowledged", until(a.At, c.Now()), a.ID, strconv.FormatUint(a.Entry, 10), shorten(said, 60)})
+					rows = append(rows, []string{who, "acknowledged", until(a.At, c.Now()), a.ID, strconv.FormatUint(a.Entry, 10), c.cut(said, 60)})
 				}
 				for _, m := range v.Missing {
 					who, why := m.Org, []string{}
@@ -76,7 +78,7 @@ func (c *command) acknowledgementsCmd() *cobra.Command {
 }
 
 func (c *command) acknowledgeCmd() *cobra.Command {
-	var org, key, reason string
+	var org, key, reason, wait string
 	cmd := &cobra.Command{
 		Use: "acknowledge ID --org NAME --reason TEXT", Short: "Write down that somebody has acknowledged a use, on their behalf", Args: exactly(1),
 		Example: `  andon acknowledge c-5 --org acme --reason "letter of 20 November"`,
@@ -93,15 +95,33 @@ func (c *command) acknowledgeCmd() *cobra.Command {
 			} else {
 				body["key"] = key
 			}
-			return send(c, cmd, http.MethodPost, "/corrections/"+url.PathEscape(args[0])+"/acknowledge", body, func(r *receipt) error {
+			limit, err := waiting(wait)
+			if err != nil {
+				return err
+			}
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			sent := time.Now()
+			var r receipt
+			if err := cl.do(cmd.Context(), http.MethodPost, "/corrections/"+url.PathEscape(args[0])+"/acknowledge", nil, body, &r); err != nil {
+				return err
+			}
+			if c.output != "json" {
 				c.printf("%s  %s acknowledged by %s%s  entry %d\n", r.ID, r.Correction, r.Org, r.Key, r.Entry)
-				return nil
-			})
+			}
+			r.Pending, err = c.everywhere(cmd.Context(), cl, r.ID, sent, limit)
+			if c.output == "json" {
+				return errors.Join(c.json(r), err)
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&org, "org", "", "organisation that has acknowledged")
 	cmd.Flags().StringVar(&key, "key", "", "id of a key without an organisation")
 	cmd.Flags().StringVar(&reason, "reason", "", "how it was given (required)")
+	addWait(cmd, &wait)
 	return cmd
 }
 

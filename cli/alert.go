@@ -87,7 +87,7 @@ func (c *command) alertsListCmd() *cobra.Command {
 				if e.State == "failing" {
 					note = fmt.Sprintf("since %s, next %s: %s", until(e.Failing, c.Now()), until(e.Next, c.Now()), e.Error)
 				}
-				return []string{e.Name, e.State, waiting, last, shorten(events, 30), shorten(note, 200)}
+				return []string{e.Name, e.State, waiting, last, c.cut(events, 30), c.cut(note, 200)}
 			})
 		},
 	}
@@ -168,7 +168,7 @@ func (c *command) printOnCall(o *onCall) {
 		if r.Trouble != "" {
 			on, change, then = "?", "-", r.Trouble
 		}
-		rows = append(rows, []string{r.Name, r.Role, shorten(on, 30), change, shorten(then, 30)})
+		rows = append(rows, []string{r.Name, r.Role, c.cut(on, 30), change, c.cut(then, 30)})
 	}
 	table(c.Stdout, rows)
 	for _, g := range o.Gaps {

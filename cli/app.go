@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,6 +20,7 @@ type registeredApp struct {
 	Keys         int       `json:"keys"`
 	RegisteredAt time.Time `json:"registered_at"`
 	RegisteredBy string    `json:"registered_by"`
+	Pending      []string  `json:"pending,omitempty"` // points that do not have it yet
 }
 
 func (c *command) appsCmd() *cobra.Command {
@@ -27,7 +29,7 @@ func (c *command) appsCmd() *cobra.Command {
 
 func (c *command) appsRegisterCmd() *cobra.Command {
 	var uses []string
-	var reason string
+	var reason, wait string
 	cmd := &cobra.Command{
 		Use: "register NAME --use-case NODE --reason TEXT", Short: "Say what an application is for; it holds for every key with the attribute app=NAME",
 		Example: `  andon apps register reader --use-case education/tutoring --reason "as agreed with acme"`,
@@ -41,16 +43,34 @@ func (c *command) appsRegisterCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "as agreed"`, "a reason is required")
 			}
-			return send(c, cmd, http.MethodPut, "/apps/"+url.PathEscape(args[0]), map[string]any{"use_cases": uses, "reason": reason}, func(a *registeredApp) error {
+			limit, err := waiting(wait)
+			if err != nil {
+				return err
+			}
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			sent := time.Now()
+			var a registeredApp
+			if err := cl.do(cmd.Context(), http.MethodPut, "/apps/"+url.PathEscape(args[0]), nil, map[string]any{"use_cases": uses, "reason": reason}, &a); err != nil {
+				return err
+			}
+			if c.output != "json" {
 				c.printf("%s  %s  %s\n", a.Name, strings.Join(a.UseCases, " "), plural(int64(a.Keys), "key"))
 				c.unknownUses(a.UseCases)
-				c.printf("undo: andon apps remove %s --reason …\n", a.Name)
-				return nil
-			})
+			}
+			a.Pending, err = c.everywhere(cmd.Context(), cl, a.Name, sent, limit)
+			if c.output == "json" {
+				return errors.Join(c.json(a), err)
+			}
+			c.printf("undo: andon apps remove %s --reason …\n", a.Name)
+			return err
 		},
 	}
 	cmd.Flags().StringSliceVar(&uses, "use-case", nil, "what it is for (required); andon use-cases lists the taxonomy")
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
+	addWait(cmd, &wait)
 	return cmd
 }
 
@@ -59,14 +79,14 @@ func (c *command) appsListCmd() *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "The registered applications", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(c, cmd, "/apps", "apps", "", []string{"NAME", "USE CASES", "KEYS", "REGISTERED BY"}, func(a *registeredApp) []string {
-				return []string{a.Name, strings.Join(a.UseCases, " "), strconv.Itoa(a.Keys), a.RegisteredBy}
+				return []string{a.Name, strings.Join(a.UseCases, " "), strconv.Itoa(a.Keys), c.person(a.RegisteredBy)}
 			})
 		},
 	}
 }
 
 func (c *command) appsRemoveCmd() *cobra.Command {
-	var reason string
+	var reason, wait string
 	cmd := &cobra.Command{
 		Use: "remove NAME --reason TEXT", Short: "Take the registration of an application away; its keys stay",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,10 +96,34 @@ func (c *command) appsRemoveCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "it was withdrawn"`, "a reason is required")
 			}
-			return c.done(cmd, http.MethodDelete, "/apps/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, map[string]string{"name": args[0], "state": "removed"}, args[0] + " removed")
+			limit, err := waiting(wait)
+			if err != nil {
+				return err
+			}
+			cl, err := c.client()
+			if err != nil {
+				return err
+			}
+			sent := time.Now()
+			if err := cl.do(cmd.Context(), http.MethodDelete, "/apps/"+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, nil, nil); err != nil {
+				return err
+			}
+			if c.output != "json" {
+				c.printf("%s removed\n", args[0])
+			}
+			pending, err := c.everywhere(cmd.Context(), cl, "the removal of "+args[0], sent, limit)
+			if c.output == "json" {
+				return errors.Join(c.json(struct {
+					Name    string   `json:"name"`
+					State   string   `json:"state"`
+					Pending []string `json:"pending,omitempty"`
+				}{args[0], "removed", pending}), err)
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")
+	addWait(cmd, &wait)
 	return cmd
 }
 

@@ -201,7 +201,7 @@ func (c *command) approvalsCmd() *cobra.Command {
 				path = "/approvals"
 			}
 			return list(c, cmd, path, "approvals", "nothing waits for approval", []string{"ID", "STATE", "AGREED", "UNTIL", "BY", "WHAT"}, func(a *act) []string {
-				return []string{a.ID, a.State, fmt.Sprintf("%d of %d", a.Counted, a.Takes.Approvals), until(a.Until, c.Now()), c.person(a.AskedBy), shorten(a.Says, 60)}
+				return []string{a.ID, a.State, fmt.Sprintf("%d of %d", a.Counted, a.Takes.Approvals), until(a.Until, c.Now()), c.person(a.AskedBy), c.cut(a.Says, 60)}
 			})
 		},
 	}
@@ -287,7 +287,7 @@ func (c *command) pullsCmd() *cobra.Command {
 					if v.Of == "break-glass" {
 						what = "GLASS BROKEN: " + what
 					}
-					rows = append(rows, []string{v.ID, until(v.At, c.Now()), c.person(v.By), shorten(what, 44), shorten(v.Reason, 30), state})
+					rows = append(rows, []string{v.ID, until(v.At, c.Now()), c.person(v.By), c.cut(what, 44), c.cut(v.Reason, 30), state})
 				}
 				if len(rows) == 1 {
 					c.printf("nobody has pulled the cord\n")
@@ -339,7 +339,7 @@ func (c *command) authorityCmd() *cobra.Command {
 				}
 				rows := [][]string{{"ACTS", "WHERE", "WHO", "OTHERS", "WITHIN", "RULE"}}
 				for _, r := range got.Rules {
-					rows = append(rows, ruleRow(&r))
+					rows = append(rows, c.ruleRow(&r))
 				}
 				table(c.Stdout, rows)
 				for _, l := range got.Limits {
@@ -354,7 +354,7 @@ func (c *command) authorityCmd() *cobra.Command {
 	return cmd
 }
 
-func ruleRow(r *authority.Rule) []string {
+func (c *command) ruleRow(r *authority.Rule) []string {
 	var acts, where []string
 	for _, a := range r.Acts {
 		acts = append(acts, string(a))
@@ -384,7 +384,7 @@ func ruleRow(r *authority.Rule) []string {
 			within += ", then " + r.Then
 		}
 	}
-	return []string{strings.Join(acts, " "), strings.Join(where, ", "), strings.Join(authority.SetOf(r.Roles...).Names(), " "), others, within, shorten(r.Name, 30)}
+	return []string{strings.Join(acts, " "), strings.Join(where, ", "), strings.Join(authority.SetOf(r.Roles...).Names(), " "), others, within, c.cut(r.Name, 30)}
 }
 
 func (c *command) authorityAskCmd() *cobra.Command {

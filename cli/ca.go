@@ -153,7 +153,7 @@ func (c *command) authority(ctx context.Context, method, path string, body any) 
 		if at := cmp.Or(a.WithdrawnAt, a.AnnouncedAt); !at.IsZero() {
 			since = until(at, c.Now())
 		}
-		rows = append(rows, []string{a.Fingerprint[:min(16, len(a.Fingerprint))], a.State, ends, since, a.By, shorten(a.Reason, 40)})
+		rows = append(rows, []string{a.Fingerprint[:min(16, len(a.Fingerprint))], a.State, ends, since, c.person(a.By), c.cut(a.Reason, 40)})
 	}
 	table(c.Stdout, rows)
 	for _, a := range list.Authorities {

@@ -130,7 +130,7 @@ func (c *command) printCertificate(cert *order.Certificate, hash order.Hash, key
 		if d := m.Destroyed; d != nil {
 			at, by, witness = d.At.Format(time.RFC3339), personText(d.By), personText(d.Witness)
 		}
-		rows = append(rows, []string{m.ID, m.Kind, shorten(m.Digest, 20), shorten(m.Location, 30), personText(m.Custodian), at, by, witness})
+		rows = append(rows, []string{m.ID, m.Kind, c.cut(m.Digest, 20), c.cut(m.Location, 30), personText(m.Custodian), at, by, witness})
 	}
 	table(c.Stdout, rows)
 	if n := len(cert.Entries); n > 0 {

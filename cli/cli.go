@@ -91,9 +91,12 @@ func (c *command) root() *cobra.Command {
 		Short:         "Restrict, degrade or stop a deployed model, everywhere at once",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			if c.output != "text" && c.output != "json" {
 				return usagef("write -o text or -o json", "unknown output %q", c.output)
+			}
+			if slices.ContainsFunc(args, func(a string) bool { return strings.TrimSpace(a) == "" }) {
+				return usagef(cmd.UseLine(), "an argument is empty")
 			}
 			c.started = true
 			return nil

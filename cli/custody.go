@@ -280,7 +280,7 @@ func (c *command) custodyListCmd() *cobra.Command {
 		Use: "ls", Aliases: []string{"list"}, Short: "All cases", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(c, cmd, "/custody", "cases", "", []string{"ID", "STATE", "LEVEL", "MODELS", "CORRECTION", "OPENED", "BY"}, func(k *custodyCase) []string {
-				return []string{k.ID, k.State, k.Level, strings.Join(k.Models, " "), k.Correction, until(k.OpenedAt, c.Now()), k.OpenedBy}
+				return []string{k.ID, k.State, k.Level, strings.Join(k.Models, " "), k.Correction, until(k.OpenedAt, c.Now()), c.person(k.OpenedBy)}
 			})
 		},
 	}
@@ -307,9 +307,9 @@ func (c *command) printCase(k *custodyCase) error {
 		for _, m := range k.Copies {
 			by, witness := "-", "-"
 			if m.Destroyed != nil {
-				by, witness = m.Destroyed.By, dash(m.Destroyed.Witness)
+				by, witness = c.person(m.Destroyed.By), dash(c.person(m.Destroyed.Witness))
 			}
-			rows = append(rows, []string{m.ID, m.Kind, m.Status, shorten(m.Location, 30), shorten(m.Holder, 30), dash(shorten(m.Seal, 20)), dash(m.Custodian), by, witness})
+			rows = append(rows, []string{m.ID, m.Kind, m.Status, c.cut(m.Location, 30), c.cut(m.Holder, 30), dash(c.cut(m.Seal, 20)), dash(c.person(m.Custodian)), by, witness})
 		}
 		table(c.Stdout, rows)
 	}
@@ -329,10 +329,10 @@ func (c *command) printCase(k *custodyCase) error {
 		yes := []string{}
 		for _, a := range m.Approvals {
 			if a.Counts {
-				yes = append(yes, a.By)
+				yes = append(yes, c.person(a.By))
 			}
 		}
-		c.printf("proposed: %s, by %s; %d of %d approvals: %s\n", m.Action, m.By, len(yes), k.Quorum, dash(strings.Join(yes, " ")))
+		c.printf("proposed: %s, by %s; %d of %d approvals: %s\n", m.Action, c.person(m.By), len(yes), k.Quorum, dash(strings.Join(yes, ", ")))
 		if !k.CoolsUntil.IsZero() {
 			c.printf("cooling off until %s (%s)\n", k.CoolsUntil.UTC().Format(time.RFC3339), until(k.CoolsUntil, c.Now()))
 		}

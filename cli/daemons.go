@@ -105,7 +105,7 @@ func (c *command) simCmd() *cobra.Command {
 	var listen string
 	cmd := &cobra.Command{
 		Use: "sim", Short: "The simulated provider alone: every wire, streams, tools, errors",
-		Example: "  andon sim --listen 127.0.0.1:8082", Args: cobra.NoArgs,
+		Example: "  andon sim --listen 127.0.0.1:8082", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("listen") {
 				if v := c.env("ANDON_SIM_LISTEN"); v != "" {

@@ -146,6 +146,10 @@ func TestTheListOfDecisions(t *testing.T) {
 		"choices":[{"id":"r-1.4","run":"r-1","step":"ask","question":"go on?","options":["yes","no"],"default":"no","due":"2026-11-20T12:10:00Z"},{"id":"r-2","run":"r-2","question":"what follows the stop-gap of p","options":["extend","lapse"],"due":"2026-11-20T11:10:00Z","late":true}]}`)
 	r := f.run(t, "decide", "ls")
 	r.want(t, 0, "d-2  OVERDUE", "d-1  defaulted", "limit (control)", "asked by playbooks:", "r-1 ask  go on? (1 yes | 2 no; default no), in 10 min", `andon decide do r-1.4 N --reason "…"`, "stop-gap r-2  what follows", "andon decide do r-2 N", "OVERDUE")
+	if !strings.Contains(r.out, strings.Repeat("long ", 30)) {
+		t.Errorf("what is piped is cut:\n%s", r.out)
+	}
+	r = runWith(t, Env{Args: []string{"decide", "ls", "--server", f.URL, "--token", token}, Terminal: true})
 	for _, line := range strings.Split(r.out, "\n") {
 		if len([]rune(line)) > 120 {
 			t.Errorf("%d wide: %q", len([]rune(line)), line)

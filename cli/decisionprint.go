@@ -84,7 +84,7 @@ func (c *command) printDecisions(list *decisionList) error {
 			case d.Overdue:
 				state = "OVERDUE"
 			}
-			rows = append(rows, []string{d.ID, state, or(d.Incident, "-"), shorten(d.Question, 40), shorten(what, 32), when})
+			rows = append(rows, []string{d.ID, state, or(d.Incident, "-"), c.cut(d.Question, 40), c.cut(what, 32), when})
 		}
 		table(c.Stdout, rows)
 	}
@@ -107,7 +107,7 @@ func (c *command) printDecisions(list *decisionList) error {
 		for n, o := range x.Options {
 			options = append(options, strconv.Itoa(n+1)+" "+o)
 		}
-		c.printf("  %s  %s (%s; default %s), %s%s\n    andon decide do %s N --reason \"…\"\n", what, shorten(x.Question, 60), strings.Join(options, " | "), or(x.Default, "none"), until(x.Due, c.Now()), late, x.ID)
+		c.printf("  %s  %s (%s; default %s), %s%s\n    andon decide do %s N --reason \"…\"\n", what, c.cut(x.Question, 60), strings.Join(options, " | "), or(x.Default, "none"), until(x.Due, c.Now()), late, x.ID)
 	}
 	return nil
 }

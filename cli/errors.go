@@ -157,7 +157,7 @@ func (c *command) report(err error) {
 	w := clean(c.Stderr)
 	switch {
 	case errors.As(err, &p):
-		text, f := err.Error(), p.where()
+		text, f := c.named(err.Error()), p.where()
 		if f != "" && (strings.HasPrefix(text, "is ") || strings.HasPrefix(text, "has ")) {
 			text = f + " " + text // the field is the subject of the sentence
 		}
@@ -166,7 +166,11 @@ func (c *command) report(err error) {
 			fmt.Fprintf(w, "  where: %s\n", f)
 		}
 		if len(p.Allowed) > 0 {
-			fmt.Fprintf(w, "  allowed: %s\n", wrapWords(p.Allowed))
+			what := "allowed"
+			if p.Code == "run_state" { // a run that cannot end names what is not settled
+				what = "open"
+			}
+			fmt.Fprintf(w, "  %s: %s\n", what, wrapWords(p.Allowed))
 		}
 		if p.Hint != "" {
 			fmt.Fprintf(w, "  try: %s\n", p.Hint)

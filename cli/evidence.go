@@ -166,7 +166,7 @@ func (c *command) evidenceListCmd() *cobra.Command {
 					if err := unmarshal(raw, &v); err != nil {
 						return err
 					}
-					rows = append(rows, v.row())
+					rows = append(rows, c.evidenceRow(&v))
 				}
 				if page.After == "" {
 					break
@@ -188,7 +188,7 @@ func (c *command) evidenceListCmd() *cobra.Command {
 	return cmd
 }
 
-func (v *evidenceText) row() []string {
+func (c *command) evidenceRow(v *evidenceText) []string {
 	models, points, size, state := strings.Join(v.Models, " "), "", "", v.State
 	if models == "" {
 		models = "all"
@@ -203,7 +203,7 @@ func (v *evidenceText) row() []string {
 			state = "LOST"
 		}
 	}
-	return []string{v.ID, state, v.At.UTC().Format("01-02 15:04:05"), v.Incident, shorten(models, 20), points, size, shorten(v.Reason, 36)}
+	return []string{v.ID, state, v.At.UTC().Format("01-02 15:04:05"), v.Incident, c.cut(models, 20), points, size, c.cut(v.Reason, 36)}
 }
 
 func (c *command) evidenceShowCmd() *cobra.Command {
@@ -227,7 +227,7 @@ func (c *command) printEvidence(v *evidenceText, next string) {
 	if v.Incident != "" {
 		of += ", incident " + v.Incident
 	}
-	c.printf("%s  %s  %s\n  of %s, by %s\n  %s\n", v.ID, v.State, v.At.UTC().Format(time.RFC3339), of, v.By, v.Reason)
+	c.printf("%s  %s  %s\n  of %s, by %s\n  %s\n", v.ID, v.State, v.At.UTC().Format(time.RFC3339), of, c.person(v.By), v.Reason)
 	if v.Before > 0 {
 		c.printf("  as it stood before revision %d (%s)\n", v.Before, strings.Join(v.Corrections, ", "))
 	}

@@ -31,7 +31,7 @@ func (c *command) explainCmd() *cobra.Command {
 					c.printDecision(&d)
 				}
 				if len(e.Silent) > 0 {
-					c.printf("  not answered by %s\n", shorten(strings.Join(e.Silent, ", "), 200))
+					c.printf("  not answered by %s\n", c.cut(strings.Join(e.Silent, ", "), 200))
 				}
 				if len(e.Corrections) > 0 {
 					c.printf("\n")

@@ -77,7 +77,7 @@ func (c *command) decideHoldCmd(action, short, done string) *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "what you saw"`, "a reason is required")
 			}
-			return c.done(cmd, http.MethodPost, "/holds/"+url.PathEscape(args[0])+"/"+action, map[string]string{"reason": reason}, map[string]string{"id": args[0], "state": done}, args[0] + " " + done)
+			return c.done(cmd, http.MethodPost, "/holds/"+url.PathEscape(args[0])+"/"+action, map[string]string{"reason": reason}, map[string]string{"id": args[0], "state": done}, args[0]+" "+done)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required)")

@@ -153,7 +153,7 @@ func (c *command) printIncident(v *incidentText) error {
 		if x.State == "active" || x.State == "scheduled" {
 			s := x.ID + " " + x.Says
 			if x.Owner != "" {
-				s += " (owner " + x.Owner + ")"
+				s += " (owner " + c.person(x.Owner) + ")"
 			}
 			force = append(force, s)
 		}
@@ -202,7 +202,7 @@ func (c *command) printIncident(v *incidentText) error {
 	for _, t := range v.Tasks {
 		s := t.ID + " " + t.Status + ": " + t.Text
 		if t.Owner != "" {
-			s += " (" + t.Owner + ")"
+			s += " (" + c.person(t.Owner) + ")"
 		}
 		if !t.Due.IsZero() && t.Status == "open" {
 			s += ", due " + until(t.Due, now)
@@ -276,7 +276,11 @@ func (c *command) incidentOpenCmd() *cobra.Command {
 			if exercise {
 				body.Kind = incident.Exercise
 			}
-			return c.incidentAct(cmd, http.MethodPost, "/incidents", body, func(id string) string { return undoOpen(id, exercise, facts) })
+			err = c.incidentAct(cmd, http.MethodPost, "/incidents", body, func(id string) string { return undoOpen(id, exercise, facts) })
+			if err == nil && c.output != "json" {
+				c.unknownModels(cmd.Context(), subject.Models)
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -321,10 +325,10 @@ type incidentFound struct {
 // printFound shows where words stand, and up to where was looked.
 func (c *command) printFound(found []incidentFound, cut []string, searched int, after string) {
 	for _, f := range found {
-		c.printf("  %s, entry %d, %s, %s: %s\n", f.Incident, f.Seq, until(f.At, c.Now()), f.Type, shorten(f.Text, 120))
+		c.printf("  %s, entry %d, %s, %s: %s\n", f.Incident, f.Seq, until(f.At, c.Now()), f.Type, c.cut(f.Text, 120))
 	}
 	if len(cut) > 0 {
-		c.printf("only the youngest entries were looked at of %s\n", shorten(strings.Join(cut, ", "), 200))
+		c.printf("only the youngest entries were looked at of %s\n", c.cut(strings.Join(cut, ", "), 200))
 	}
 	if after != "" {
 		c.printf("%d entries looked at, down to %s; older ones: --after %s\n", searched, after, after)
@@ -378,11 +382,11 @@ func (c *command) incidentListCmd() *cobra.Command {
 				if err := json.Unmarshal(raw, &v); err != nil {
 					return fmt.Errorf("read an incident: %w", err)
 				}
-				title := shorten(v.Title, 48)
+				title := c.cut(v.Title, 48)
 				if v.Kind == "exercise" {
-					title = "[exercise] " + shorten(v.Title, 37)
+					title = "[exercise] " + c.cut(v.Title, 37)
 				}
-				rows = append(rows, []string{v.ID, v.Status, v.severityText(), title, dash(v.Lead), strconv.Itoa(v.InForce), until(v.OpenedAt, c.Now())})
+				rows = append(rows, []string{v.ID, v.Status, v.severityText(), title, dash(c.person(v.Lead)), strconv.Itoa(v.InForce), until(v.OpenedAt, c.Now())})
 			}
 			table(c.Stdout, rows)
 			if texts {

@@ -141,7 +141,7 @@ func (c *command) signalListCmd() *cobra.Command {
 		Use: "ls", Aliases: []string{"list"}, Short: "Signals, the youngest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(c, cmd, "/signals?"+encoded(q), "signals", "", []string{"ID", "CASE", "TYPE", "SOURCE", "TITLE", "HINT", "TIMES", "LAST"}, func(v *signalText) []string {
-				return []string{v.ID, dash(v.Case), shorten(v.Type, 16), shorten(v.Source, 16), shorten(v.Title, 36), dash(v.Severity), strconv.Itoa(v.Count), until(v.LastAt, c.Now())}
+				return []string{v.ID, dash(v.Case), c.cut(v.Type, 16), c.cut(v.Source, 16), c.cut(v.Title, 36), dash(v.Severity), strconv.Itoa(v.Count), until(v.LastAt, c.Now())}
 			})
 		},
 	}
@@ -183,7 +183,7 @@ func (c *command) signalShowCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(c, cmd, "/signals/"+url.PathEscape(args[0]), func(v *signalText) error {
 				c.printf("%s  %s  %s  from %s\n%s\nobserved %s, %d times, last %s; sent by %s; case %s; TLP:%s\n", v.ID, v.Type, dash(v.Severity), v.Source, v.Title,
-					v.ObservedAt.Format(time.RFC3339), v.Count, until(v.LastAt, c.Now()), v.By, dash(v.Case), v.TLP)
+					v.ObservedAt.Format(time.RFC3339), v.Count, until(v.LastAt, c.Now()), c.person(v.By), dash(v.Case), v.TLP)
 				if v.Text != "" {
 					c.printf("%s\n", v.Text)
 				}
@@ -210,7 +210,7 @@ func (c *command) signalOutcomesCmd() *cobra.Command {
 				for _, k := range slices.Sorted(maps.Keys(o.Closed)) {
 					closed = append(closed, fmt.Sprintf("%s %d", k, o.Closed[k]))
 				}
-				return []string{shorten(o.Source, 20), shorten(o.Type, 20), strconv.Itoa(o.Signals), strconv.Itoa(o.Repeats), strconv.Itoa(o.Cases), strconv.Itoa(o.Open), strconv.Itoa(o.Promoted), right, shorten(strings.Join(closed, ", "), 30)}
+				return []string{c.cut(o.Source, 20), c.cut(o.Type, 20), strconv.Itoa(o.Signals), strconv.Itoa(o.Repeats), strconv.Itoa(o.Cases), strconv.Itoa(o.Open), strconv.Itoa(o.Promoted), right, c.cut(strings.Join(closed, ", "), 30)}
 			})
 		},
 	}
@@ -229,7 +229,7 @@ func (c *command) caseListCmd() *cobra.Command {
 				if became == "" {
 					became = v.Closing
 				}
-				return []string{v.ID, v.Status, dash(v.Severity), shorten(v.Title, 44), strconv.Itoa(v.Count + v.Repeats), dash(v.Owner), dash(became), until(v.OpenedAt, c.Now())}
+				return []string{v.ID, v.Status, dash(v.Severity), c.cut(v.Title, 44), strconv.Itoa(v.Count + v.Repeats), dash(c.person(v.Owner)), dash(became), until(v.OpenedAt, c.Now())}
 			})
 		},
 	}
@@ -260,7 +260,7 @@ func (c *command) printTriage(v *triageText) error {
 		c.printf("  … %s more: andon signal ls --case %s\n", plural(int64(n), "signal"), v.ID)
 	}
 	for _, e := range v.Entries {
-		c.printf("%s  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), shorten(c.person(e.Actor), 10), e.Text)
+		c.printf("%s  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), c.cut(c.person(e.Actor), 10), c.named(e.Text))
 	}
 	c.caseNext(v)
 	return nil

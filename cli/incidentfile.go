@@ -36,6 +36,7 @@ func (c *command) incidentTimelineCmd() *cobra.Command {
 				TLP        string    `json:"tlp"`
 				Restricted bool      `json:"restricted"`
 				Erased     bool      `json:"erased"`
+				Commitment string    `json:"commitment"`
 			}
 			q := url.Values{"limit": {"50"}, "before": {strconv.FormatUint(1<<63, 10)}}
 			if all || after != "" {
@@ -70,6 +71,9 @@ func (c *command) incidentTimelineCmd() *cobra.Command {
 					if e.Erased {
 						e.Text = "(erased)"
 					}
+					if e.Commitment != "" && !e.Erased {
+						e.Text += "\nto erase it: andon ledger erase " + e.Commitment + " --reason …"
+					}
 					if e.Restricted {
 						e.Text = "[need to know] " + e.Text
 					}
@@ -79,7 +83,7 @@ func (c *command) incidentTimelineCmd() *cobra.Command {
 					if len(e.Refs) > 0 && e.Type == "incident.note" {
 						e.Text += "  (" + strings.Join(e.Refs, ", ") + ")"
 					}
-					c.printf("%s  %6d  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), e.Seq, shorten(c.person(e.Actor), 10), strings.ReplaceAll(e.Text, "\n", "\n"+strings.Repeat(" ", 35)))
+					c.printf("%s  %6d  %-10s %s\n", e.At.UTC().Format("01-02 15:04:05"), e.Seq, c.cut(c.person(e.Actor), 10), strings.ReplaceAll(c.named(e.Text), "\n", "\n"+strings.Repeat(" ", 35)))
 				}
 				if page.After == nil || !all {
 					return nil
@@ -278,7 +282,7 @@ func (c *command) incidentPatternsCmd() *cobra.Command {
 		Use: "patterns", Short: "Near misses by their pattern", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(c, cmd, "/near-misses", "patterns", "", []string{"PATTERN", "TIMES", "STOPPED BY", "INCIDENTS"}, func(p *incident.Pattern) []string {
-				return []string{shorten(p.Pattern, 40), strconv.Itoa(p.Count), shorten(strings.Join(p.Barriers, "; "), 30), shorten(strings.Join(p.Incidents, " "), 24)}
+				return []string{c.cut(p.Pattern, 40), strconv.Itoa(p.Count), c.cut(strings.Join(p.Barriers, "; "), 30), c.cut(strings.Join(p.Incidents, " "), 24)}
 			})
 		},
 	}

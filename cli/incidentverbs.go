@@ -15,11 +15,11 @@ import (
 
 // recordVerb is one step on an incident or a triage case: POST below it.
 type recordVerb struct {
-	use, short, example string
-	args                []string // beside the id: fields of the body
-	path                string
-	flags               []recordFlag
-	undo                func(id string, args []string) string // "": there is nothing to undo
+	use, short, long, example string
+	args                      []string // beside the id: fields of the body
+	path                      string
+	flags                     []recordFlag
+	undo                      func(id string, args []string) string // "": there is nothing to undo
 }
 
 // recordFlag is a field of the body, as a flag.
@@ -49,7 +49,7 @@ var incidentVerbs = []recordVerb{
 	{use: "hypothesis ID [TEXT]", short: "State a hypothesis, or change one (--change h-1)", args: []string{"?text"}, path: "hypotheses",
 		flags: []recordFlag{{name: "change", field: "id", help: "`hypothesis` to change"}, {name: "confidence", field: "confidence", help: "0 to 1", read: readNumber}, {name: "status", field: "status", help: "open, confirmed, refuted or set_aside"},
 			{name: "for", field: "for", help: "what speaks for it", many: true, read: readEvidence}, {name: "against", field: "against", help: "what speaks against it", many: true, read: readEvidence}, reasonFlag}},
-	{use: "time ID NAME [VALUE]", short: "Say when something was, as far as it is known", args: []string{"name", "?value"}, path: "times",
+	{use: "time ID NAME [VALUE]", short: "Say when something was, as far as it is known", long: "Say when something was, as far as it is known. NAME is one of " + strings.Join(incident.TimeNames, ", ") + ".\nVALUE is written as far as it is known: 2026, 2026-11, 2026-11-26, 2026-11-26T14Z, 2026-11-26T14:05Z or with seconds.", args: []string{"name", "?value"}, path: "times",
 		example: "  andon incident time i-7 started_at 2026-11-25T14Z --reason \"first wrong answer in the logs\"\n  andon incident time i-7 ended_at --status unknown --reason \"logs were lost\"",
 		flags:   []recordFlag{{name: "status", field: "status", help: "known, estimated or unknown"}, {name: "precision", field: "precision", help: "year to second; default as it is written"}, reasonFlag}},
 	{use: "task ID [TEXT]", short: "Set a task, or change one (--change k-1 --status done)", args: []string{"?text"}, path: "tasks",
@@ -138,7 +138,7 @@ func harmFlag(values []string) ([]incident.Fact, error) {
 func (c *command) recordCmd(name, below string, v *recordVerb) *cobra.Command {
 	texts, lists, bools := make([]string, len(v.flags)), make([][]string, len(v.flags)), make([]bool, len(v.flags))
 	cmd := &cobra.Command{
-		Use: v.use, Short: v.short, Example: v.example,
+		Use: v.use, Short: v.short, Long: v.long, Example: v.example,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := v.arguments(name, args)
 			if err != nil {

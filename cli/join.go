@@ -85,7 +85,7 @@ func (c *command) joinListCmd() *cobra.Command {
 		Use: "ls", Aliases: []string{"list"}, Short: "The join tokens; never their text", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(c, cmd, "/join-tokens", "tokens", "", []string{"ID", "GATEWAY", "STATE", "ENDS", "MADE", "BY", "CREDENTIAL"}, func(t *joinToken) []string {
-				return []string{t.ID, t.Gateway, t.State, until(t.ExpiresAt, c.Now()), until(t.CreatedAt, c.Now()), t.CreatedBy, t.Credential}
+				return []string{t.ID, t.Gateway, t.State, until(t.ExpiresAt, c.Now()), until(t.CreatedAt, c.Now()), c.person(t.CreatedBy), t.Credential}
 			})
 		},
 	}
@@ -138,7 +138,7 @@ func (c *command) credentialsCmd() *cobra.Command {
 		Use: "credentials", Short: "The credentials of gateways that joined", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(c, cmd, "/credentials?limit=1000", "credentials", "", []string{"ID", "GATEWAY", "STATE", "ENDS", "ISSUED", "RENEWED", "REASON"}, func(cr *gatewayCredential) []string {
-				return []string{cr.ID, cr.Gateway, cr.State, until(cr.ExpiresAt, c.Now()), until(cr.IssuedAt, c.Now()), until(cr.RenewedAt, c.Now()), shorten(cr.Reason, 40)}
+				return []string{cr.ID, cr.Gateway, cr.State, until(cr.ExpiresAt, c.Now()), until(cr.IssuedAt, c.Now()), until(cr.RenewedAt, c.Now()), c.cut(cr.Reason, 40)}
 			})
 		},
 	}

@@ -174,7 +174,7 @@ func (c *command) listSettle(ctx context.Context, cl *client, v *listView, wait 
 		}
 		if now.Digest != digest {
 			ticker.end()
-			return fmt.Errorf("%s was changed by somebody else meanwhile: %s by %s (%s)", v.Name, now.Action, now.By, now.Reason)
+			return fmt.Errorf("%s was changed by somebody else meanwhile: %s by %s (%s)", v.Name, now.Action, c.person(now.By), now.Reason)
 		}
 		*v = now
 	}
@@ -246,7 +246,7 @@ func (c *command) listShowCmd() *cobra.Command {
 				if v.Source != "" {
 					c.printf("source   %s (SHA-256 of the text)\n", v.Source)
 				}
-				c.printf("%-8s %s by %s, revision %d, entry %d%s\n", v.Action, until(v.Since, c.Now()), v.By, v.Revision, v.Entry, because(v.Reason))
+				c.printf("%-8s %s by %s, revision %d, entry %d%s\n", v.Action, until(v.Since, c.Now()), c.person(v.By), v.Revision, v.Entry, because(v.Reason))
 				c.printf("named by %s\n", dash(strings.Join(v.Corrections, " ")))
 				for i := range v.Points {
 					c.printf("  %s  %s\n", v.Points[i].Name, v.Points[i].words())
@@ -298,7 +298,7 @@ func (c *command) listRmCmd() *cobra.Command {
 				return err
 			}
 			q := url.Values{"reason": {reason}}
-			return c.done(cmd, http.MethodDelete, listPath(args[0])+"?"+q.Encode(), nil, map[string]any{"name": args[0], "removed": true}, args[0] + "  removed")
+			return c.done(cmd, http.MethodDelete, listPath(args[0])+"?"+q.Encode(), nil, map[string]any{"name": args[0], "removed": true}, args[0]+"  removed")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record (required)")

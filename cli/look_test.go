@@ -45,6 +45,8 @@ func TestExplain(t *testing.T) {
 		"corrections":[{"id":"c-1","state":"active","kind":"stop","params":{"level":"L3"},"scope":{"models":["sim-large"]},"reason":"leak"}]}`)
 	f.run(t, "explain", "r-1").want(t, 0, "r-1  refused with 503 Service Unavailable", "on gw-1 under revision 6", "openai.chat, model sim-large, org acme", "because of c-1", "leak")
 	f.run(t, "explain", "r-2").want(t, 1, "nothing here")
+	f.on("GET /requests/r-3", 200, `{"request_id":"r-3","decisions":[{"request_id":"r-3","gateway":"gw-1","at":"2026-11-20T11:00:00Z","revision":6,"action":"served","model":"sim-large"}],"corrections":[],"silent":["gw-2","gw-3"]}`)
+	f.run(t, "explain", "r-3").want(t, 0, "not answered by gw-2, gw-3")
 }
 
 func TestKindsListsTheWholeCatalogue(t *testing.T) {
@@ -56,6 +58,9 @@ func TestKindsListsTheWholeCatalogue(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	points := func(state string) string {
+		return `{"revision":7,"points":[{"name":"gw-1","state":"` + state + `","revision":7}]}`
+	}
 	at := func(state string) string {
 		return `{"id":"k-1","org":"acme","revision":7,"effect":{"desired":1,"points":[{"name":"gw-1","state":"` + state + `","revision":7}]}}`
 	}
@@ -64,11 +69,21 @@ func TestKeys(t *testing.T) {
 		on("GET /keys", 200, `{"keys":[{"id":"k-1","org":"acme","attributes":["a=b"]}]}`).on("DELETE /keys/k-1", 200, at("sent"))
 	f.run(t, "keys", "create", "--org", "acme", "--attribute", "a=b", "--for", "1d").want(t, 0, "k-1  org acme\nandon-abc\n", "undo: andon keys revoke k-1")
 	f.run(t, "keys", "create", "--org", "acme", "--use-case", "legal/advise", "--use-case", "medical").want(t, 0, `warning: "legal/advise" is not in the taxonomy`)
-	f.on("PUT /apps/reader", 200, `{"name":"reader","use_cases":["medical","meddical"],"keys":1}`)
+	f.on("GET /points", 200, points("sent")).on("GET /points", 200, points("synced")).on("PUT /apps/reader", 200, `{"name":"reader","use_cases":["medical","meddical"],"keys":1}`)
 	r := f.run(t, "apps", "register", "reader", "--use-case", "medical,meddical", "--reason", "r")
 	if r.want(t, 0, "  1 key\n", `warning: "meddical" is not`, "undo: andon apps remove reader"); strings.Contains(r.out, `"medical"`) {
 		t.Error(r.out)
 	}
+	if got := len(f.sent("GET /points")); got != 2 {
+		t.Errorf("gateways were asked %d times whether they know the application", got)
+	}
+	f.on("DELETE /apps/reader", 204, "").on("POST /corrections/c-5/acknowledge", 201, `{"id":"ack-1","correction":"c-5","org":"acme","entry":9}`)
+	f.run(t, "apps", "remove", "reader", "--reason", "r").want(t, 0, "reader removed\n")
+	f.run(t, "acknowledge", "c-5", "--org", "acme", "--reason", "letter").want(t, 0, "ack-1  c-5 acknowledged by acme  entry 9\n")
+	late := newFake(t).on("GET /points", 200, points("sent")).on("DELETE /apps/reader", 204, "").on("PUT /apps/reader", 200, `{"name":"reader","use_cases":["medical"]}`)
+	late.run(t, "apps", "remove", "reader", "--reason", "r", "--wait", "20ms").want(t, 4, "reader removed\n", "not yet everywhere after 20 ms: gw-1 (sent)")
+	late.run(t, "apps", "register", "reader", "--use-case", "medical", "--reason", "r", "--wait", "20ms", "-o", "json").want(t, 4, `"pending":["gw-1 (sent)"]`)
+	late.run(t, "apps", "remove", "reader", "--reason", "r", "--wait", "0").want(t, 0, "not waited for: gw-1 (sent)")
 	if got := f.sent("POST /keys")[0].body["expires_at"]; got != "2026-11-21T12:00:00Z" {
 		t.Errorf("expiry sent: %v", got)
 	}

@@ -84,7 +84,7 @@ func (c *command) operatorsListCmd() *cobra.Command {
 				if !op.RemovedAt.IsZero() {
 					state = "removed " + until(op.RemovedAt, c.Now())
 				}
-				return []string{op.ID, shorten(op.Name, 24), op.Role, op.Source, dash(strings.Join(op.Factors, ", ")), until(op.CreatedAt, c.Now()), op.CreatedBy, state}
+				return []string{op.ID, c.cut(op.Name, 24), op.Role, op.Source, dash(strings.Join(op.Factors, ", ")), until(op.CreatedAt, c.Now()), c.person(op.CreatedBy), state}
 			})
 		},
 	}

@@ -109,7 +109,7 @@ func (c *command) sessionsListCmd() *cobra.Command {
 				if used.Before(s.OpenedAt) {
 					used = s.OpenedAt
 				}
-				return []string{s.ID, shorten(s.Name, 24), s.Method, until(s.OpenedAt, c.Now()), until(used, c.Now()), until(s.ExpiresAt, c.Now()), this}
+				return []string{s.ID, c.cut(s.Name, 24), s.Method, until(s.OpenedAt, c.Now()), until(used, c.Now()), until(s.ExpiresAt, c.Now()), this}
 			})
 		},
 	}
@@ -137,7 +137,7 @@ func (c *command) endCmd(what, path, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "revoke ID", Aliases: []string{"rm"}, Short: short, Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.done(cmd, http.MethodDelete, path+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, map[string]string{"id": args[0], "state": "revoked"}, what + " " + args[0] + " is revoked; there is no way back: make a new one")
+			return c.done(cmd, http.MethodDelete, path+url.PathEscape(args[0])+"?reason="+url.QueryEscape(reason), nil, map[string]string{"id": args[0], "state": "revoked"}, what+" "+args[0]+" is revoked; there is no way back: make a new one")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
@@ -182,12 +182,23 @@ func (c *command) tokensListCmd() *cobra.Command {
 		Use: "ls", Aliases: []string{"list"}, Short: "Your API tokens; for an administrator: those of others", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(c, cmd, "/tokens"+ownerQuery(owner), "tokens", "", []string{"ID", "NAME", "OF", "ROLES", "SCOPES", "USED", "ENDS", "STATE"}, func(t *apiToken) []string {
-				return []string{t.ID, shorten(t.Name, 20), t.Operator, shorten(strings.Join(t.Roles, ","), 20), shorten(strings.Join(t.Scopes, ","), 30), until(t.LastUsedAt, c.Now()), until(t.ExpiresAt, c.Now()), t.State}
+				return []string{t.ID, c.cut(t.Name, 20), c.person(t.Operator), c.cut(strings.Join(t.Roles, ","), 20), c.cut(strings.Join(t.Scopes, ","), 30), c.used(t.LastUsedAt), until(t.ExpiresAt, c.Now()), t.State}
 			})
 		},
 	}
 	cmd.Flags().StringVar(&owner, "operator", "", "an operator's id, or all (administrators)")
 	return cmd
+}
+
+// used is when a token was used last. The control plane tells the hour alone.
+func (c *command) used(hour time.Time) string {
+	switch ago := c.Now().Sub(hour); {
+	case hour.IsZero():
+		return "-"
+	case ago >= 0 && ago < time.Hour:
+		return "within the hour"
+	}
+	return hour.UTC().Format("2006-01-02 15h UTC")
 }
 
 func (c *command) simIssuerCmd() *cobra.Command {

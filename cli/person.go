@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"time"
 )
 
@@ -26,6 +27,14 @@ func (c *command) person(id string) string {
 		return name
 	}
 	return id
+}
+
+// byWhom is where a text of the control plane names whoever did something.
+var byWhom = regexp.MustCompile(`\bby op-[0-9]+\b`)
+
+// named puts names for the ids in a text of the control plane.
+func (c *command) named(text string) string {
+	return byWhom.ReplaceAllStringFunc(text, func(by string) string { return "by " + c.person(by[len("by "):]) })
 }
 
 // people are the names of several.

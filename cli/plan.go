@@ -112,13 +112,16 @@ func vacant(dir string) error {
 func (c *command) loadPlan(dir string) (*plan.Plan, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, &hinted{fmt.Errorf("open the plan's folder: %w", err), "andon plan init " + dir + " writes an example"}
+		return nil, usagef("andon plan init "+dir+" writes an example", "open the plan's folder: %v", err)
 	}
 	defer root.Close()
 	p, err := plan.Load(root.FS())
 	var faults plan.Faults
-	if !errors.As(err, &faults) {
-		return p, err
+	switch {
+	case err == nil:
+		return p, nil
+	case !errors.As(err, &faults):
+		return nil, usagef("andon plan init "+dir+" writes an example", "%s: %v", dir, err)
 	}
 	for i := range faults { // as an editor finds it from here
 		if faults[i].File != "" {
@@ -382,7 +385,7 @@ func (c *command) planVersionsCmd() *cobra.Command {
 				if err := json.Unmarshal(raw, &v); err != nil {
 					return fmt.Errorf("read a version: %w", err)
 				}
-				rows = append(rows, []string{strconv.Itoa(v.Version), until(v.AppliedAt, c.Now()), v.AppliedBy, shorten(v.Digest, 13), shorten(v.Reason, 60)})
+				rows = append(rows, []string{strconv.Itoa(v.Version), until(v.AppliedAt, c.Now()), c.person(v.AppliedBy), c.cut(v.Digest, 13), c.cut(v.Reason, 60)})
 			}
 			table(c.Stdout, rows)
 			return nil

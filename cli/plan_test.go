@@ -180,7 +180,7 @@ func TestAFaultyPlanIsNotSent(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.err), &out); err != nil || len(out.Faults) < 3 || out.Faults[0].Line == 0 || out.Faults[0].File == "" {
 		t.Errorf("%v %s", err, r.err)
 	}
-	if r := f.run(t, "plan", "diff", filepath.Join(dir, "nowhere")); r.code != 1 || !strings.Contains(r.err, "andon plan init") {
+	if r := f.run(t, "plan", "diff", filepath.Join(dir, "nowhere")); r.code != 2 || !strings.Contains(r.err, "andon plan init") {
 		t.Errorf("%+v", r)
 	}
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "more.yaml")); err != nil {

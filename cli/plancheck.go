@@ -237,7 +237,7 @@ func (c *command) printMatrix(m *plan.Matrix) {
 		}
 		models := "all models"
 		if len(row.Models) > 0 {
-			models = shorten(strings.Join(row.Models, ", "), 60)
+			models = c.cut(strings.Join(row.Models, ", "), 60)
 		}
 		state := ""
 		if !row.Covered {
@@ -262,7 +262,7 @@ func (c *command) printMatrix(m *plan.Matrix) {
 			if x.Playbook != row.Threat {
 				step = x.Playbook + "/" + step
 			}
-			rows = append(rows, []string{"  " + shorten(x.Class, 18), fmt.Sprint(x.Rank), shorten(step, 24), x.Speed(), x.Enforced, shorten(x.Permitted(), 18), drilled, shorten(fallback, 10)})
+			rows = append(rows, []string{"  " + c.cut(x.Class, 18), fmt.Sprint(x.Rank), c.cut(step, 24), x.Speed(), x.Enforced, c.cut(x.Permitted(), 18), drilled, c.cut(fallback, 10)})
 		}
 		table(c.Stdout, rows)
 	}

@@ -60,7 +60,8 @@ func TestPlanCheckOffline(t *testing.T) {
 	offline(t, "plan", "check", "--offline").want(t, 2, "needs a plan's folder")
 	offline(t, "plan", "check", dir).want(t, 2, "no control plane is named", "--offline, which checks the folder alone")
 	offline(t, "plan", "check", dir, "--offline", "-o", "json", "--sarif", "-").want(t, 2, "either SARIF or JSON")
-	offline(t, "plan", "check", filepath.Join(dir, "none"), "--offline").want(t, 1, "none")
+	offline(t, "plan", "check", filepath.Join(dir, "none"), "--offline").want(t, 2, "none", "andon plan init")
+	offline(t, "plan", "check", t.TempDir(), "--offline").want(t, 2, "holds no file that ends in .yaml", "andon plan init")
 	offline(t, "plan", "check", "a", "b", "--offline").want(t, 2)
 	if err := os.WriteFile(filepath.Join(dir, "bad.yaml"), []byte("modles: []\n"), 0o644); err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func (c *command) planWaiversCmd() *cobra.Command {
 				path += "&state=active"
 			}
 			return list(c, cmd, path, "waivers", "no finding is waived", []string{"ID", "STATE", "RULE", "SUBJECT", "BY", "UNTIL", "REASON"}, func(w *waiver) []string {
-				return []string{w.ID, w.State, w.Rule, shorten(w.Subject, 28), shorten(w.ByName, 12), until(w.Until, c.Now()), shorten(w.Reason, 26)}
+				return []string{w.ID, w.State, w.Rule, c.cut(w.Subject, 28), c.cut(w.ByName, 12), until(w.Until, c.Now()), c.cut(w.Reason, 26)}
 			})
 		},
 	}

@@ -53,7 +53,7 @@ func (c *command) planShowCmd() *cobra.Command {
 			if !v.InForce {
 				state = "replaced"
 			}
-			c.printf("version %d of the plan of %s  %s\n  applied %s by %s: %s\n  digest %s\n", v.Version, v.Org, state, until(v.AppliedAt, c.Now()), v.AppliedBy, v.Reason, v.Digest)
+			c.printf("version %d of the plan of %s  %s\n  applied %s by %s: %s\n  digest %s\n", v.Version, v.Org, state, until(v.AppliedAt, c.Now()), c.person(v.AppliedBy), v.Reason, v.Digest)
 			if v.Addresses == "hidden" || v.Addresses == "erased" {
 				c.printf("  the addresses of contacts are %s\n", v.Addresses)
 			}
@@ -96,7 +96,7 @@ func (c *command) printPlan(p *plan.Plan) {
 		if len(rows) > 1 {
 			for _, r := range rows {
 				for i := range r {
-					r[i] = shorten(r[i], 30)
+					r[i] = c.cut(r[i], 30)
 				}
 			}
 			c.printf("\n%s\n", title)

@@ -97,7 +97,7 @@ func (c *command) playbookListCmd() *cobra.Command {
 				}
 				rows := [][]string{{"NAME", "STEPS", "RUNGS", "STOP-GAP", "TESTED", "RUNS", "FOR"}}
 				for _, p := range list.Playbooks {
-					rows = append(rows, []string{p.Name, strconv.Itoa(p.Steps), strconv.Itoa(p.Corrections), dash(p.StopGap), dash(p.TestedAt), dash(strings.Join(p.Runs, " ")), shorten(p.Description, 44)})
+					rows = append(rows, []string{p.Name, strconv.Itoa(p.Steps), strconv.Itoa(p.Corrections), dash(p.StopGap), dash(p.TestedAt), dash(strings.Join(p.Runs, " ")), c.cut(p.Description, 44)})
 				}
 				table(c.Stdout, rows)
 				return nil
@@ -182,7 +182,7 @@ func (c *command) printPlaybook(p *playbook.Playbook) {
 		if s.If != nil {
 			after += " (if " + strings.Join(s.If.Is, " or ") + ")"
 		}
-		rows = append(rows, []string{shorten(s.Name, 24), shorten(s.Words(), 48), shorten(dash(after), 26), shorten(s.Taker(), 18)})
+		rows = append(rows, []string{c.cut(s.Name, 24), c.cut(s.Words(), 48), c.cut(dash(after), 26), c.cut(s.Taker(), 18)})
 	}
 	if len(p.Steps) > 0 {
 		table(c.Stdout, rows)

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,10 +30,49 @@ func TestRunsAreShownWithTheNextCommand(t *testing.T) {
 		t.Error(b)
 	}
 	f.run(t, "runs", "decide", "r-1", "extend").want(t, 2, "--reason is required")
+	f.run(t, "runs", "decide", "r-1", "yes", "--reason", "quiet").want(t, 0)
+	if b := f.sent("POST /runs/r-1/decide")[1].body; b["step"] != "ask" || b["choice"] != "yes" {
+		t.Errorf("the one decision that is open was not taken: %v", b)
+	}
 	f.run(t, "runs", "confirm", "r-1", "stop").want(t, 1, `step "stop" is waiting`)
 	f.run(t, "runs", "skip", "r-1", "stop", "--reason", "r").want(t, 3, "takes the role")
 	f.run(t, "runs", "done", "r-1", "look").want(t, 2, "--note is missing")
 	f.run(t, "runs", "met", "r-1", "one", "--note", "n").want(t, 2, "not the number of a criterion")
+}
+
+func TestWhichDecisionOfARun(t *testing.T) {
+	two := `{"id":"r-1","state":"running","steps":[{"name":"ask","kind":"decision","state":"ready","options":["yes","no"]},{"name":"tell","kind":"decision","state":"ready","options":["all","none"]}]}`
+	f := newFake(t).on("GET /runs/r-1", 200, two).on("GET /runs/r-2", 200, `{"id":"r-2","state":"running","steps":[{"name":"ask","kind":"decision","state":"done"}]}`).
+		on("GET /runs/r-3", 200, `{"id":"r-3","state":"running","stop_gap":{"for":"4h","options":["extend","lapse"]}}`).on("POST /runs/r-3/decide", 200, `{"id":"r-3"}`).
+		on("POST /runs/r-2/end", 409, `{"status":409,"code":"run_state","detail":"run r-2 cannot end yet: criterion 1, decided by op-5","allowed":["criterion 1"]}`).
+		on("GET /operators", 200, `{"operators":[{"id":"op-5","name":"eve"}]}`)
+	f.run(t, "runs", "decide", "r-1", "yes", "--reason", "r").want(t, 2, "r-1 asks for 2 decisions: ask, tell; name the step", "andon runs decide r-1 ask 'yes|no' --reason", "andon runs decide r-1 tell 'all|none'")
+	f.run(t, "runs", "decide", "r-2", "yes", "--reason", "r").want(t, 2, "r-2 asks for no decision now", "andon runs show r-2")
+	f.run(t, "runs", "decide", "r-3", "extend", "--reason", "r").want(t, 0)
+	if b := f.sent("POST /runs/r-3/decide")[0].body; b["step"] != nil || b["choice"] != "extend" {
+		t.Error(b)
+	}
+	r := f.run(t, "runs", "end", "r-2")
+	if r.want(t, 1, "decided by eve", "open: criterion 1"); strings.Contains(r.err, "allowed") {
+		t.Error(r.err)
+	}
+}
+
+// TestTablesAreCutOnTerminalsAlone: a pipe has no width.
+func TestTablesAreCutOnTerminalsAlone(t *testing.T) {
+	long := strings.Repeat("a long word ", 12) + "end"
+	run := `{"id":"r-1","playbook":"leak","state":"running","started_at":"2026-11-20T11:48:00Z","by":"op-1","reason":"seen","steps":[{"name":"look","kind":"task","state":"skipped","what":"` + long + `","note":"` + long + `"}]}`
+	book := `{"name":"leak","description":"d","steps":[{"name":"look","task":{"do":"` + long + `","by":"leads"}}],"exit":["over"],"digest":"x"}`
+	f := newFake(t).on("GET /runs/r-1", 200, run).on("GET /runs", 200, `{"runs":[`+run+`]}`).on("GET /playbooks/leak", 200, book).on("GET /operators", 200, `{"operators":[{"id":"op-1","name":"ann"}]}`)
+	for _, args := range [][]string{{"runs", "show", "r-1"}, {"playbook", "show", "leak"}} {
+		f.run(t, args...).want(t, 0, long)
+		env := Env{Args: append(args, "--server", f.URL, "--token", token), Terminal: true}
+		if r := runWith(t, env); r.code != 0 || strings.Contains(r.out, long) || !strings.Contains(r.out, "…") {
+			t.Errorf("%v: exit %d, %s", args, r.code, r.out)
+		}
+	}
+	f.run(t, "runs", "show", "r-1").want(t, 0, "in the name of ann")
+	f.run(t, "runs", "ls").want(t, 0, "ann")
 }
 
 func TestPlaybooksAreStarted(t *testing.T) {

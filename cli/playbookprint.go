@@ -13,7 +13,7 @@ func (c *command) printRun(r *shownRun) error {
 	if r.StopGap != nil {
 		what = "stop-gap of " + what
 	}
-	c.printf("%s  %s  %s  begun %s, in the name of %s", r.ID, what, r.State, until(r.StartedAt, now), r.By)
+	c.printf("%s  %s  %s  begun %s, in the name of %s", r.ID, what, r.State, until(r.StartedAt, now), c.person(r.By))
 	if r.Incident != "" {
 		c.printf("  %s", r.Incident)
 	}
@@ -37,7 +37,7 @@ func (c *command) printRun(r *shownRun) error {
 		mark, where := "[ ]", s.State
 		switch s.State {
 		case "done":
-			mark, where = "[x]", "by "+s.By
+			mark, where = "[x]", "by "+c.person(s.By)
 			if s.Auto {
 				where = "by itself"
 			}
@@ -76,7 +76,7 @@ func (c *command) printRun(r *shownRun) error {
 				where += ": " + s.Default
 			}
 		}
-		rows = append(rows, []string{mark, shorten(s.Name, 24), shorten(s.What, 40), shorten(where, 46)})
+		rows = append(rows, []string{mark, c.cut(s.Name, 24), c.cut(s.What, 40), c.cut(where, 46)})
 	}
 	if len(rows) > 0 {
 		table(c.Stdout, rows)
@@ -107,7 +107,7 @@ func (c *command) printRun(r *shownRun) error {
 		if !e.MetAt.IsZero() {
 			mark, by = "[x]", "  "+until(e.MetAt, now)+": "+e.Evidence
 		}
-		c.printf("%s over when (%d)  %s%s\n", mark, e.N, e.Text, shorten(by, 60))
+		c.printf("%s over when (%d)  %s%s\n", mark, e.N, e.Text, c.cut(by, 60))
 	}
 	c.printPending(r.Pending, r)
 	if r.State == "running" {
@@ -153,7 +153,7 @@ func (c *command) printPending(list []pendingRun, r *shownRun) {
 				when = " (late: " + until(p.Due, c.Now()) + ")"
 			}
 		}
-		c.printf("next%s: %s\n      %s\n", when, shorten(p.What, 100), p.command(options))
+		c.printf("next%s: %s\n      %s\n", when, c.cut(p.What, 100), p.command(options))
 	}
 }
 
@@ -215,7 +215,7 @@ func (c *command) printSimulation(v *simulation) error {
 	if g := v.StopGap; g != nil {
 		c.printf("stop-gap, for %s:\n", g.For)
 		for i, w := range g.What {
-			c.printf("  %s  (%s)\n", shorten(w, 70), reach(&g.Corrections[i]))
+			c.printf("  %s  (%s)\n", c.cut(w, 70), reach(&g.Corrections[i]))
 		}
 	}
 	rows := [][]string{{"", "STEP", "WHAT", "AT +", "WHO", "REACH"}}
@@ -228,7 +228,7 @@ func (c *command) printSimulation(v *simulation) error {
 		if s.State != "done" {
 			at = "not needed"
 		}
-		rows = append(rows, []string{mark, shorten(s.Step, 20), shorten(s.What, 38), at, shorten(s.Who, 20), reach(s.Effect)})
+		rows = append(rows, []string{mark, c.cut(s.Step, 20), c.cut(s.What, 38), at, c.cut(s.Who, 20), reach(s.Effect)})
 	}
 	if len(v.Steps) > 0 {
 		table(c.Stdout, rows)

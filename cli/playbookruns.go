@@ -172,6 +172,8 @@ func (c *command) runsDecideCmd() *cobra.Command {
 		Use: "decide RUN [STEP] CHOICE --reason TEXT", Short: "Answer a decision of a run, or say what follows a stop-gap: extend, replace or lapse",
 		Example: `  andon runs decide r-3 widen no --reason "still three orgs an hour"
   andon runs decide r-2 extend --for 2h --reason "the fix is being tested"`,
+		Long: `Answers a decision of a run. STEP may be left out where a single one is open. Of a stop-gap
+it says what follows: extend, replace (by the playbook's ladder) or lapse.`,
 		Args: cobra.RangeArgs(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if strings.TrimSpace(reason) == "" {
@@ -180,6 +182,10 @@ func (c *command) runsDecideCmd() *cobra.Command {
 			body := map[string]any{"choice": args[len(args)-1], "reason": reason}
 			if len(args) == 3 {
 				body["step"] = args[1]
+			} else if step, err := c.openDecision(cmd, args[0]); err != nil {
+				return err
+			} else if step != "" {
+				body["step"] = step
 			}
 			if extend != "" {
 				body["for"] = extend
@@ -190,6 +196,32 @@ func (c *command) runsDecideCmd() *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record (required)")
 	cmd.Flags().StringVar(&extend, "for", "", "extend a stop-gap by this, from now")
 	return cmd
+}
+
+// openDecision is the step of a run that asks for a decision, if a single one does;
+// "" where the run is a stop-gap.
+func (c *command) openDecision(cmd *cobra.Command, run string) (string, error) {
+	var r shownRun
+	if err := c.fetch(cmd, "/runs/"+url.PathEscape(run), &r); err != nil {
+		return "", err
+	}
+	if r.StopGap != nil {
+		return "", nil
+	}
+	var steps, commands []string
+	for _, s := range r.Steps {
+		if s.Kind == "decision" && s.State == "ready" {
+			p := pendingRun{Run: r.ID, Step: s.Name, Do: "decide"}
+			steps, commands = append(steps, s.Name), append(commands, p.command(s.Options))
+		}
+	}
+	switch len(steps) {
+	case 0:
+		return "", usagef("andon runs show "+r.ID, "%s asks for no decision now", r.ID)
+	case 1:
+		return steps[0], nil
+	}
+	return "", usagef(strings.Join(commands, "; or "), "%s asks for %d decisions: %s; name the step", r.ID, len(steps), strings.Join(steps, ", "))
 }
 
 // postRun sends what is done to a run, and shows the run as it is then.
@@ -219,7 +251,7 @@ func (c *command) runsListCmd() *cobra.Command {
 				rows := [][]string{{"RUN", "PLAYBOOK", "STATE", "STEPS", "CRITERIA", "IN FORCE", "BEGUN", "BY", "INCIDENT"}}
 				for i := range list.Runs {
 					r := &list.Runs[i]
-					rows = append(rows, r.row(c.Now()))
+					rows = append(rows, c.runRow(r))
 				}
 				table(c.Stdout, rows)
 				if list.Next != "" {
@@ -234,7 +266,7 @@ func (c *command) runsListCmd() *cobra.Command {
 	return cmd
 }
 
-func (r *shownRun) row(now time.Time) []string {
+func (c *command) runRow(r *shownRun) []string {
 	settled, met, force := 0, 0, 0
 	for _, s := range r.Steps {
 		if s.State == "done" || s.State == "skipped" || s.State == "passed over" {
@@ -255,7 +287,7 @@ func (r *shownRun) row(now time.Time) []string {
 	if r.StopGap != nil {
 		name += " (stop-gap)"
 	}
-	return []string{r.ID, shorten(name, 34), r.State, fmt.Sprintf("%d/%d", settled, len(r.Steps)), fmt.Sprintf("%d/%d", met, len(r.Exit)), strconv.Itoa(force), until(r.StartedAt, now), r.By, dash(r.Incident)}
+	return []string{r.ID, c.cut(name, 34), r.State, fmt.Sprintf("%d/%d", settled, len(r.Steps)), fmt.Sprintf("%d/%d", met, len(r.Exit)), strconv.Itoa(force), until(r.StartedAt, c.Now()), c.person(r.By), dash(r.Incident)}
 }
 
 func (c *command) runsShowCmd() *cobra.Command {

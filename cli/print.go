@@ -67,13 +67,22 @@ func table(w io.Writer, rows [][]string) {
 	_ = tw.Flush()
 }
 
-// shorten cuts a text to n characters for a table.
+// shorten cuts a text to n characters.
 func shorten(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
 	}
 	r := []rune(s)
 	return string(r[:n-1]) + "…"
+}
+
+// cut shortens a text for a table that somebody looks at. What goes elsewhere is
+// never cut: nobody can make the window wider there.
+func (c *command) cut(s string, n int) string {
+	if !c.Terminal {
+		return s
+	}
+	return shorten(s, n)
 }
 
 // plural writes "1 stream", "2 streams".

@@ -116,7 +116,7 @@ func (c *command) printRetention(v *retentionText) {
 	}
 	rows := [][]string{{"CLASS", "KEPT FOR", "DUE", "NOTICE", "HELD", "KEPT", "ERASED", "NEXT", "BASIS"}}
 	for _, k := range v.Classes {
-		keep, basis := "no rule", shorten(k.Basis, 40)
+		keep, basis := "no rule", c.cut(k.Basis, 40)
 		if k.Keep > 0 {
 			keep = k.Keep.String()
 		}
@@ -132,7 +132,7 @@ func (c *command) printRetention(v *retentionText) {
 	if len(v.Items) > 0 {
 		rows = [][]string{{"THING", "WHAT", "STATE", "SINCE", "ERASED", "HELD BY"}}
 		for _, x := range v.Items {
-			rows = append(rows, []string{x.Item, shorten(x.What, 30), x.State, x.Since.UTC().Format("2006-01-02"), until(x.Due, now), x.Why})
+			rows = append(rows, []string{x.Item, c.cut(x.What, 30), x.State, x.Since.UTC().Format("2006-01-02"), until(x.Due, now), x.Why})
 		}
 		c.printf("\n")
 		table(c.Stdout, rows)
@@ -142,7 +142,7 @@ func (c *command) printRetention(v *retentionText) {
 	}
 	for _, h := range v.Holds {
 		if h.ReleasedAt.IsZero() || h.Until.After(now) {
-			c.printf("%s\n", h.words(now))
+			c.printf("%s\n", c.holdWords(&h))
 		}
 	}
 	for i, x := range v.Erased {
@@ -150,18 +150,18 @@ func (c *command) printRetention(v *retentionText) {
 			c.printf("and %d more erasures\n", len(v.Erased)-i)
 			break
 		}
-		c.printf("erased under retention %s (kept %s, plan version %d) on %s by entry %d: %s\n", x.Class, x.Keep, x.Version, x.At.UTC().Format(time.RFC3339), x.Entry, shorten(strings.Join(x.Items, " "), 60))
+		c.printf("erased under retention %s (kept %s, plan version %d) on %s by entry %d: %s\n", x.Class, x.Keep, x.Version, x.At.UTC().Format(time.RFC3339), x.Entry, c.cut(strings.Join(x.Items, " "), 60))
 	}
 }
 
-// words says a hold in a line.
-func (h *retentionHoldText) words(now time.Time) string {
-	out := fmt.Sprintf("legal hold %s of %s since %s, by %s: %s", h.ID, h.Of, h.At.UTC().Format("2006-01-02"), h.By, h.Reason)
+// holdWords says a hold in a line.
+func (c *command) holdWords(h *retentionHoldText) string {
+	out := fmt.Sprintf("legal hold %s of %s since %s, by %s: %s", h.ID, h.Of, h.At.UTC().Format("2006-01-02"), c.person(h.By), h.Reason)
 	if h.Reference != "" {
 		out += " (" + h.Reference + ")"
 	}
 	if !h.ReleasedAt.IsZero() {
-		out += "; released, it ends " + until(h.Until, now)
+		out += "; released, it ends " + until(h.Until, c.Now())
 	}
 	return out
 }
@@ -192,7 +192,7 @@ func (c *command) retentionHoldCmd() *cobra.Command {
 // actHold sends what is done about a hold, and shows it.
 func (c *command) actHold(cmd *cobra.Command, path string, body any, next string) error {
 	return send(c, cmd, http.MethodPost, path, body, func(h *retentionHoldText) error {
-		c.printf("%s\n"+next, h.words(c.Now()), h.ID)
+		c.printf("%s\n"+next, c.holdWords(h), h.ID)
 		return nil
 	})
 }

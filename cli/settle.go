@@ -60,6 +60,29 @@ func await(ctx context.Context, cl *client, path string, deadline time.Time, fre
 	}
 }
 
+// everywhere waits until every point has what was accepted before, and says it to
+// people where that is not so. what was accepted stands in either case.
+func (c *command) everywhere(ctx context.Context, cl *client, what string, sent time.Time, wait time.Duration) (pending []string, err error) {
+	now := &effect{}
+	pending, hope, err := await(ctx, cl, "/points", sent.Add(wait), func() (any, **effect) {
+		now = &effect{}
+		return now, &now
+	})
+	if err != nil {
+		return nil, &unsettled{err: fmt.Errorf("%s was accepted; whether every point knows of it is not known: %w", what, err)}
+	}
+	if len(now.Points) == 0 { // who joins later gets it with the rest
+		return nil, nil
+	}
+	if len(pending) > 0 && c.output != "json" {
+		c.missing(pending, hope, wait)
+	}
+	if len(pending) > 0 && wait > 0 {
+		err = &reported{exitPending, "not yet known everywhere"}
+	}
+	return pending, err
+}
+
 // pending names the points that do not enforce yet, with their state, and says
 // whether waiting can help. A point whose lease has run out has taken its
 // declared posture, which may be to go on under its last order: it does not

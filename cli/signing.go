@@ -124,7 +124,7 @@ func (c *command) signing(cmd *cobra.Command, method, path string, body any) err
 			if where == "" {
 				where = "-"
 			}
-			rows = append(rows, []string{k.ID, k.State, since, k.By, shorten(where, 60)})
+			rows = append(rows, []string{k.ID, k.State, since, c.person(k.By), c.cut(where, 60)})
 		}
 		table(c.Stdout, rows)
 		for _, k := range list.Keys {

@@ -140,7 +140,7 @@ func (c *command) printPoints(w io.Writer, ps []point, desired uint64) {
 	for _, p := range ps {
 		rows = append(rows, []string{
 			p.Name, p.State, strconv.FormatUint(desired, 10), strconv.FormatUint(p.Revision, 10),
-			until(p.Lease, now), strconv.FormatInt(p.Live, 10), p.Credential, shorten(p.Error, 200),
+			until(p.Lease, now), strconv.FormatInt(p.Live, 10), p.Credential, c.cut(p.Error, 200),
 		})
 	}
 	table(w, rows)
@@ -179,7 +179,7 @@ func (c *command) printCorrections(w io.Writer, vs []view) {
 		case v.State == "scheduled":
 			ends = "begins " + until(v.StartsAt, now) + ", ends " + ends
 		}
-		rows = append(rows, []string{v.ID, v.State, v.kindText(), shorten(v.reach(), 60), enforced, ends, shorten(v.Reason, 50)})
+		rows = append(rows, []string{v.ID, v.State, v.kindText(), c.cut(v.reach(), 60), enforced, ends, c.cut(v.Reason, 50)})
 	}
 	table(w, rows)
 }
@@ -198,7 +198,7 @@ func (c *command) pointsCmd() *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use: "remove NAME", Short: "Take a gateway off the list that will not come back", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.done(cmd, http.MethodDelete, "/points/"+url.PathEscape(args[0]), nil, map[string]any{"name": args[0], "removed": true}, args[0] + "  removed")
+			return c.done(cmd, http.MethodDelete, "/points/"+url.PathEscape(args[0]), nil, map[string]any{"name": args[0], "removed": true}, args[0]+"  removed")
 		},
 	}, c.revokeCmd(), c.credentialsCmd())
 	return cmd

@@ -128,7 +128,7 @@ func (c *command) printLook(o *outlook) {
 		case t.Yours:
 			mark = "* "
 		}
-		line := mark + shorten(t.Says, 150)
+		line := mark + c.cut(t.Says, 150)
 		if !t.Due.IsZero() {
 			line += ", due " + until(t.Due, c.Now())
 		}
@@ -143,7 +143,7 @@ func (c *command) printLook(o *outlook) {
 		printed = true
 	}
 	for _, u := range o.Unread {
-		c.printf("! could not read %s\n", shorten(u, 200))
+		c.printf("! could not read %s\n", c.cut(u, 200))
 		printed = true
 	}
 	if printed {

@@ -48,7 +48,7 @@ func (c *command) dependantsCmd() *cobra.Command {
 				if d.OnFallback {
 					now = "on fallback, " + now
 				}
-				return []string{shorten(d.Name, 24), d.Criticality, shorten(strings.Join(d.Models, " "), 24), fallback, strconv.Itoa(d.Keys), now, shorten(strings.Join(d.Contacts, " "), 30)}
+				return []string{c.cut(d.Name, 24), d.Criticality, c.cut(strings.Join(d.Models, " "), 24), fallback, strconv.Itoa(d.Keys), now, c.cut(strings.Join(d.Contacts, " "), 30)}
 			})
 		},
 	}
@@ -113,7 +113,7 @@ func (c *command) policyCmd() *cobra.Command {
 				if k.Notice > 0 {
 					word += " " + k.Notice.String()
 				}
-				rows = append(rows, []string{strings.TrimSpace(k.Kind + " " + k.Level), strconv.Itoa(k.Status), word, shorten(k.Summary, 44), shorten(k.Reversible, 30)})
+				rows = append(rows, []string{strings.TrimSpace(k.Kind + " " + k.Level), strconv.Itoa(k.Status), word, c.cut(k.Summary, 44), c.cut(k.Reversible, 30)})
 			}
 			table(c.Stdout, rows)
 			if got.Yours != nil {

@@ -132,6 +132,37 @@ func (c *command) instead(ctx context.Context, cl *client, d *draft) {
 	}
 }
 
+// servedModel is a model that gateways serve.
+type servedModel struct {
+	Name     string `json:"name"`
+	Fallback string `json:"fallback"`
+}
+
+func (cl *client) models(ctx context.Context) ([]servedModel, error) {
+	var list struct {
+		Models []servedModel `json:"models"`
+	}
+	err := cl.do(ctx, http.MethodGet, "/models", nil, nil, &list)
+	return list.Models, err
+}
+
+// unknownModels warns of models that are not served here. What was said of them
+// stands: a model may have been taken away since.
+func (c *command) unknownModels(ctx context.Context, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	served, err := c.asked.models(ctx)
+	if err != nil || len(served) == 0 {
+		return // it stands; this only adds to it
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(served, func(m servedModel) bool { return m.Name == n }) {
+			c.printf("warning: %q is not a model that is served here\n", n)
+		}
+	}
+}
+
 // fallbacks are the stopped models whose own fallback answers for them, each as
 // "sim-large get sim-small". None are known while the control plane is away: the
 // stop stands, and this only adds to it.
@@ -139,16 +170,11 @@ func (c *command) fallbacks(ctx context.Context, cl *client, d *draft) (out []st
 	if d.Kind != correction.Stop || d.Fallback != "" || d.Mode == correction.Shadow {
 		return nil
 	}
-	var list struct {
-		Models []struct {
-			Name     string `json:"name"`
-			Fallback string `json:"fallback"`
-		} `json:"models"`
-	}
-	if err := cl.do(ctx, http.MethodGet, "/models", nil, nil, &list); err != nil {
+	models, err := cl.models(ctx)
+	if err != nil {
 		return nil
 	}
-	for _, m := range list.Models {
+	for _, m := range models {
 		stopped := func(name string) bool { return d.Scope.All || slices.Contains(d.Scope.Models, name) }
 		if m.Fallback != "" && stopped(m.Name) && !stopped(m.Fallback) {
 			out = append(out, m.Name+" get "+m.Fallback)

@@ -84,7 +84,7 @@ func (c *command) works(list *workList, some bool) {
 		if w.AnyModel {
 			model = "any of " + model
 		}
-		rows = append(rows, []string{shorten(w.ID, 48), w.Kind, shorten(model, 40), dash(w.Org), until(w.Created, c.Now()), w.State, stopWords(w)})
+		rows = append(rows, []string{c.cut(w.ID, 48), w.Kind, c.cut(model, 40), dash(w.Org), until(w.Created, c.Now()), w.State, stopWords(w)})
 	}
 	table(c.Stdout, rows)
 	if more := list.Total - len(list.Works); more > 0 {
