@@ -128,7 +128,9 @@ func TestARunFromBeginningToEnd(t *testing.T) {
 	if v = w.run("r-1"); v.step("wait").State != "ready" || v.doing() != "resume " {
 		t.Fatalf("%s", jsonText(v))
 	}
-	w.bad(409, "run_state", "POST", "/runs/r-1/skip", `{"step":"wait","reason":"r"}`)
+	if p := w.bad(409, "run_state", "POST", "/runs/r-1/skip", `{"step":"wait","reason":"r"}`); p.Hint != "andon runs resume r-1" {
+		t.Errorf("a run that is paused: %+v", p)
+	}
 	w.ok(200, "POST", "/runs/r-1/resume", `{}`, &v)
 	w.restart() // and a restart changes nothing
 	w.clock.advance(9 * time.Minute)

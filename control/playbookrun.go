@@ -214,6 +214,9 @@ func happens(r *playbook.Run, kind string, e playbook.Event, now time.Time, by s
 		if open := r.Open(); kind == playbook.Ended && len(open) > 0 {
 			p.Allowed, p.Hint = open, "settle what is open, or give a reason why it ends without"
 		}
+		if r.State == playbook.OnHold {
+			p.Hint = "andon runs resume " + r.ID
+		}
 		return nil, p
 	}
 	return next, err

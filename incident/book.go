@@ -115,9 +115,13 @@ func Read(kind string, body jsontext.Value) (Event, error) {
 	return read(body)
 }
 
-// Check says what is wrong with an event, as things are: an *Error, or nil.
+// Check says what is wrong with an event that is not in the record yet, as things
+// are: an *Error, or nil.
 func (b *Book) Check(e Event, m Meta) error {
 	_, err := e.take(b, m)
+	if t, ok := e.(*On[TimeChange]); ok && err == nil {
+		return t.Step.ahead(m.At)
+	}
 	return err
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 func code(err error) string {
@@ -176,6 +178,9 @@ func TestWhatIsRefused(t *testing.T) {
 		"no hypothesis":                 {on("i-1", HypothesisChange{ID: "h-1", Confidence: &half}), CodeNotFound, "h-1"},
 		"evidence of somebody else":     {on("i-1", HypothesisChange{Text: "x", For: []Evidence{{Text: "e", By: "op-9"}}}), CodeField, "control plane"},
 		"time without zone":             {on("i-1", TimeChange{Name: "started_at", Value: "2026-01-02T03:04", Reason: "r"}), CodeField, "zone"},
+		"started in the future":         {on("i-1", TimeChange{Name: "started_at", Value: "2999", Reason: "r"}), CodeField, "in the future for started_at"},
+		"aware in the future":           {on("i-1", TimeChange{Name: "aware_at", Value: "2999", Status: "estimated", Reason: "r"}), CodeField, "in the future"},
+		"known to end in the future":    {on("i-1", TimeChange{Name: "ended_at", Value: "2999", Reason: "r"}), CodeField, "in the future"},
 		"unknown time with a value":     {on("i-1", TimeChange{Name: "started_at", Value: "2026", Status: "unknown", Reason: "r"}), CodeField, "value"},
 		"known without a value":         {on("i-1", TimeChange{Name: "started_at", Reason: "r"}), CodeField, "value"},
 		"finer than it is written":      {on("i-1", TimeChange{Name: "started_at", Value: "2026", Precision: "day", Reason: "r"}), CodeField, "finer"},
@@ -205,6 +210,20 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 	if dump(d.b) != before {
 		t.Error("something was changed by what was refused")
+	}
+}
+
+// TestAnOlderRecordWithATimeToComeFolds: it was taken, with a warning.
+func TestAnOlderRecordWithATimeToComeFolds(t *testing.T) {
+	d := newDesk(t)
+	d.open(OpenSpec{})
+	e := on("i-1", TimeChange{Name: "started_at", Value: "2999", Reason: "a slip"})
+	body, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.b.Fold(Meta{Seq: d.seq, At: d.now, Actor: "op-1"}, e.Type(), body); err != nil {
+		t.Error(err)
 	}
 }
 

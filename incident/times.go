@@ -159,6 +159,26 @@ func (x TimeChange) step(_ *Book, in *Incident, m Meta) (func(), error) {
 	return func() { in.setTime(x.Name, set) }, nil
 }
 
+// ahead refuses a time after now: nobody has seen, known or begun anything then.
+// When something will have ended can be estimated.
+func (x TimeChange) ahead(now time.Time) error {
+	t, precision, err := ParseTime(x.Value)
+	if x.Precision != "" {
+		precision = x.Precision
+	}
+	if t = begin(t, precision); x.Value == "" || err != nil || !t.After(now.Add(maxAhead)) {
+		return nil
+	}
+	hint := "say that it is estimated, if it is expected then"
+	switch {
+	case x.Name != "ended_at" && x.Name != "contained_at" && x.Name != "resolved_at":
+		hint = ""
+	case x.Status == "estimated":
+		return nil
+	}
+	return &Error{Code: CodeField, Field: "value", Detail: fmt.Sprintf("%s is in the future for %s; it is %s", t.Format(time.RFC3339), x.Name, now.UTC().Format(time.RFC3339)), Hint: hint}
+}
+
 func (in *Incident) setTime(name string, set TimeSet) {
 	i := slices.IndexFunc(in.Times, func(t TimeHeld) bool { return t.Name == name })
 	if i < 0 {
