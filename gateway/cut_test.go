@@ -135,6 +135,41 @@ func TestClientThatGoesAwayEndsTheProvidersSide(t *testing.T) {
 	}
 }
 
+// Clients that read are told in the time that a gateway has outside of tests: none of
+// their calls is forced, unless the machine is busy with something else each time.
+func TestWhoReadsIsNotForced(t *testing.T) {
+	p, s := newPlane(t), startSim(t)
+	p.patience = patience
+	g := p.start(s, nil)
+	const n, tries = 200, 10
+	for try := range tries {
+		var all []*stream
+		for i := range n {
+			c := streamed[i%len(streamed)]
+			st := openStream(t, g, c.path, c.body)
+			st.next(t)
+			all = append(all, st)
+		}
+		before := g.metrics.forced.Load()
+		id := p.apply(1, `{"kind":"stop","params":{"level":"L4"},"scope":{"models":["sim-large"]},"reason":"test","fallback":"none"}`)
+		told := 0
+		for i, st := range all {
+			events := st.rest(t)
+			if len(events) > 0 && st.err == nil && strings.Contains(events[len(events)-1], streamed[i%len(streamed)].end) {
+				told++
+			}
+		}
+		p.await("an empty registry", func() bool { return g.live.len() == 0 })
+		forced := g.metrics.forced.Load() - before
+		if told == n && forced == 0 {
+			return
+		}
+		t.Logf("try %d: of %d streams %d were told, and %d were forced", try, n, told, forced)
+		p.lift(1, id)
+	}
+	t.Errorf("%d times some of %d streams were forced whose clients read", tries, n)
+}
+
 // A client that reads nothing must not keep the provider generating after a stop.
 func TestClientThatDoesNotReadIsCutToo(t *testing.T) {
 	p := newPlane(t)

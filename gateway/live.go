@@ -115,14 +115,16 @@ func (c *call) hold(conn *upstream.Conn) bool {
 
 // force closes what end could not wake: a goroutine that is stuck writing to
 // a client which does not read must not keep the provider generating.
-func (c *call) force(now time.Time) {
+// It reports whether there was something to close.
+func (c *call) force(now time.Time) bool {
 	if c.state.Load() != cut {
-		return
+		return false
 	}
 	if conn := c.conn.Load(); conn != nil {
 		conn.Close()
 	}
 	c.client.SetWriteDeadline(now.Add(time.Second))
+	return true
 }
 
 // registry knows every call that runs. It is split so that calls rarely meet,

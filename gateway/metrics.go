@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -21,6 +23,7 @@ type metrics struct {
 	upstreamErrors prometheus.Counter
 	workCancels    *prometheus.CounterVec
 	cuts           prometheus.Counter
+	forced         atomic.Int64
 	sweep          prometheus.Histogram
 	orders         *prometheus.CounterVec
 }
@@ -58,6 +61,8 @@ func newMetrics(g *Gateway) *metrics {
 	m.shadow = counter("andon_shadow_total", "What shadow corrections would have done.")
 	m.upstreamErrors = counter("andon_upstream_errors_total", "Calls on which a provider failed or broke off.")
 	m.cuts = counter("andon_cuts_total", "Running calls ended by a correction, a posture or a revoked key.")
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "andon_forced_total", Help: "Calls that had not ended by themselves in time after they were cut, whose connections were closed."},
+		func() float64 { return float64(m.forced.Load()) }))
 	m.sweep = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "andon_sweep_seconds", Help: "Time to look at every running call after a new order.",
 		Buckets: prometheus.ExponentialBuckets(1e-5, 4, 10)})
 	m.orders = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_orders_total", Help: "Orders received, by what became of them."}, []string{"result"})

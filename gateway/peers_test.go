@@ -106,6 +106,13 @@ func (p *seat) Publish(subject string, data []byte) error {
 	return nil
 }
 
+// spoken is how many statements it has made.
+func (p *seat) spoken() int {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	return p.vouches
+}
+
 // spread delivers to everybody, as a bus does.
 func (r *ring) spread(m bus.Msg) {
 	for _, p := range r.nodes {
@@ -297,10 +304,17 @@ func (r *ring) noise() {
 	}
 }
 
+// pick draws a number.
+func (r *ring) pick(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rng.IntN(n)
+}
+
 // step is whatever happens.
 func (r *ring) step() {
-	p := r.nodes[r.rng.IntN(len(r.nodes))]
-	switch r.rng.IntN(9) {
+	p := r.nodes[r.pick(len(r.nodes))]
+	switch r.pick(9) {
 	case 0, 1:
 		r.grow()
 	case 2:
@@ -326,7 +340,7 @@ func (r *ring) step() {
 	case 7:
 		p.catchUp()
 	}
-	time.Sleep(time.Duration(r.rng.IntN(20)) * time.Second)
+	time.Sleep(time.Duration(r.pick(20)) * time.Second)
 	synctest.Wait()
 }
 
@@ -418,13 +432,13 @@ func TestPeersSpeakNowAndThen(t *testing.T) {
 			t.Fatalf("gw-0 has compared itself with %d", n)
 		}
 		spoken := func(d time.Duration) int {
-			before := a.vouches
+			before := a.spoken()
 			for range int(d / time.Second) {
 				r.grow() // something new each second
 				time.Sleep(time.Second)
 			}
 			synctest.Wait()
-			return a.vouches - before
+			return a.spoken() - before
 		}
 		if n := spoken(20 * ringLease); n < 20 || n > 80 {
 			t.Errorf("it spoke %d times in 20 leases", n)
@@ -435,17 +449,17 @@ func TestPeersSpeakNowAndThen(t *testing.T) {
 		if n := spoken(20 * ringLease); n < 1 || n > 5 {
 			t.Errorf("among 1000 it spoke %d times in 20 leases", n)
 		}
-		quiet := a.vouches
+		quiet := a.spoken()
 		time.Sleep(10 * ringLease) // nothing is new
-		if n := a.vouches - quiet; n > 1 {
+		if n := a.spoken() - quiet; n > 1 {
 			t.Errorf("it spoke %d times of nothing", n)
 		}
 		a.crash()
-		before := a.vouches
+		before := a.spoken()
 		a.start()
 		time.Sleep(ringLease)
 		synctest.Wait()
-		if a.vouches == before {
+		if a.spoken() == before {
 			t.Error("one that came back is silent")
 		}
 	})
@@ -470,7 +484,11 @@ func TestNoiseIsBounded(t *testing.T) {
 				r.spread(bus.Msg{Subject: order.SubjectVouched, Data: must(json.Marshal(v))})
 			}
 			for _, p := range r.nodes {
-				if n := len(p.g.looker.peers.waiting); n > peersWaiting {
+				waits := &p.g.looker.peers
+				waits.mu.Lock()
+				n := len(waits.waiting)
+				waits.mu.Unlock()
+				if n > peersWaiting {
 					t.Fatalf("%d statements wait", n)
 				}
 			}

@@ -71,8 +71,7 @@ const (
 	maxMessage   = 16 << 20 // bytes of one event
 	pingEvery    = 30 * time.Second
 	pongWithin   = time.Minute
-	farewellTime = time.Second // in which a client has to take its last events
-	closeTime    = 2 * time.Second
+	farewellTime = 5 * time.Second // in which a client has to take its last event, and its close frame; a forced one has less
 )
 
 // run carries events until the session ends, and tells both sides.
@@ -270,15 +269,12 @@ func (s *socket) ping(ctx context.Context) {
 // end tells both sides that the session is over, and why.
 func (s *socket) end(err error) {
 	x, c := s.x, s.c
-	// A client that takes nothing any more must not hold this goroutine.
-	last := time.AfterFunc(closeTime, func() { s.raw.Close() })
-	defer last.Stop()
 	var closed websocket.CloseError
 	switch {
 	case c.state.CompareAndSwap(running, done):
 		s.up.CloseNow()
 		if errors.As(err, &closed) {
-			s.client.Close(closed.Code, closed.Reason)
+			s.leave(closed.Code, closed.Reason)
 			x.g.metrics.outcome(x, "ok")
 			return
 		}
@@ -310,8 +306,18 @@ func (s *socket) farewell(p *wire.Problem) {
 	if p.CorrectionID != "" {
 		why += " " + p.CorrectionID
 	}
-	s.client.Close(websocket.StatusCode(closePrivate+p.Status), why[:min(len(why), 120)])
+	s.leave(websocket.StatusCode(closePrivate+p.Status), why[:min(len(why), 120)])
 	s.c.state.Store(done)
+}
+
+// leave writes the close frame and waits for the client's. A client that takes
+// nothing any more must not hold this goroutine. Its time begins with the write: what
+// a busy machine took before is not the client's.
+func (s *socket) leave(code websocket.StatusCode, why string) {
+	last := time.AfterFunc(farewellTime, func() { s.raw.Close() })
+	defer last.Stop()
+	s.raw.SetWriteDeadline(time.Now().Add(farewellTime))
+	s.client.Close(code, why)
 }
 
 // closePrivate is the first of the codes of close frames that are free for

@@ -233,23 +233,15 @@ func TestRealtimeSessionsAreCutTogether(t *testing.T) {
 		all = append(all, c)
 	}
 	active(t, s, n)
-	began, late := time.Now(), 0
 	p.apply(1, `{"kind":"stop","params":{"level":"L4"},"scope":{"models":["sim-large"]},"reason":"test","fallback":"none"}`)
-	for _, c := range all {
+	for i, c := range all {
 		events := c.rest()
 		var end websocket.CloseError
-		told := len(events) > 0 && strings.Contains(events[len(events)-1], "andon_correction") && errors.As(c.err, &end) && end.Code == 4503
-		if !told && time.Since(began) < farewellTime {
-			t.Fatalf("%v %v", events, c.err)
-		}
-		if !told {
-			late++ // a slow machine: it was broken off
+		told := len(events) > 0 && strings.Contains(events[len(events)-1], "andon_correction")
+		if !told || !errors.As(c.err, &end) || end.Code != 4503 {
+			t.Errorf("session %d: told: %v; %v", i, told, c.err)
 		}
 	}
-	if late == n {
-		t.Error("nobody was told")
-	}
-	t.Logf("%d sessions told in %v", n-late, time.Since(began))
 	active(t, s, 0)
 	p.await("an empty registry", func() bool { return g.live.len() == 0 })
 }

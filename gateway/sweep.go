@@ -77,7 +77,11 @@ func wakeAll(calls []waker) {
 // force ends the cut calls whose goroutines are stuck.
 func (g *Gateway) force() {
 	now := time.Now()
-	g.live.all(func(c *call) { c.force(now) })
+	g.live.all(func(c *call) {
+		if c.force(now) {
+			g.metrics.forced.Add(1)
+		}
+	})
 }
 
 type sweeper struct {
