@@ -95,11 +95,7 @@ func (c *command) acknowledgeCmd() *cobra.Command {
 			} else {
 				body["key"] = key
 			}
-			limit, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, limit, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}

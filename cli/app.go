@@ -43,11 +43,7 @@ func (c *command) appsRegisterCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "as agreed"`, "a reason is required")
 			}
-			limit, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, limit, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}
@@ -96,11 +92,7 @@ func (c *command) appsRemoveCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "it was withdrawn"`, "a reason is required")
 			}
-			limit, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, limit, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}

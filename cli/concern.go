@@ -213,41 +213,33 @@ func (c *command) concernListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "Concerns, for auditors", Args: noneBelow,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
-			var got struct {
-				Concerns []concern `json:"concerns"`
-				Open     int       `json:"open"`
-				Next     string    `json:"next,omitempty"`
-			}
 			query := ""
 			if state != "" {
 				query = "?state=" + url.QueryEscape(state)
 			}
-			if err := cl.do(cmd.Context(), http.MethodGet, "/concerns"+query, nil, nil, &got); err != nil {
-				return err
+			type answer struct {
+				Concerns []concern `json:"concerns"`
+				Open     int       `json:"open"`
+				Next     string    `json:"next"`
 			}
-			if c.output == "json" {
-				return c.json(got)
-			}
-			rows := [][]string{{"ID", "RAISED", "STATE", "TOPIC", "BY"}}
-			for _, k := range got.Concerns {
-				by := k.By
-				if by == "" {
-					by = "without a name"
+			return show(c, cmd, "/concerns"+query, func(got *answer) error {
+				rows := [][]string{{"ID", "RAISED", "STATE", "TOPIC", "BY"}}
+				for _, k := range got.Concerns {
+					by := k.By
+					if by == "" {
+						by = "without a name"
+					}
+					rows = append(rows, []string{k.ID, until(k.Raised, c.Now()), strings.ReplaceAll(k.State, "_", " "), k.Topic, by})
 				}
-				rows = append(rows, []string{k.ID, until(k.Raised, c.Now()), strings.ReplaceAll(k.State, "_", " "), k.Topic, by})
-			}
-			if len(rows) > 1 {
-				table(c.Stdout, rows)
-			}
-			c.printf("%s open\n", plural(int64(got.Open), "concern"))
-			if got.Next != "" {
-				c.printf("there are older ones; -o json and ?after=%s lead on\n", got.Next)
-			}
-			return nil
+				if len(rows) > 1 {
+					table(c.Stdout, rows)
+				}
+				c.printf("%s open\n", plural(int64(got.Open), "concern"))
+				if got.Next != "" {
+					c.printf("there are older ones; -o json and ?after=%s lead on\n", got.Next)
+				}
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "open, or one state")

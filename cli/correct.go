@@ -205,6 +205,17 @@ func after(flag, text string, from time.Time) (time.Time, error) {
 	return from.Add(time.Duration(d)).UTC().Truncate(time.Millisecond), nil
 }
 
+// waiter is the client of a command that waits until gateways have what it asked
+// for, and for how long it does.
+func (c *command) waiter(wait string) (*client, time.Duration, error) {
+	limit, err := waiting(wait)
+	if err != nil {
+		return nil, 0, err
+	}
+	cl, err := c.client()
+	return cl, limit, err
+}
+
 func waiting(text string) (time.Duration, error) {
 	if text == "0" || text == "" {
 		return 0, nil

@@ -229,11 +229,7 @@ func (c *command) custodyOpenCmd() *cobra.Command {
 			if exercise {
 				body["exercise"] = true
 			}
-			until, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, until, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}

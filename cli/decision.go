@@ -371,12 +371,8 @@ func (c *command) criteriaCmd() *cobra.Command {
 }
 
 func (c *command) showCriteria(cmd *cobra.Command, id string) error {
-	cl, err := c.client()
-	if err != nil {
-		return err
-	}
 	var d decided
-	if err := cl.do(cmd.Context(), http.MethodGet, decisionPath(id, ""), nil, nil, &d); err != nil {
+	if err := c.fetch(cmd, decisionPath(id, ""), &d); err != nil {
 		return err
 	}
 	if c.output == "json" {

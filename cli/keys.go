@@ -44,11 +44,7 @@ func (c *command) keysCreateCmd() *cobra.Command {
 				}
 				k.ExpiresAt = t
 			}
-			limit, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, limit, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}
@@ -118,11 +114,7 @@ func (c *command) keysRevokeCmd() *cobra.Command {
 			if len(args) == 0 {
 				return usagef("andon keys list shows the ids", "it does not say which key to revoke")
 			}
-			limit, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, limit, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}

@@ -67,11 +67,7 @@ func (c *command) change(ctx context.Context, ids []string, action, reason, wait
 	if strings.TrimSpace(reason) == "" {
 		return usagef(`--reason "what happened"`, "a reason is required")
 	}
-	limit, err := waiting(wait)
-	if err != nil {
-		return err
-	}
-	cl, err := c.client()
+	cl, limit, err := c.waiter(wait)
 	if err != nil {
 		return err
 	}

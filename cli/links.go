@@ -31,12 +31,8 @@ func (c *command) linksCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "links ID", Short: "By what a block recognises accounts that are linked to its subjects, and why", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			var v view
-			if err := cl.do(cmd.Context(), http.MethodGet, "/corrections/"+url.PathEscape(args[0]), nil, nil, &v); err != nil {
+			if err := c.fetch(cmd, "/corrections/"+url.PathEscape(args[0]), &v); err != nil {
 				return err
 			}
 			return c.printLinks(&v)
@@ -97,11 +93,7 @@ func (c *command) unlinkCmd() *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "shared device"`, "a reason is required")
 			}
-			until, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, until, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}

@@ -2,13 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"andon/authority"
@@ -22,10 +19,6 @@ func (c *command) planShowCmd() *cobra.Command {
 		Use: "show", Short: "The plan in force, in short; -o json shows all of it", Args: cobra.NoArgs,
 		Example: "  andon plan show\n  andon plan show --version 2 -o json\n  andon plan show --proposed a-3",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, err := c.client()
-			if err != nil {
-				return err
-			}
 			path := "/plan"
 			switch {
 			case cmd.Flags().Changed("version") && proposed != "":
@@ -35,30 +28,21 @@ func (c *command) planShowCmd() *cobra.Command {
 			case proposed != "":
 				path = "/plan/proposals/" + url.PathEscape(proposed)
 			}
-			var raw jsontext.Value
-			if err := cl.do(cmd.Context(), http.MethodGet, path, nil, nil, &raw); err != nil {
-				return err
-			}
-			if c.output == "json" {
-				return c.json(raw)
-			}
 			if proposed != "" {
-				return c.printProposal(raw)
+				return show(c, cmd, path, c.printProposal)
 			}
-			var v planVersion
-			if err := json.Unmarshal(raw, &v); err != nil {
-				return fmt.Errorf("read the plan: %w", err)
-			}
-			state := "in force"
-			if !v.InForce {
-				state = "replaced"
-			}
-			c.printf("version %d of the plan of %s  %s\n  applied %s by %s: %s\n  digest %s\n", v.Version, v.Org, state, until(v.AppliedAt, c.Now()), c.person(v.AppliedBy), v.Reason, v.Digest)
-			if v.Addresses == "hidden" || v.Addresses == "erased" {
-				c.printf("  the addresses of contacts are %s\n", v.Addresses)
-			}
-			c.printPlan(v.Plan)
-			return nil
+			return show(c, cmd, path, func(v *planVersion) error {
+				state := "in force"
+				if !v.InForce {
+					state = "replaced"
+				}
+				c.printf("version %d of the plan of %s  %s\n  applied %s by %s: %s\n  digest %s\n", v.Version, v.Org, state, until(v.AppliedAt, c.Now()), c.person(v.AppliedBy), v.Reason, v.Digest)
+				if v.Addresses == "hidden" || v.Addresses == "erased" {
+					c.printf("  the addresses of contacts are %s\n", v.Addresses)
+				}
+				c.printPlan(v.Plan)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().IntVar(&version, "version", 0, "an earlier version")
@@ -66,18 +50,17 @@ func (c *command) planShowCmd() *cobra.Command {
 	return cmd
 }
 
-func (c *command) printProposal(raw jsontext.Value) error {
-	var v struct {
-		Approval string        `json:"approval"`
-		Replaces int           `json:"replaces"`
-		Outdated bool          `json:"outdated"`
-		Digest   string        `json:"digest"`
-		Reason   string        `json:"reason"`
-		Changes  []plan.Change `json:"changes"`
-	}
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("read the proposal: %w", err)
-	}
+// planProposal is a plan that waits for approval.
+type planProposal struct {
+	Approval string        `json:"approval"`
+	Replaces int           `json:"replaces"`
+	Outdated bool          `json:"outdated"`
+	Digest   string        `json:"digest"`
+	Reason   string        `json:"reason"`
+	Changes  []plan.Change `json:"changes"`
+}
+
+func (c *command) printProposal(v *planProposal) error {
 	c.printf("%s  a plan to replace version %d: %s\n  digest %s\n", v.Approval, v.Replaces, v.Reason, v.Digest)
 	if v.Outdated {
 		c.printf("  OUTDATED: another version is in force meanwhile; it cannot be applied any more\n")

@@ -75,11 +75,7 @@ itself stays ended, what is in custody stays there, and keys that were revoked s
 			if strings.TrimSpace(reason) == "" && !preview {
 				return usagef(`--reason "what was fixed"`, "a reason is required")
 			}
-			limit, err := waiting(wait)
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			cl, limit, err := c.waiter(wait)
 			if err != nil {
 				return err
 			}
