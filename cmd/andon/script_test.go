@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -57,6 +59,8 @@ func TestScripts(t *testing.T) {
 			"shows":     cmdShows,
 			"point":     cmdPoint,
 			"told":      cmdTold,
+			"metric":    cmdMetric,
+			"copy":      cmdCopy,
 		},
 	})
 }
@@ -155,11 +159,17 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// shows PATTERN PROGRAM ARG…: runs a program again and again until it shows a text.
+// shows PATTERN PROGRAM ARG…: runs a program again and again until it shows a text,
+// and succeeds; ! for one that says by its exit code that something is wrong.
 func cmdShows(ts *testscript.TestScript, neg bool, args []string) {
 	text := regexp.MustCompile(args[0])
 	until(ts, func() error {
 		err := ts.Exec(args[1], args[2:]...)
+		if neg && err == nil {
+			return fmt.Errorf("%s does not fail", args[1])
+		} else if neg {
+			err = nil
+		}
 		if shown := ts.ReadFile("stdout"); err == nil && !text.MatchString(shown) {
 			err = fmt.Errorf("%s does not show %s: %s", args[1], args[0], shown)
 		}
@@ -356,6 +366,46 @@ func cmdWatchers(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return err
 	})
+}
+
+// metric LINE URL: waits until a program's metrics hold a line.
+func cmdMetric(ts *testscript.TestScript, neg bool, args []string) {
+	until(ts, func() error {
+		resp, err := anybody.Get(args[1] + "/metrics")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err == nil && !strings.Contains("\n"+string(data), "\n"+args[0]+"\n") {
+			name, _, _ := strings.Cut(args[0], " ")
+			err = fmt.Errorf("%s does not show %s: %q", args[1], args[0], regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(name)+`.*$`).FindString(string(data)))
+		}
+		return err
+	})
+}
+
+// copy FROM TO: copies a folder with the modes of its files, as a backup does.
+func cmdCopy(ts *testscript.TestScript, neg bool, args []string) {
+	from, to := ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	ts.Check(filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		on := to + strings.TrimPrefix(path, from)
+		if d.IsDir() {
+			return os.Mkdir(on, info.Mode().Perm())
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(on, data, info.Mode().Perm())
+	}))
 }
 
 // public VARIABLE FILE: sets a variable to the public half of a private key.
