@@ -32,13 +32,13 @@ func (c *command) appsRegisterCmd() *cobra.Command {
 	var reason, wait string
 	cmd := &cobra.Command{
 		Use: "register NAME --use-case NODE --reason TEXT", Short: "Say what an application is for; it holds for every key with the attribute app=NAME",
-		Example: `  andon apps register reader --use-case education/tutoring --reason "as agreed with acme"`,
+		Example: `  andon apps register reader --use-case medical --reason "as agreed with acme"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usagef("andon apps register reader …", "exactly one application is needed")
 			}
 			if len(uses) == 0 {
-				return usagef("--use-case education/tutoring", "it does not say what the application is for")
+				return usagef("--use-case medical", "it does not say what the application is for")
 			}
 			if strings.TrimSpace(reason) == "" {
 				return usagef(`--reason "as agreed"`, "a reason is required")
