@@ -256,8 +256,8 @@ func (s *state) alertOf(e ledger.Entry) (event, says, about string) {
 		}
 	case typeRatified:
 		if b, err := read[changedBody](e.Body); err == nil && s.corrections[b.ID] != nil {
-			if note := s.kin(s.operators[e.Actor], e.At, s.corrections[b.ID].createdBy); note != "" {
-				return eventAlarm, b.ID + " was ratified by " + s.nameOf(e.Actor) + ", who was " + note, b.ID
+			if note := s.kinOf(s.operators[e.Actor], s.corrections[b.ID].createdBy, e.At); note != "" {
+				return eventAlarm, b.ID + " was ratified by " + s.nameOf(e.Actor) + " (" + note + ")", b.ID
 			}
 		}
 	case typeReadmitted:

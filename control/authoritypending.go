@@ -158,6 +158,11 @@ func (c *Control) draftAct(s *state, op *operator, w wanted, now time.Time) (dra
 	}
 	w.question = w.questions[0]
 	a, err := s.require(op, w.questions...)
+	if !w.tightens && (err == nil && a.Approvals > 0 || w.glass) {
+		if err := op.enrolled(); err != nil {
+			return nil, "", err // who let them in, and may ask in their name, would agree
+		}
+	}
 	if w.glass && (err != nil || a.Approvals > 0) {
 		g, err := s.breakGlass(op, &w, a, now)
 		return append(drafts, g...), "", err

@@ -200,7 +200,10 @@ func (c *Control) decideRunChoice(cl *call, id string, ask *decideAsk) error {
 // returns the run that does.
 func (c *Control) decideInRun(cl *call, id string, b *runDecision) (string, error) {
 	next := id
-	var err error
+	err := cl.op.enrolled()
+	if err != nil {
+		return "", err
+	}
 	if b.Step == "" {
 		next, err = c.decideGap(cl, id, b)
 	} else {

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,20 +144,36 @@ func (s *state) letIn(op *operator, at time.Time, others ...string) string {
 	return strings.Join(said, ", ")
 }
 
+// kinOf is kin for whoever answers what another one asked for or put in force, with
+// who let that other one in: if the one who answers did, they may be one person.
+func (s *state) kinOf(op *operator, asked string, at time.Time, others ...string) string {
+	var said []string
+	if note := s.kin(op, at, append(others, asked)...); note != "" {
+		said = append(said, note)
+	}
+	if op != nil {
+		if note := s.kin(s.operators[asked], at, op.id); note != "" {
+			said = append(said, "let "+s.nameOf(asked)+" in: "+note)
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
 // kinOfAct are the notes of kin on those who answered, by operator.
 func (s *state) kinOfAct(p *pendingAct) map[string]string {
-	all, out := []string{p.by}, map[string]string{}
+	var all []string
+	out := map[string]string{}
 	for _, a := range p.answers {
 		all = append(all, a.By)
 	}
 	for _, a := range p.answers {
-		out[a.By] = s.kin(s.operators[a.By], a.At, all...)
+		out[a.By] = s.kinOf(s.operators[a.By], p.by, a.At, slices.Clone(all)...)
 	}
 	return out
 }
 
 // kinAlert is the alert about an act to which somebody agreed who was let in by
-// another of those who act; "" if nobody was.
+// another of those who act, or let the one in who asked; "" if nobody was.
 func (s *state) kinAlert(p *pendingAct) (event, says, about string) {
 	notes := s.kinOfAct(p)
 	var who []string

@@ -107,7 +107,53 @@ func TestPuppetsAreShown(t *testing.T) {
 		}
 		return nil
 	}))
-	if len(said) != 2 || said[0] != "c-1 was ratified by puppet, who was made by ann 3 minutes before" || said[1] != "a-1 was agreed to by puppet (made by ann 3 minutes before); asked by ann" {
+	if len(said) != 2 || said[0] != "c-1 was ratified by puppet (made by ann 3 minutes before)" || said[1] != "a-1 was agreed to by puppet (made by ann 3 minutes before); asked by ann" {
+		t.Errorf("%q", said)
+	}
+}
+
+// Who has not enrolled may be the one who let them in: what they ask for, and what
+// they break the glass for, is nobody's but their maker's, who would approve it.
+func TestWhoHasNotEnrolledAsksForNothingThatLoosens(t *testing.T) {
+	w := newWorld(t, nil)
+	w.rules([]authority.Rule{
+		{Name: "back", Acts: []authority.Act{authority.Loosen}, Roles: []authority.Role{authority.Commander}, Approvals: 1, Approvers: []authority.Role{authority.Administrator}, Within: anHour},
+	}, nil)
+	w.create(stopLarge)
+	var op operatorView
+	w.joinsFirst("puppet", "commander", &op)
+	w.fails("not_enrolled", op.Token, "POST", "/corrections/c-1/lift", `{"reason":"over"}`)
+	w.prove(op.Token)
+	w.fails("not_enrolled", op.Token, "POST", "/corrections/c-1/lift?break_glass=true", `{"reason":"over"}`)
+	w.good(op.Token, "POST", "/corrections", strings.Replace(stopLarge, "sim-large", "sim-small", 1), nil) // to tighten never waits
+}
+
+// Whoever agrees to what an account asked for that they made a moment before is
+// shown, too: it may be one person in two names.
+func TestWhoMadeTheOneThatAsksIsShown(t *testing.T) {
+	w := newWorld(t, nil)
+	tokens := w.rules([]authority.Rule{
+		{Name: "stop", Acts: []authority.Act{authority.Tighten}, Roles: []authority.Role{authority.Commander}, Approvals: 1, Approvers: []authority.Role{authority.Administrator}, Within: anHour},
+		{Name: "back", Acts: []authority.Act{authority.Loosen}, Roles: []authority.Role{authority.Commander}, Approvals: 1, Approvers: []authority.Role{authority.Administrator}, Within: anHour},
+	}, nil)
+	w.good(tokens["com"], "POST", "/corrections", stopLarge, nil)
+	w.good(w.token, "POST", "/corrections/c-1/ratify", `{"reason":"sure"}`, nil)
+	if v := w.get("c-1"); len(v.Ratification.Notes) != 1 || !strings.HasPrefix(v.Ratification.Notes[0], "ann: let com in: made by ann ") {
+		t.Errorf("%+v", v.Ratification)
+	}
+	id := w.asked(tokens["com"], "/corrections/c-1/lift", `{"reason":"over"}`).ID
+	w.good(w.token, "POST", "/approvals/"+id+"/approve", `{"reason":"fine"}`, nil)
+	if v := w.act(id); v.State != actCarried || !strings.HasPrefix(v.Answers[0].Note, "let com in: made by ann ") {
+		t.Errorf("%+v", v.Answers)
+	}
+	var said []string
+	must(t, w.log.Read(t.Context(), 0, w.c.state.size, func(e ledger.Entry) error {
+		if event, says, _ := w.c.state.alertOf(e); event == eventAlarm {
+			said = append(said, says)
+		}
+		return nil
+	}))
+	if len(said) != 2 || !strings.HasPrefix(said[0], "c-1 was ratified by ann (let com in: made by ann ") || !strings.HasPrefix(said[1], "a-1 was agreed to by ann (let com in: made by ann ") {
 		t.Errorf("%q", said)
 	}
 }

@@ -291,7 +291,7 @@ func (s *state) foldChanged(e ledger.Entry, o *order.Order) (func(), error) {
 		r.history = append(r.history, change{e.At.UTC(), e.Actor, action, b.Reason, e.Seq})
 		if op := s.operators[e.Actor]; e.Type == typeRatified && r.ratifies(op) {
 			r.ruling.by = append(r.ruling.by, op.id)
-			if note := s.kin(op, e.At, r.createdBy); note != "" {
+			if note := s.kinOf(op, r.createdBy, e.At); note != "" {
 				r.ruling.notes = append(r.ruling.notes, op.name+": "+note)
 			}
 		}
