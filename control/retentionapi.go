@@ -194,6 +194,9 @@ func (c *Control) retentionView(op *operator, class, state string, limit int) *r
 			continue
 		}
 		s.dueAt(x, need)
+		if x.why != "" && x.why == x.open && !s.knows(op, x.openIn) {
+			x.why = "another incident is open"
+		}
 		k, it := &v.Classes[at[x.class]], retentionItem{Class: x.class, Item: x.item, What: x.what, Incident: x.incident,
 			State: x.state(s.retention.rules[x.class], now), Since: x.since.UTC(), Age: x.age(now), Due: x.due, Why: x.why}
 		k.count(&it)

@@ -25,6 +25,7 @@ type retained struct {
 	models   []string  // of an evidence; none: all
 	seq      uint64    // entry that brought it, of a file or a note
 	open     string    // why its time has not begun; "": it has
+	openIn   string    // the incident that open names, if any
 
 	due time.Time // filled in by dueAt
 	why string    // who needs it
@@ -42,7 +43,8 @@ func (s *state) retainedThings() iter.Seq[*retained] {
 }
 
 // ended counts the time of what belongs to an incident from when that was closed:
-// the one that it was merged into, if it was.
+// the one that it was merged into, if it was, and those that were split off it, whose
+// timelines show the same entries.
 func (s *state) ended(x *retained) {
 	if x.incident == "" {
 		return
@@ -51,17 +53,25 @@ func (s *state) ended(x *retained) {
 	if in == nil {
 		return
 	}
-	root := s.book().Root(in.ID)
-	for _, one := range []*incident.Incident{in, root} {
-		x.refs = append(x.refs, one.ID)
-		for _, l := range one.Corrections {
-			x.refs = append(x.refs, l.ID)
+	for family := []*incident.Incident{in}; len(family) > 0; family = family[1:] {
+		part := family[0]
+		root := s.book().Root(part.ID)
+		for _, one := range []*incident.Incident{part, root} {
+			x.refs = append(x.refs, one.ID)
+			for _, l := range one.Corrections {
+				x.refs = append(x.refs, l.ID)
+			}
 		}
-	}
-	if root.Status != incident.StatusClosed {
-		x.open = "incident " + root.ID + " is open"
-	} else if root.ClosedAt.After(x.since) {
-		x.since = root.ClosedAt
+		if root.Status != incident.StatusClosed {
+			x.open, x.openIn = "incident "+root.ID+" is open", root.ID
+		} else if root.ClosedAt.After(x.since) {
+			x.since = root.ClosedAt
+		}
+		for _, id := range part.Splits { // always younger: there is no circle
+			if split := s.book().Incident(id); split != nil {
+				family = append(family, split)
+			}
+		}
 	}
 }
 

@@ -130,3 +130,56 @@ func (w *world) operatorNamed(name string) *operator {
 	w.t.Fatalf("there is no operator %s", name)
 	return nil
 }
+
+// TestASplitKeepsWhatItTook: entries stand on both timelines, so what they brought is
+// kept until both are closed.
+func TestASplitKeepsWhatItTook(t *testing.T) {
+	w := retaining(t, alone, "evidence 10d", "incidents 10d")
+	w.filled()
+	w.ok(201, "POST", "/incidents/i-1/split", `{"title":"the tool","entries":[`+w.numbers("i-1")+`],"reason":"another matter"}`, nil)
+	w.closes("i-1")
+	w.later(12 * aDay)
+	w.erasesNothing()
+	if told := jsonText(w.retention("?state=held").Items); !strings.Contains(told, "incident i-2 is open") {
+		t.Error(told)
+	}
+	w.closes("i-2")
+	w.later(9 * aDay)
+	w.erasesNothing()
+	w.later(2 * aDay)
+	w.erases("incidents", 2)
+	w.erases("evidence", 1)
+	w.sound()
+}
+
+// numbers are the entries of an incident's timeline.
+func (w *world) numbers(id string) string {
+	w.t.Helper()
+	var page timelinePage
+	w.ok(200, "GET", "/incidents/"+id+"/timeline", "", &page)
+	var out []string
+	for _, e := range page.Entries {
+		out = append(out, fmt.Sprint(e.Seq))
+	}
+	return strings.Join(out, ",")
+}
+
+// TestWhatIsHeldNamesNoIncidentOfOthers: that it was merged into one for fewer people.
+func TestWhatIsHeldNamesNoIncidentOfOthers(t *testing.T) {
+	w := retaining(t, alone, "evidence 10d", "incidents 10d")
+	w.filled()
+	w.ok(201, "POST", "/incidents", `{"title":"for the few","marking":{"tlp":"RED","need_to_know":{"roles":["auditor"]}}}`, nil)
+	w.ok(200, "POST", "/incidents/i-1/merge", `{"into":"i-2","reason":"r"}`, nil)
+	w.later(12 * aDay)
+	held := func(token string) string {
+		var v retentionView
+		w.good(token, "GET", "/retention?state=held", "", &v)
+		return jsonText(v.Items)
+	}
+	if told := held(w.token); !strings.Contains(told, "incident i-2 is open") {
+		t.Error(told)
+	}
+	if told := held(w.joins("com", "commander")); strings.Contains(told, "i-2") || !strings.Contains(told, "another incident is open") {
+		t.Error(told)
+	}
+}
