@@ -55,13 +55,14 @@ func (p *Policy) next(cs []*Correction, lists Lists) *Policy {
 	for _, c := range sorted {
 		kept := false
 		for ; old < end && !kept; old++ {
-			have := p.at(p.place(old)).Correction
-			if kept = same(have, c) && !namesAny(c, changed); kept {
-				fresh += q.keep(p, old, c)
-			} else if before(c, have) {
+			place := p.place(old)
+			r := p.at(place)
+			if kept = same(r.Correction, c) && (changed == nil || !namesAny(c, changed)); kept {
+				fresh += q.keep(place, r, c)
+			} else if before(c, r.Correction) {
 				break
 			} else {
-				q.drop(p, old) // it has gone, or c is what has become of it
+				q.drop(place) // it has gone, or c is what has become of it
 			}
 		}
 		if !kept {
@@ -76,7 +77,7 @@ func (p *Policy) next(cs []*Correction, lists Lists) *Policy {
 		}
 	}
 	for ; old < end; old++ {
-		q.drop(p, old)
+		q.drop(p.place(old))
 	}
 	if q.stale+fresh > most || q.recent.build(q.lists) != nil {
 		return nil
@@ -85,13 +86,12 @@ func (p *Policy) next(cs []*Correction, lists Lists) *Policy {
 	return q
 }
 
-// keep takes over a rule of p, given by its rank, under its new correction, which
-// is the same: so the old slice of corrections can be freed. It returns what the
-// rule weighs if it is to be indexed again.
-func (q *Policy) keep(p *Policy, rank int, c *Correction) int {
-	place := p.place(rank)
+// keep takes over a rule that had its place in the policy before, under its new
+// correction, which is the same: so the old slice of corrections can be freed. It
+// returns what the rule weighs if it is to be indexed again.
+func (q *Policy) keep(place int, old *Rule, c *Correction) int {
 	if place >= len(q.base.rules) {
-		r := *p.at(place)
+		r := *old
 		r.Correction = c
 		q.addRecent(r)
 		return weight(c)
@@ -109,10 +109,10 @@ func (q *Policy) addRecent(r Rule) {
 	q.recent.rules = append(q.recent.rules, r)
 }
 
-// drop leaves out a rule of p, given by its rank. One of recent is left out by
-// not keeping it.
-func (q *Policy) drop(p *Policy, rank int) {
-	if place := p.place(rank); place < len(q.base.rules) {
+// drop leaves out the rule that had this place in the policy before. One of recent
+// is left out by not keeping it.
+func (q *Policy) drop(place int) {
+	if place < len(q.base.rules) {
 		q.stale += weight(q.base.rules[place].Correction)
 		q.base.rules[place] = gone
 	}
@@ -167,9 +167,6 @@ func sameList(a, b List) bool {
 }
 
 func namesAny(c *Correction, changed map[string]bool) bool {
-	if changed == nil {
-		return false
-	}
 	in := func(names []string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return changed[n] })
 	}
