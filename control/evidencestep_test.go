@@ -309,6 +309,11 @@ func TestEvidenceThatIsMissed(t *testing.T) {
 	w.clock.advance(2 * time.Hour)
 	w.start()
 	w.eventually(func() bool { return w.get("c-1").State == "expired" && len(w.entriesOf(typeEvidenceMissed)) == 1 })
+	w.eventually(func() bool { // what is durable is folded a moment later
+		w.c.mu.RLock()
+		defer w.c.mu.RUnlock()
+		return w.c.state.evidence.find("e-2") != nil
+	})
 	var x evidenceView
 	w.ok(200, "GET", "/evidence/e-2", "", &x)
 	if x.State != evidenceIsMissed || !strings.HasPrefix(x.Reason, "not taken before c-1 ended by itself at 2030-01-01T01:00:00Z: nobody was there to take it") {
