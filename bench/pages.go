@@ -49,7 +49,7 @@ func (r *record) asked(paths []string) []*page {
 		out = append(out, one)
 	}
 	for _, p := range []string{
-		"/incidents?kind=all&limit=200", "/incidents?kind=all&limit=200&after=" + fmt.Sprintf("i-%d", r.incidents-200), "/incidents?q=model+13+resolved&status=resolved",
+		"/incidents?kind=all&limit=200", "/incidents?kind=all&limit=200&after=" + fmt.Sprintf("i-%d", r.incidents-200), "/incidents?q=model+13+resolved&status=resolved", "/incidents?in=texts&q=no+such+words", fmt.Sprintf("/incidents?in=texts&q=no+such+words&after=i-%d", middle), "/incidents?in=texts&q=model+13",
 		fmt.Sprintf("/incidents/i-%d/timeline?limit=500", middle), "/corrections?state=active&state=scheduled&limit=500", fmt.Sprintf("/corrections?after=c-%d&limit=500", r.incidents-500), "/corrections?limit=500", "/approvals?state=open", "/reviews?state=open",
 	} {
 		out = append(out, &page{path: p})

@@ -50,7 +50,8 @@ func BenchmarkYearsOfIncidents(b *testing.B) {
 		runtime.ReadMemStats(&mem)
 		b.ReportMetric(float64(mem.HeapAlloc)/(1<<20), "MB")
 		op := &operator{id: years.Commander, roles: authority.SetOf(authority.Commander)}
-		for name, path := range map[string]string{"list": "/incidents", "last-page": "/incidents?kind=all&after=i-60", "search": "/incidents?q=model+13+resolved&status=resolved", "show": "/incidents/i-4711",
+		for name, path := range map[string]string{"list": "/incidents", "last-page": "/incidents?kind=all&after=i-60", "search": "/incidents?q=model+13+resolved&status=resolved",
+			"texts-none": "/incidents?in=texts&q=no+such+words", "texts-next": "/incidents?in=texts&q=no+such+words&after=i-5000", "texts-hit": "/incidents?in=texts&q=model+13", "show": "/incidents/i-4711",
 			"timeline": "/incidents/i-4711/timeline", "timeline-500": "/incidents/i-4711/timeline?limit=500", "cases": "/cases", "outcomes": "/signals/outcomes"} {
 			var took []time.Duration
 			for range 20 {
