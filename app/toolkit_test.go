@@ -195,7 +195,7 @@ func TestCustodyEndToEnd(t *testing.T) {
 		var made struct {
 			Token string `json:"token"`
 		}
-		in.command(op, http.MethodPost, "/operators", `{"name":"`+name+`"}`, &made)
+		in.command(op, http.MethodPost, "/operators", `{"name":"`+name+`","role":"administrator"}`, &made)
 		in.command(made.Token, http.MethodPost, "/enrol", "", &made)
 		tokens = append(tokens, made.Token)
 	}

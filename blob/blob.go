@@ -260,6 +260,37 @@ func (s *Store) Delete(digest string, now time.Time) error {
 	return nil
 }
 
+// Sweep removes files that were kept before a time and that nobody names: what a
+// crash left between a file and the record that would have named it. It leaves no
+// tombstones, as nobody knows of them, and returns how many it removed.
+func (s *Store) Sweep(before time.Time, named func(digest string) bool) (removed int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = filepath.WalkDir(s.dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		digest := filepath.Base(name)
+		if own, err := s.path(digest); err != nil || own != name || named(digest) {
+			return nil // not a file of this store, or somebody needs it
+		}
+		info, err := d.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			return err
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+		s.used -= info.Size()
+		removed++
+		return syncDir(filepath.Dir(name))
+	})
+	if err != nil {
+		return removed, fmt.Errorf("sweep files: %w", err)
+	}
+	return removed, nil
+}
+
 // Used is how many bytes are kept.
 func (s *Store) Used() int64 {
 	s.mu.Lock()

@@ -38,6 +38,7 @@ type act struct {
 		Take   string `json:"take"`
 		Reason string `json:"reason"`
 	} `json:"evidence,omitempty"`
+	carriedOut
 }
 
 type actAnswer struct {
@@ -127,6 +128,7 @@ func (c *command) printAct(a *act) {
 			why = ": " + a.Why
 		}
 		c.printf("  %s %s%s\n", a.State, until(a.EndedAt, c.Now()), why)
+		c.printCarried(a)
 		return
 	}
 	c.printf("  %d of %d agreed; %s, %s (rule %s)\n", a.Counted, a.Takes.Approvals, either(authority.SetOf(a.Takes.Approvers...).Names()), until(a.Until, c.Now()), strings.Join(a.Takes.Rules, ", "))
@@ -171,7 +173,10 @@ func (c *command) answerCmd(use, short, verb string) *cobra.Command {
 				return usagef(`--reason "what you looked at"`, "a reason is required")
 			}
 			return send(c, cmd, http.MethodPost, "/approvals/"+url.PathEscape(args[0])+"/"+verb, map[string]string{"reason": reason}, func(a *act) error {
-				c.printAct(a)
+				err := c.settleAct(cmd.Context(), a)
+				if c.printAct(a); err != nil {
+					return err
+				}
 				if a.State == "failed" {
 					return &reported{exitFailed, "agreed to, and not possible any more"}
 				}

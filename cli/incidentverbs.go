@@ -60,7 +60,7 @@ var incidentVerbs = []recordVerb{
 	{use: "mark ID TLP", short: "Say how far it may go: TLP label, and who needs to know", args: []string{"tlp"}, path: "marking", example: "  andon incident mark i-7 RED --operator op-1,op-3",
 		flags: []recordFlag{{name: "operator", field: "operators", help: "`ids` of operators who need to know", many: true}, {name: "team", field: "teams", help: "teams that need to", many: true}, {name: "role", field: "roles", help: "roles that need to", many: true},
 			{name: "entry", field: "entry", help: "one `entry` of the timeline only", read: readEntry}, {name: "reason", field: "reason", help: "why; needed to loosen"}}},
-	{use: "merge ID INTO", short: "Merge it into another; both keep their history", args: []string{"into"}, path: "merge", flags: []recordFlag{reasonFlag},
+	{use: "merge ID INTO", short: "Merge it into another; both keep their history", args: []string{"into"}, path: "merge", flags: []recordFlag{reasonFlag, {name: "confirm", field: "confirm", help: "even if people lose sight of it", yes: true}},
 		undo: func(id string, a []string) string {
 			return "andon incident reopen " + id + ` --reason "…"  (` + a[0] + " keeps the severity that it has)"
 		}},

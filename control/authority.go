@@ -31,6 +31,7 @@ type authorityState struct {
 	actList  []string
 	reviews  map[string]*review
 	reviewed []string // ids, as they were opened
+	carrying carrying
 }
 
 var authorityTable = []route{

@@ -33,6 +33,11 @@ type actView struct {
 	ToEnrol   []string         `json:"to_enrol,omitempty"`  // likewise, once they have enrolled
 	YourWord  string           `json:"your_word,omitempty"` // why yours would not count
 	Evidence  *evidenceWish    `json:"evidence,omitempty"`  // what was said of it, and is done once others agree
+
+	Revision     uint64      `json:"revision,omitempty"`    // that carrying it made
+	Corrections  []string    `json:"corrections,omitempty"` // that it changed
+	Effect       *effectView `json:"effect,omitempty"`      // of that; not in lists
+	TimeToEffect *float64    `json:"time_to_effect_ms,omitempty"`
 }
 
 // maxCanAnswer bounds how many people an act names.
@@ -41,7 +46,7 @@ const maxCanAnswer = 20
 // actView shows a pending act to somebody. The caller holds mu.
 func (s *state) actView(p *pendingAct, to *operator) actView {
 	v := actView{ID: p.ID, Act: p.Act, Do: p.Do, Subject: p.Subject, Says: p.Says, Reason: p.Reason, AskedBy: p.by, AskedAt: p.at, Until: p.Until,
-		State: p.state, Overdue: p.overdue, EndedAt: p.ended, Why: p.why, Takes: p.Takes, Evidence: p.Evidence, Answers: []answer{}, CanAnswer: []string{}}
+		State: p.state, Overdue: p.overdue, EndedAt: p.ended, Why: p.why, Takes: p.Takes, Evidence: p.Evidence, Answers: []answer{}, CanAnswer: []string{}, Revision: p.revision, Corrections: p.corrections}
 	answered, takes := map[string]bool{}, s.takesNow(p)
 	v.Takes = takes
 	kin := s.kinOfAct(p)
@@ -111,13 +116,15 @@ func (c *Control) getApprovals(cl *call) error {
 }
 
 func (c *Control) showAct(id string, to *operator) (actView, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+	c.mu.Lock() // an effect may be found to be complete
+	defer c.mu.Unlock()
 	p := c.state.authority.acts[id]
 	if p == nil || !c.state.seesAct(to, p) {
 		return actView{}, problem("not_found", "nothing called "+strconv.Quote(short(id))+" waits for approval")
 	}
-	return c.state.actView(p, to), nil
+	v := c.state.actView(p, to)
+	c.outcome(p, &v)
+	return v, nil
 }
 
 func (c *Control) getApproval(cl *call) error {
@@ -147,6 +154,9 @@ func (c *Control) answerAct(cl *call, do func(ctx context.Context, op *operator,
 	v, err := c.showAct(cl.r.PathValue("id"), cl.op)
 	if err != nil {
 		return err
+	}
+	if len(v.Corrections) == 1 {
+		cl.w.Header().Set("Location", "/api/v1/corrections/"+v.Corrections[0])
 	}
 	return cl.reply(http.StatusOK, v)
 }

@@ -71,6 +71,9 @@ type pendingAct struct {
 	why     string // it failed, or was declined
 	overdue bool
 	answers []answer
+
+	revision    uint64 // that carrying it made; 0: none
+	corrections []string
 }
 
 // answer is what one person said.
@@ -94,6 +97,7 @@ type endedBody struct {
 	ID      string `json:"id"`
 	Why     string `json:"why,omitempty"`
 	Overdue bool   `json:"overdue,omitempty"`
+	Then    int    `json:"then,omitempty"` // how many entries are the act itself
 }
 
 // doers do what was agreed to. A doer checks and drafts on the state as it is,
@@ -257,6 +261,9 @@ func foldEnded(s *state, e ledger.Entry, _ *order.Order) (func(), error) {
 		}
 		_, p.state, _ = strings.Cut(e.Type, ".")
 		p.ended, p.why = e.At.UTC(), b.Why
+		if e.Type == typeCarried {
+			s.authority.carrying = carrying{p, e.Seq + uint64(max(0, b.Then))}
+		}
 	}, nil
 }
 
@@ -379,7 +386,7 @@ func (c *Control) approve(ctx context.Context, op *operator, id, reason string) 
 		if err != nil {
 			return append(drafts, draft{typeFailed, endedBody{ID: p.ID, Why: asProblem(err).Detail}}), nil
 		}
-		return append(append(drafts, draft{typeCarried, endedBody{ID: p.ID}}), done...), nil
+		return append(append(drafts, draft{typeCarried, endedBody{ID: p.ID, Then: len(done)}}), done...), nil
 	})
 	if err == nil {
 		c.eraseAgreed(ctx, id)

@@ -196,6 +196,7 @@ func New(cfg Config) (*Control, error) {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}
 	c.dropDocuments()
+	c.sweepEvidence()
 	if err := c.openShelf(); err != nil {
 		return nil, fmt.Errorf("new control plane: %w", err)
 	}

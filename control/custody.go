@@ -199,7 +199,8 @@ type approval struct {
 	By     string    `json:"by"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
-	Counts bool      `json:"counts"` // false: its operator was removed since
+	Counts bool      `json:"counts"`         // false: its operator was removed since
+	Note   string    `json:"note,omitempty"` // who among those who act here let them in a moment before; only shown
 }
 
 // entryRef is an entry of the case, by what proves it.

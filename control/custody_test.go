@@ -24,7 +24,7 @@ func (w *world) staff(names ...string) map[string]string {
 	tokens := map[string]string{"ann": w.token}
 	for _, n := range names {
 		var op operatorView
-		w.ok(201, "POST", "/operators", fmt.Sprintf(`{"name":%q}`, n), &op)
+		w.ok(201, "POST", "/operators", fmt.Sprintf(`{"name":%q,"role":"administrator"}`, n), &op)
 		if op.Token == "" || op.CreatedBy != "op-1" {
 			w.t.Fatalf("%+v", op)
 		}
@@ -319,7 +319,7 @@ func TestOperatorsComeAndGo(t *testing.T) {
 	w := newWorld(t, nil)
 	w.bad(422, "invalid_field", "POST", "/operators", `{"name":""}`)
 	w.bad(422, "invalid_field", "POST", "/operators", `{"name":"x","role":"king"}`)
-	w.bad(409, "operator_exists", "POST", "/operators", `{"name":"ann"}`)
+	w.bad(409, "operator_exists", "POST", "/operators", `{"name":"ann","role":"viewer"}`)
 	w.bad(409, "last_operator", "DELETE", "/operators/op-1", "")
 	w.bad(404, "not_found", "DELETE", "/operators/op-7", "")
 	tok := w.staff("bea")

@@ -32,7 +32,12 @@ type caseList struct {
 // viewCase shows a case. The caller holds mu.
 func (c *Control) viewCase(k *custodyCase) caseView {
 	v := caseView{custodyCase: *k.clone(), Missing: k.missing(c.state, c.early())}
+	for i := range v.Carried {
+		v.Carried[i].Approvals = slices.Clone(v.Carried[i].Approvals)
+		c.state.showKin(&v.Carried[i])
+	}
 	if m := v.Motion; m != nil {
+		c.state.showKin(m)
 		for i := range m.Approvals {
 			m.Approvals[i].Counts = c.state.operators[m.Approvals[i].By].active()
 		}
@@ -42,6 +47,18 @@ func (c *Control) viewCase(k *custodyCase) caseView {
 		}
 	}
 	return v
+}
+
+// showKin notes who among those who moved and agreed let another in a moment before.
+func (s *state) showKin(m *motion) {
+	all := []string{m.By}
+	for _, a := range m.Approvals {
+		all = append(all, a.By)
+	}
+	for i := range m.Approvals {
+		a := &m.Approvals[i]
+		a.Note = s.kin(s.operators[a.By], a.At, all...)
+	}
 }
 
 func (c *Control) showCase(id string) (caseView, error) {

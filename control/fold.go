@@ -136,6 +136,7 @@ func (s *state) fold(e ledger.Entry) (*order.Order, error) {
 		s.revision, s.head, s.issued, s.lastOrder = o.Revision, head, o.IssuedAt, o
 	}
 	apply()
+	s.authority.carriedOut(e, o)
 	s.follow(e)
 	s.size, s.last = e.Seq+1, e.At
 	return o, nil

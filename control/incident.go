@@ -93,6 +93,7 @@ var incidentPermits = map[string]authority.Set{
 
 var incidentCodes = map[string]code{
 	"incident_full":   {409, "The incident holds as much as it can"},
+	"loses_sight":     {409, "People would lose sight of the incident"},
 	"attachment_gone": {410, "The file was removed"},
 	"attachment_lost": {500, "The file cannot be read"},
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -386,8 +387,9 @@ func (c *Control) postNote(cl *call) error {
 
 // merging merges an incident into another.
 type merging struct {
-	Into   string `json:"into"`
-	Reason string `json:"reason"`
+	Into    string `json:"into"`
+	Reason  string `json:"reason"`
+	Confirm bool   `json:"confirm,omitempty"` // others lose sight of it, and that is meant
 }
 
 func (c *Control) postMerge(cl *call) error {
@@ -402,8 +404,37 @@ func (c *Control) postMerge(cl *call) error {
 		if _, err := s.seen(cl.op, x.Into); err != nil {
 			return nil, badField("into", "there is no incident "+strconv.Quote(short(x.Into)))
 		}
+		if lose := s.losesSight(in, s.book().Incident(x.Into)); len(lose) > 0 && !x.Confirm {
+			p := problem("loses_sight", fmt.Sprintf("%s is for fewer people than %s: %s could not read any more what is merged into it from then on, and would not be told", x.Into, in.ID, strings.Join(lose, ", ")))
+			p.Field, p.Allowed = "confirm", lose
+			p.Hint = "name them in the need-to-know list of " + x.Into + " first, or tell them; then merge with confirm"
+			return nil, p
+		}
 		return &incident.Merged{Incident: in.ID, Into: x.Into, Reason: x.Reason}, nil
 	})
+}
+
+// maxLoseSight bounds how many people a refused merge names.
+const maxLoseSight = 20
+
+// losesSight are the names of those who may know of an incident and not of the other
+// one, in which it goes on once it is merged.
+func (s *state) losesSight(in, into *incident.Incident) (names []string) {
+	for _, id := range s.operatorList {
+		op := s.operators[id]
+		if !op.active() {
+			continue
+		}
+		r := s.readerOf(op)
+		if !s.book().Sees(r, in) || s.book().Sees(r, into) {
+			continue
+		}
+		if len(names) == maxLoseSight {
+			return append(names, "and others")
+		}
+		names = append(names, op.name)
+	}
+	return names
 }
 
 func (c *Control) postSplit(cl *call) error {

@@ -208,7 +208,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"GET", "/corrections/c-5/acknowledgements", "/corrections/{id}/acknowledgements", ""},
 		{"GET", "/kinds", "/kinds", ""},
 		{"GET", "/use-cases", "/use-cases", ""},
-		{"POST", "/operators", "/operators", `{"name":"bea"}`},
+		{"POST", "/operators", "/operators", `{"name":"bea","role":"viewer"}`},
 		{"GET", "/operators", "/operators", ""},
 		{"POST", "/custody", "/custody", `{"level":"L6","models":["sim-large"],"reason":"r","legal_basis":"l"}`},
 		{"POST", "/custody/case-1/copies", "/custody/{id}/copies", `{"kind":"weights","location":"vault","holder":"acme","digest":"sha256:` + strings.Repeat("0", 64) + `"}`},

@@ -16,7 +16,7 @@ import (
 type newOperator struct {
 	Name  string   `json:"name"`
 	Role  string   `json:"role,omitempty"`  // one; or
-	Roles []string `json:"roles,omitempty"` // several; default administrator
+	Roles []string `json:"roles,omitempty"` // several
 }
 
 // newRoles are an operator's roles from now on.
@@ -99,7 +99,7 @@ func (c *Control) postOperator(cl *call) error {
 		return badField("role", "role is for one and roles for several; give one of the two")
 	}
 	if b.Role == "" && len(b.Roles) == 0 {
-		b.Role = string(authority.Administrator)
+		return badField("role", "missing: say what they may do: role for one, roles for several", authority.All.Names()...)
 	}
 	made := operatorBody{Name: b.Name, Role: b.Role, Roles: b.Roles, Enrol: true}
 	roles, err := authority.ParseRoles(made.names()...)
