@@ -13,7 +13,7 @@ func TestASearchTellsNoMerge(t *testing.T) {
 	w.ok(201, "POST", "/incidents", `{"title":"odd answers"}`, nil)
 	w.ok(201, "POST", "/incidents", `{"title":"for the few","marking":{"tlp":"RED","need_to_know":{"roles":["auditor"]}}}`, nil)
 	_, few := w.outsider("cora", "commander")
-	w.ok(200, "POST", "/incidents/i-1/merge", `{"into":"i-2","reason":"the zebra case"}`, nil)
+	w.ok(200, "POST", "/incidents/i-1/merge", `{"into":"i-2","reason":"the zebra case","confirm":true}`, nil)
 	w.token = few
 	var page timelinePage
 	w.ok(200, "GET", "/incidents/i-1/timeline", "", &page)
