@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,7 +139,11 @@ func (c *command) printAct(a *act) {
 	case len(a.ToEnrol) > 0:
 		c.printf("  NOBODY can agree yet\n")
 	default:
-		c.printf("  NOBODY can agree: no other operator has such a role; andon operators add … or, if it cannot wait, --break-glass\n")
+		way := "andon operators add …"
+		if !slices.Contains([]string{"irreversible", "unmask", "staff", "rekey"}, a.Act) { // no glass opens these
+			way += " or, if it cannot wait, --break-glass"
+		}
+		c.printf("  NOBODY can agree: no other operator has such a role; %s\n", way)
 	}
 	if len(a.ToEnrol) > 0 {
 		c.printf("  can agree once enrolled: %s (they: andon operators enrol)\n", strings.Join(a.ToEnrol, ", "))

@@ -60,6 +60,7 @@ type custodyCase struct {
 		Approvals []struct {
 			By     string `json:"by"`
 			Counts bool   `json:"counts"`
+			Note   string `json:"note"`
 		} `json:"approvals"`
 	} `json:"motion"`
 	CoolsUntil time.Time `json:"cools_until"`
@@ -325,7 +326,11 @@ func (c *command) printCase(k *custodyCase) error {
 		yes := []string{}
 		for _, a := range m.Approvals {
 			if a.Counts {
-				yes = append(yes, c.person(a.By))
+				name := c.person(a.By)
+				if a.Note != "" {
+					name += " (" + c.named(a.Note) + ")"
+				}
+				yes = append(yes, name)
 			}
 		}
 		c.printf("proposed: %s, by %s; %d of %d approvals: %s\n", m.Action, c.person(m.By), len(yes), k.Quorum, dash(strings.Join(yes, ", ")))

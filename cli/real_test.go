@@ -145,7 +145,7 @@ func TestCustodyByCommands(t *testing.T) {
 	r.as("ann", "custody", "seal", "case-1", "--reason", "r").want(t, 1, "1 of 2 approvals")
 	r.stop()
 	r.start()
-	r.as("cem", "custody", "approve", "case-1", "seal", "--reason", "r").want(t, 0, "2 of 2 approvals: bea, cem")
+	r.as("cem", "custody", "approve", "case-1", "seal", "--reason", "r").want(t, 0, "2 of 2 approvals: bea (made by ann ", "), cem (made by ann ")
 	r.as("ann", "custody", "seal", "case-1", "--reason", "r").want(t, 0, "case-1  sealed")
 	r.as("ann", "custody", "propose", "case-1", "destroy", "--reason", "order 7").want(t, 0, "no legal-hold check")
 	r.as("ann", "custody", "legal-hold", "case-1", "--checked-by", "counsel", "--reference", "memo").want(t, 2, "--clear, or --held")

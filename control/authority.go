@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -117,16 +118,24 @@ func (s *state) require(op *operator, qs ...authority.Question) (authority.Answe
 	}
 	names := authority.SetOf(a.Roles...).Names()
 	p := problem("not_authorised", fmt.Sprintf("to %s takes the role %s (rule %s); you have %s", actWords(q), orList(names), strings.Join(a.Rules, ", "), op.roles))
-	p.Allowed, p.Hint = names, "ask somebody who has it; if nobody can be reached and it cannot wait: --break-glass, which alarms and is reviewed"
+	p.Allowed, p.Hint = names, "ask somebody who has it"
+	if glassOpens(q.Act) {
+		p.Hint += "; if nobody can be reached and it cannot wait: --break-glass, which alarms and is reviewed"
+	}
 	if len(names) == 0 {
 		p.Detail = fmt.Sprintf("nobody may %s: the rules %s leave no role", actWords(q), strings.Join(a.Rules, ", "))
 	}
 	return a, p
 }
 
+var actsInWords = map[authority.Act]string{
+	authority.Irreversible: "do what can not be undone", authority.ApplyPlan: "put a plan in force or waive a finding", authority.Decide: "decide",
+	authority.Unmask: "see or erase personal data", authority.Staff: "give somebody a role", authority.Rekey: "change keys",
+}
+
 // actWords is a question as a sentence says it.
 func actWords(q authority.Question) string {
-	what := string(q.Act)
+	what := cmp.Or(actsInWords[q.Act], string(q.Act))
 	if q.Kind != "" {
 		what += " by " + q.Kind
 		if q.Act == authority.Loosen {

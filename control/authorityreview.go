@@ -69,12 +69,15 @@ type reviewedBody struct {
 	Statement string `json:"statement"`
 }
 
+// glassOpens says whether breaking the glass is of any use.
+func glassOpens(act authority.Act) bool {
+	return slices.Contains([]authority.Act{authority.Tighten, authority.Loosen, authority.ApplyPlan, authority.Decide}, act)
+}
+
 // breakGlass lets somebody act alone who would need others, or has not the role.
 // What cannot be undone, and what is about people, it never opens.
 func (s *state) breakGlass(op *operator, w *wanted, a authority.Answer, now time.Time) ([]draft, error) {
-	switch w.question.Act {
-	case authority.Tighten, authority.Loosen, authority.ApplyPlan, authority.Decide:
-	default:
+	if !glassOpens(w.question.Act) {
 		return nil, problem("not_authorised", fmt.Sprintf("no glass can be broken to %s: it takes %d others", actWords(w.question), max(1, a.Approvals)))
 	}
 	if !op.roles.Meets(actors | authority.SetOf(authority.Administrator)) {

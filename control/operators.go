@@ -256,7 +256,7 @@ func (s *state) staffs(op *operator, had, roles authority.Set) error {
 	if err != nil || a.Approvals == 0 {
 		return err
 	}
-	p := problem("approval_needed", fmt.Sprintf("to give somebody a role beyond viewer takes %d others (rule %s)", a.Approvals, strings.Join(a.Rules, ", ")))
+	p := problem("approval_needed", fmt.Sprintf("to give somebody a role beyond viewer takes %d more (rule %s)", a.Approvals, strings.Join(a.Rules, ", ")))
 	p.Hint = "make them a viewer, then andon operators roles ID --role …, which asks the others"
 	return p
 }
