@@ -118,11 +118,11 @@ func (c *command) optionsFrom(name string) (map[string]jsontext.Value, error) {
 
 func (c *command) decisionOpenCmd() *cobra.Command {
 	var threat, inc, options, within, standing, known, missing, waiting string
-	var models []string
+	var models, values []string
 	cmd := &cobra.Command{
 		Use: "open [QUESTION] [--threat THREAT --model MODEL] [--options FILE]", Short: "Open a decision: the ladder against a threat, options of your own, or both", Args: cobra.MaximumNArgs(1),
 		Long: `Opens a decision. Nothing is applied. --threat fills in the ladder that andon propose shows, the narrowest rung first; a
-threat of the plan counts, too. --options reads a list of options as JSON ("-": standard input), each with a title and
+threat of the plan counts, too, and brings what its playbooks do. --options reads a list of options as JSON ("-": standard input), each with a title and
 what it does: "apply" (corrections), "lift" (ids), "restore" ({"before": "c-1"}) or "playbook" ({"name": …, "step": …}).`,
 		Example: `  andon decide open --threat tool_misuse --model sim-large --incident i-3
   andon decide open "does the stop stay over the week-end?" --options options.json --within 4h --default "keep it"`,
@@ -146,8 +146,15 @@ what it does: "apply" (corrections), "lift" (ids), "restore" ({"before": "c-1"})
 					scope["models"] = models
 				}
 				body["case"] = map[string]any{"threat": threat, "scope": scope}
-			} else if len(models) > 0 {
-				return usagef("--threat THREAT", "--model says what a threat concerns")
+				vars, err := pairs("var", values)
+				if err != nil {
+					return err
+				}
+				if vars != nil {
+					body["vars"] = vars
+				}
+			} else if len(models) > 0 || len(values) > 0 {
+				return usagef("--threat THREAT", "--model and --var say what a threat concerns")
 			}
 			if len(args) == 1 {
 				body["question"] = args[0]
@@ -166,6 +173,7 @@ what it does: "apply" (corrections), "lift" (ids), "restore" ({"before": "c-1"})
 	f := cmd.Flags()
 	f.StringVar(&threat, "threat", "", "the ladder against it becomes the options (andon propose lists them)")
 	f.StringSliceVar(&models, "model", nil, "model that the threat concerns; default all, or those of the plan's threat")
+	f.StringArrayVar(&values, "var", nil, "value of a variable of the plan's playbooks against it, NAME=VALUE")
 	f.StringVar(&options, "options", "", "file with options as JSON; - reads standard input")
 	f.StringVar(&inc, "incident", "", "incident that it belongs to")
 	f.StringVar(&within, "within", "1h", "how long there is to decide, 1m to 30d")

@@ -85,6 +85,8 @@ func TestDecisionVerbsSendWhatIsMeant(t *testing.T) {
 	}{
 		{[]string{"decide", "open", "--threat", "tool_misuse", "--model", "sim-large", "--incident", "i-3"}, "POST /decisions",
 			map[string]any{"within": "1h", "incident": "i-3", "case": map[string]any{"threat": "tool_misuse", "scope": map[string]any{"models": []any{"sim-large"}}}}, "d-1  OPEN"},
+		{[]string{"decide", "open", "--threat", "harmful-answers", "--var", "pattern=x=y"}, "POST /decisions",
+			map[string]any{"case": map[string]any{"threat": "harmful-answers", "scope": map[string]any{}}, "vars": map[string]any{"pattern": "x=y"}, "within": "1h"}, "d-1  OPEN"},
 		{[]string{"decide", "open", "now?", "--options", file, "--within", "30m", "--default", "lift it", "--known", "k", "--missing", "m", "--cost-of-waiting", "w"}, "POST /decisions",
 			map[string]any{"question": "now?", "within": "30m", "default": "lift it", "known": "k", "missing": "m", "cost_of_waiting": "w", "options": lift}, "d-1  OPEN"},
 		{[]string{"decide", "open", "now?", "--options", whole}, "POST /decisions", map[string]any{"question": "now?", "within": "4h", "known": "k", "options": []any{map[string]any{"title": "x"}}}, "d-1  OPEN"},
@@ -122,6 +124,7 @@ func TestDecisionVerbsThatAreNotUnderstood(t *testing.T) {
 		says string
 	}{
 		{[]string{"decide", "open"}, 2, "it does not say which options there are"},
+		{[]string{"decide", "open", "--threat", "x", "--var", "a"}, 2, "NAME=VALUE"},
 		{[]string{"decide", "open", "--model", "m", "--options", "-"}, 2, ""},
 		{[]string{"decide", "open", "--options", "/nowhere"}, 1, "read options"},
 		{[]string{"decide", "do", "d-1"}, 2, "2 arguments needed"},
