@@ -64,9 +64,7 @@ func (a *App) startControl(ctx context.Context) error {
 	if err := a.operator(); err != nil {
 		return err
 	}
-	if err := a.readmit(); err != nil {
-		return err
-	}
+	a.readmit()
 	a.onStop("control plane", c.Stop)
 	return c.Start(ctx)
 }
@@ -125,33 +123,48 @@ func (a *App) operator() error {
 
 // readmit lets those in anew whom a file in the data folder names: the way back
 // where everybody who would have to agree to it has lost what they come in with.
-// The file is moved away at the end, so that what a crash interrupts is done again.
-func (a *App) readmit() error {
+// The file keeps whoever could not be let in, so that what failed, or a crash
+// interrupted, is done at the next start; nothing of it keeps this one from going on.
+func (a *App) readmit() {
 	name := a.cfg.Layout().Readmit()
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return
 	}
-	if err != nil {
-		return fmt.Errorf("read who is to be let in anew: %w", err)
-	}
+	var left []string
 	for line := range strings.Lines(string(data)) {
 		who := strings.TrimSpace(line)
 		if who == "" || strings.HasPrefix(who, "#") {
 			continue
 		}
-		id, token, err := a.control.Readmit(who)
-		if err != nil {
+		if err := a.readmitOne(who); err != nil {
 			a.log.Error("an operator is not let in anew", "file", name, "error", err)
-			continue
+			left = append(left, who+"\n")
 		}
-		file := a.cfg.Layout().Readmitted(id)
-		if err := writePrivate(file, []byte(token+"\n")); err != nil {
-			return err
-		}
-		a.log.Warn("ALARM: an operator was let in anew; hand over what they enrol with, then remove the file", "operator", who, "id", id, "file", file)
 	}
-	return os.Rename(name, name+".done")
+	switch {
+	case err != nil:
+	case len(left) == 0:
+		err = os.Remove(name)
+	default:
+		err = writePrivate(name, []byte(strings.Join(left, "")))
+	}
+	if err != nil {
+		a.log.Error("who is to be let in anew", "file", name, "error", err)
+	}
+}
+
+func (a *App) readmitOne(who string) error {
+	id, token, err := a.control.Readmit(who)
+	if err != nil {
+		return err
+	}
+	file := a.cfg.Layout().Readmitted(id)
+	if err := writePrivate(file, []byte(token+"\n")); err != nil {
+		return err
+	}
+	a.log.Warn("ALARM: an operator was let in anew; hand over what they enrol with, then remove the file", "operator", who, "id", id, "file", file)
+	return nil
 }
 
 // callerKey makes sure that a caller's key of org acme exists, and returns its

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -167,4 +169,20 @@ func (a *App) SimURL() string {
 		return ""
 	}
 	return a.sim.URL()
+}
+
+// serveUntil serves until ctx ends, and then what has begun.
+func serveUntil(ctx context.Context, name string, srv *http.Server, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { // without it the program would not end
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopBound)
+		defer cancel()
+		if srv.Shutdown(bounded) != nil {
+			srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,16 +27,5 @@ func RunSimSink(ctx context.Context, listen, secret string, out io.Writer) error
 	}
 	fmt.Fprintf(out, "sink      http://%s  what it got: http://%s/_sink/requests\na control plane alerts it with\n  control:\n    alerts: [{url: \"http://%s/\", secret: %q}]\n", l.Addr(), l.Addr(), l.Addr(), secret)
 	srv := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
-	stop := context.AfterFunc(ctx, func() { // without it the program would not end
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopBound)
-		defer cancel()
-		if srv.Shutdown(bounded) != nil {
-			srv.Close()
-		}
-	})
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("sink: %w", err)
-	}
-	return nil
+	return serveUntil(ctx, "sink", srv, l)
 }

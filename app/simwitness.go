@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,16 +33,5 @@ func RunSimWitness(ctx context.Context, listen string, logs []string, out io.Wri
 	}
 	fmt.Fprintf(out, "witness   http://%s\na control plane asks it with\n  control:\n    witnesses: [{url: \"http://%s\", key: %q}]\n", l.Addr(), l.Addr(), w.Key())
 	srv := &http.Server{Handler: w, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second}
-	stop := context.AfterFunc(ctx, func() { // without it the program would not end
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopBound)
-		defer cancel()
-		if srv.Shutdown(bounded) != nil {
-			srv.Close()
-		}
-	})
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("witness: %w", err)
-	}
-	return nil
+	return serveUntil(ctx, "witness", srv, l)
 }

@@ -152,7 +152,7 @@ func (s *state) kinOf(op *operator, asked string, at time.Time, others ...string
 		said = append(said, note)
 	}
 	if op != nil {
-		if note := s.kin(s.operators[asked], at, op.id); note != "" {
+		if note := s.letIn(s.operators[asked], at, op.id); note != "" {
 			said = append(said, "let "+s.nameOf(asked)+" in: "+note)
 		}
 	}
