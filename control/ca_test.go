@@ -354,22 +354,7 @@ func TestCAAnswersFitTheDocument(t *testing.T) {
 		{"POST", "/ca/" + first + "/withdraw", "/ca/{fingerprint}/withdraw", `{"reason":"r","cut_off":true}`},
 		{"POST", "/join/authorities", "/join/authorities", "{}"},
 	} {
-		resp := w.do(tc.method, api+tc.path, tc.body, nil)
-		data, _ := io.ReadAll(resp.Body)
-		kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-		schema := at(doc, "paths", api+tc.template, strings.ToLower(tc.method), "responses", "200", "content", kind, "schema")
-		if kind == "application/problem+json" {
-			schema = at(doc, "components", "schemas", "Problem")
-		}
-		if schema == nil {
-			t.Errorf("%s %s: %d is not in the document: %s", tc.method, tc.path, resp.StatusCode, data)
-			continue
-		}
-		var v any
-		must(t, json.Unmarshal(data, &v))
-		for _, fault := range fits(doc, schema, v, "") {
-			t.Errorf("%s %s: %s in %s", tc.method, tc.path, fault, data)
-		}
+		w.answerFits(doc, tc.method, tc.path, tc.template, tc.body)
 	}
 }
 

@@ -3,7 +3,6 @@ package control
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -341,22 +340,9 @@ func TestIncidentAnswersFitTheDocument(t *testing.T) {
 		{"GET", "/incidents/i-1/attachments/a-1", "/incidents/{id}/attachments/{attachment}", ""},
 		{"GET", "/incidents?open=maybe", "/incidents", ""}, {"GET", "/incidents?x=1", "/incidents", ""}, {"GET", "/incidents?limit=0", "/incidents", ""}, {"GET", "/incidents/i-1/timeline?after=1&before=2", "/incidents/{id}/timeline", ""},
 	} {
-		resp := w.do(tc.method, api+tc.path, tc.body, nil)
-		data, _ := io.ReadAll(resp.Body)
-		kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-		schema := at(at(doc, "paths", api+tc.template, strings.ToLower(tc.method)), "responses", fmt.Sprint(resp.StatusCode), "content", kind, "schema")
 		wrong := strings.Contains(tc.path, "maybe") || strings.Contains(tc.path, "x=1") || strings.Contains(tc.path, "limit=0") || strings.Contains(tc.path, "before=2") || tc.method == "GET" && strings.HasSuffix(tc.path, "/a-1")
-		if wrong {
-			schema = at(doc, "components", "schemas", "Problem")
-		}
-		if schema == nil || wrong != (resp.StatusCode >= 400) {
-			t.Errorf("%s %s: %d %s %s", tc.method, tc.path, resp.StatusCode, kind, data)
-			continue
-		}
-		var v any
-		must(t, json.Unmarshal(data, &v))
-		for _, fault := range fits(doc, schema, v, "") {
-			t.Errorf("%s %s: %s in %s", tc.method, tc.path, fault, data)
+		if status := w.answerFits(doc, tc.method, tc.path, tc.template, tc.body); wrong != (status >= 400) {
+			t.Errorf("%s %s: %d", tc.method, tc.path, status)
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -428,22 +427,7 @@ func TestJoinAnswersFitTheDocument(t *testing.T) {
 		{"POST", "/points/gw-2/revoke", "/points/{name}/revoke", `{"reason":"r"}`},
 		{"POST", "/join/renew", "/join/renew", "{}"},
 	} {
-		resp := j.do(tc.method, api+tc.path, tc.body, nil)
-		data, _ := io.ReadAll(resp.Body)
-		kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-		schema := at(doc, "paths", api+tc.template, strings.ToLower(tc.method), "responses", strconv.Itoa(resp.StatusCode), "content", kind, "schema")
-		if schema == nil && kind == "application/problem+json" {
-			schema = at(doc, "components", "schemas", "Problem")
-		}
-		if schema == nil {
-			t.Errorf("%s %s: %d is not in the document: %s", tc.method, tc.path, resp.StatusCode, data)
-			continue
-		}
-		var v any
-		must(t, json.Unmarshal(data, &v))
-		for _, fault := range fits(doc, schema, v, "") {
-			t.Errorf("%s %s: %s in %s", tc.method, tc.path, fault, data)
-		}
+		j.answerFits(doc, tc.method, tc.path, tc.template, tc.body)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -324,4 +325,28 @@ func list(v any) []string {
 		out = append(out, s)
 	}
 	return out
+}
+
+// answerFits sends a request, compares the answer with what the document says of
+// it, and reports the status.
+func (w *world) answerFits(doc any, method, path, template, body string) int {
+	w.t.Helper()
+	resp := w.do(method, api+path, body, nil)
+	data, err := io.ReadAll(resp.Body)
+	must(w.t, err)
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	schema := at(doc, "paths", api+template, strings.ToLower(method), "responses", strconv.Itoa(resp.StatusCode), "content", kind, "schema")
+	if schema == nil && kind == "application/problem+json" {
+		schema = at(doc, "components", "schemas", "Problem")
+	}
+	if schema == nil {
+		w.t.Errorf("%s %s: %d is not in the document: %s", method, path, resp.StatusCode, data)
+		return resp.StatusCode
+	}
+	var v any
+	must(w.t, json.Unmarshal(data, &v))
+	for _, fault := range fits(doc, schema, v, "") {
+		w.t.Errorf("%s %s: %s in %s", method, path, fault, data)
+	}
+	return resp.StatusCode
 }
